@@ -1,0 +1,106 @@
+//! One message of a source about one problem, as the sources decode it and the rules read it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Identity, Labels, SenderId, Severity, Timestamp};
+
+/// What the source says of the problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Firing,
+    Resolved,
+    Acknowledged,
+    Suppressed,
+    NoData,
+    /// An event that has no end: a change, a deployment.
+    Info,
+}
+
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::Firing => "firing",
+            State::Resolved => "resolved",
+            State::Acknowledged => "acknowledged",
+            State::Suppressed => "suppressed",
+            State::NoData => "no_data",
+            State::Info => "info",
+        }
+    }
+}
+
+/// Whose word it is. A relay repeats what evaluators told it, so an evaluator's resolve overrules a relay's
+/// older "firing", and never the reverse while another evaluator still fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voice {
+    Evaluator,
+    Relay,
+}
+
+/// Which configured source a message came through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRef {
+    pub kind: Cow<'static, str>,
+    pub instance: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub href: String,
+    pub text: String,
+}
+
+/// A decoded message. Borrows from the body where it can; [`Alert::into_owned`] keeps it.
+#[derive(Clone, Debug)]
+pub struct Alert<'a> {
+    pub identity: Identity,
+    pub sender: SenderId,
+    pub voice: Voice,
+    pub state: State,
+    /// When this firing began, if the sender tells.
+    pub starts_at: Option<Timestamp>,
+    /// When it ended (`Resolved`), or the instant until which the sender vouches for it (`Firing`), by the
+    /// sender's clock.
+    pub ends_at: Option<Timestamp>,
+    /// How long the word holds when nothing more is heard, by our clock from receipt.
+    pub holds_for: Duration,
+    pub severity: Severity,
+    /// The alert's name at the source (`alertname`, PagerDuty's `class`), before any stripping.
+    pub name: Cow<'a, str>,
+    /// The sentence a person reads first, exactly as the source wrote it.
+    pub title: Cow<'a, str>,
+    pub labels: Labels<'a>,
+    pub annotations: Labels<'a>,
+    /// Canonical fields for the scope `field.` of rules (`source`, `instance`, `namespace`, …).
+    pub fields: Labels<'a>,
+    pub links: Vec<Link>,
+    /// Alertmanager's fingerprint of the labels, where the source has labels.
+    pub fingerprint: Option<u64>,
+}
+
+impl Alert<'_> {
+    pub fn into_owned(self) -> Alert<'static> {
+        Alert {
+            name: Cow::Owned(self.name.into_owned()),
+            title: Cow::Owned(self.title.into_owned()),
+            labels: self.labels.into_owned(),
+            annotations: self.annotations.into_owned(),
+            fields: self.fields.into_owned(),
+            identity: self.identity,
+            sender: self.sender,
+            voice: self.voice,
+            state: self.state,
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            holds_for: self.holds_for,
+            severity: self.severity,
+            links: self.links,
+            fingerprint: self.fingerprint,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! One problem that people are told about, and the alerts that it is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::Voice;
+use super::{Identity, IncidentKey, Labels, Link, SenderId, Severity, SourceRef, Tags, Timestamp};
+
+/// Where an incident stands. Closed incidents stay for a while, so that late and repeated messages find them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waiting out the hold: nobody has been told yet.
+    Held {
+        until: Timestamp,
+    },
+    Open,
+    Closed {
+        at: Timestamp,
+    },
+}
+
+/// How one platform takes part in the incident. Counted from members, never guessed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leg {
+    /// `ecs`, `eks`, …, or `unknown`.
+    pub platform: Arc<str>,
+    pub firing_count: u32,
+    pub resolved_count: u32,
+}
+
+/// Where notices go and when, frozen at the start of the episode: a reload changes the next one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// `file:line rule-id` of the route.
+    pub by: Arc<str>,
+    /// Names of sinks in the settings.
+    pub sinks: Vec<Arc<str>>,
+    /// How long an alert must last before anybody is told.
+    #[serde(with = "millis")]
+    pub hold: Duration,
+    /// The least time between two notices about changes.
+    #[serde(with = "millis")]
+    pub update: Duration,
+    /// After this long without a notice an open incident is told again.
+    #[serde(with = "millis")]
+    pub remind: Duration,
+}
+
+/// What people know: the last notice that went out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub at: Timestamp,
+    pub severity: Severity,
+    pub platforms: Vec<Arc<str>>,
+    pub cells: Vec<Arc<str>>,
+    pub acknowledged: bool,
+}
+
+/// One alert as readers see it: the lead of an incident or one of its samples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    pub identity: Identity,
+    pub source: SourceRef,
+    pub name: String,
+    pub title: String,
+    pub starts_at: Timestamp,
+    pub severity: Severity,
+    #[serde(deserialize_with = "Labels::deserialize_owned")]
+    pub labels: Labels<'static>,
+    #[serde(deserialize_with = "Labels::deserialize_owned")]
+    pub annotations: Labels<'static>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+}
+
+/// The state of one incident key. `episode` counts its openings; `sequence` its notices over all episodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    pub key: IncidentKey,
+    pub episode: u32,
+    pub sequence: u32,
+    pub phase: Phase,
+    /// When the first message of this episode reached us.
+    pub opened_at: Timestamp,
+    /// When the problem began, by the source.
+    pub started_at: Timestamp,
+    /// The worst in this episode.
+    pub severity: Severity,
+    pub acknowledged: bool,
+    /// Tags of the lead, frozen.
+    pub tags: Tags,
+    /// Revision of the rules that tagged the lead.
+    pub rules_revision: Arc<str>,
+    pub legs: Vec<Leg>,
+    /// Cells with a firing member in this episode, in order of appearance.
+    pub cells: Vec<Arc<str>>,
+    pub lead: Sample,
+    /// The first few further members, for readers.
+    pub samples: Vec<Sample>,
+    pub route: Route,
+    pub told: Option<Told>,
+    /// No firing member expires before this instant. A lower bound: refreshes do not raise it.
+    pub next_expiry: Timestamp,
+}
+
+impl Incident {
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. })
+    }
+
+    pub fn firing_count(&self) -> u32 {
+        self.legs.iter().map(|leg| leg.firing_count).sum()
+    }
+
+    pub fn resolved_count(&self) -> u32 {
+        self.legs.iter().map(|leg| leg.resolved_count).sum()
+    }
+}
+
+/// One alert of an incident, found again by its identity at the source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub identity: Identity,
+    /// The incident it belongs to in this episode; `None` for a resolve that never had one.
+    pub incident: Option<IncidentKey>,
+    pub platform: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<Arc<str>>,
+    pub severity: Severity,
+    pub starts_at: Timestamp,
+    /// `None` while it fires.
+    pub ended_at: Option<Timestamp>,
+    /// Live "firing" words, one per sender. Empty once ended.
+    pub words: Vec<Word>,
+    /// The sender's `endsAt` of the last resolve: the same again is a repeat, a later one a late clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_ended_at: Option<Timestamp>,
+    pub name: String,
+    pub title: String,
+    #[serde(deserialize_with = "Labels::deserialize_owned")]
+    pub labels: Labels<'static>,
+    #[serde(default, deserialize_with = "Labels::deserialize_owned")]
+    pub annotations: Labels<'static>,
+    pub source: SourceRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator_url: Option<String>,
+}
+
+/// One sender's claim that the alert fires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    pub sender: SenderId,
+    pub voice: Voice,
+    /// When we last heard it, by our clock.
+    pub heard_at: Timestamp,
+    /// When it lapses, by our clock.
+    pub expires_at: Timestamp,
+    /// The sender's own `endsAt`, if it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_ends_at: Option<Timestamp>,
+}
+
+impl Member {
+    pub fn is_firing(&self) -> bool {
+        self.ended_at.is_none()
+    }
+
+    /// When the last word lapses.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.words.iter().map(|word| word.expires_at).max()
+    }
+}
+
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        u64::try_from(span.as_millis()).unwrap_or(u64::MAX).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}

@@ -1,0 +1,168 @@
+//! Their bytes to our alerts, one file per kind. A source decodes and words its answer; it never waits,
+//! stores or looks anything up.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::model::{Alert, Labels, Timestamp};
+
+/// All kinds, in the order of the docs. A new source is its file and two lines here.
+pub static SOURCES: &[&dyn Source] = &[];
+
+pub fn source_of_kind(kind: &str) -> Option<&'static dyn Source> {
+    SOURCES.iter().copied().find(|source| source.kind() == kind)
+}
+
+/// One configured source, as its decoder may see it.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub name: String,
+    pub kind: &'static str,
+    /// Tags that the payload may not contain (account, region, cluster, environment); part of the identity.
+    pub constants: Labels<'static>,
+    /// Labels that tell replicas of one sender apart: dropped before hashing.
+    pub replica_labels: Vec<String>,
+    /// How long a firing word holds when the payload does not say.
+    pub holds_for: Option<Duration>,
+    /// Kind-specific settings (the mapping of `json`), checked by [`Source::check_options`].
+    pub options: serde_json::Value,
+}
+
+/// A request as a decoder sees it: authenticated and inflated.
+pub struct Request<'a> {
+    /// Path behind the instance's own address, `""` or starting with `/`.
+    pub path: &'a str,
+    pub body: &'a [u8],
+    /// Address family and port removed: one sender process is one peer.
+    pub peer: &'a str,
+    pub user_agent: &'a str,
+    pub content_type: &'a str,
+    pub received_at: Timestamp,
+}
+
+/// What a request contained.
+#[derive(Debug, Default)]
+pub struct Batch<'a> {
+    pub alerts: Vec<Alert<'a>>,
+    /// Single alerts of a batch that could not be used; the others are not harmed.
+    pub rejects: Vec<Reject>,
+    /// Text for the answer where the sender reads one (PagerDuty's `dedup_key`).
+    pub answer_key: Option<String>,
+    /// Alerts that the sender left out of this message (Alertmanager's `max_alerts`).
+    pub truncated_count: u64,
+}
+
+/// One alert that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Position in the sender's list, from 0.
+    pub position: usize,
+    /// Names the field and what is wrong with it, in one line.
+    pub reason: String,
+}
+
+/// Why a whole request could not be used. Shown to the sender in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("the body is not JSON: {cause}")]
+    NotJson { cause: String },
+    #[error("the body is empty")]
+    Empty,
+    #[error("field `{field}` is missing")]
+    Missing { field: &'static str },
+    #[error("field `{field}`: {reason}")]
+    Bad { field: Cow<'static, str>, reason: String },
+    #[error("no such address: `{path}`")]
+    NoSuchPath { path: String },
+}
+
+/// Where the sender's credential stands.
+pub enum Credential<'a> {
+    /// `Authorization: Bearer`, Basic (the password), or the header that the settings name.
+    Headers,
+    /// In the body (PagerDuty's routing key). `None`: the body holds none.
+    Body(Option<Cow<'a, str>>),
+}
+
+/// What came of a request, for wording the answer.
+pub enum Receipt<'a> {
+    Taken {
+        answer_key: Option<&'a str>,
+        accepted_count: usize,
+        rejects: &'a [Reject],
+    },
+    /// Undecodable, wrong credential, too large: never try again as it is.
+    Refused {
+        status: u16,
+        reason: &'a str,
+    },
+    /// Overload, disk full, shutting down.
+    NotNow {
+        reason: &'a str,
+    },
+}
+
+pub struct Answer {
+    pub status: u16,
+    /// Empty for an empty body.
+    pub content_type: &'static str,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(status: u16, body: &serde_json::Value) -> Answer {
+        Answer { status, content_type: "application/json", body: body.to_string() }
+    }
+
+    /// One line of JSON that says why.
+    pub fn error(status: u16, reason: &str) -> Answer {
+        Answer::json(status, &serde_json::json!({ "error": reason }))
+    }
+}
+
+pub trait Source: Send + Sync {
+    /// The word in the settings.
+    fn kind(&self) -> &'static str;
+
+    /// One sentence for help and docs.
+    fn about(&self) -> &'static str;
+
+    /// Paths that reach this kind without an instance prefix.
+    fn fixed_paths(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Largest inflated body, in bytes.
+    fn body_bytes_max(&self) -> usize {
+        1 << 20
+    }
+
+    fn credential<'a>(&self, _body: &'a [u8]) -> Credential<'a> {
+        Credential::Headers
+    }
+
+    /// Checks the kind-specific settings; the error names the key.
+    fn check_options(&self, options: &serde_json::Value) -> Result<(), String> {
+        match options.as_object() {
+            Some(map) if map.is_empty() => Ok(()),
+            None if options.is_null() => Ok(()),
+            _ => Err(format!("sources of kind `{}` have no options", self.kind())),
+        }
+    }
+
+    fn decode<'a>(&self, request: &Request<'a>, instance: &Instance) -> Result<Batch<'a>, DecodeError>;
+
+    /// The answer in the form the sender expects; the default suits senders that read the status only.
+    fn answer(&self, receipt: &Receipt<'_>) -> Answer {
+        match receipt {
+            Receipt::Taken { .. } => Answer::json(200, &serde_json::json!({})),
+            Receipt::Refused { status, reason } => Answer::error(*status, reason),
+            Receipt::NotNow { reason } => Answer::error(503, reason),
+        }
+    }
+
+    /// Headers that a real sender of this kind would send, for `tawny send`.
+    fn send_headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[("content-type", "application/json")]
+    }
+}
