@@ -100,7 +100,7 @@ pub struct Incident {
     pub lead: Sample,
     /// The first few further members, for readers.
     pub samples: Vec<Sample>,
-    pub route: Route,
+    pub route: Arc<Route>,
     pub told: Option<Told>,
     /// No firing member expires before this instant. A lower bound: refreshes do not raise it.
     pub next_expiry: Timestamp,
@@ -179,11 +179,11 @@ mod millis {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         u64::try_from(span.as_millis()).unwrap_or(u64::MAX).serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }

@@ -54,7 +54,7 @@ impl TagName {
         }
     }
 
-    pub fn from_str(text: &str) -> Option<TagName> {
+    pub fn parse(text: &str) -> Option<TagName> {
         match text {
             "environment" => Some(TagName::Environment),
             "confidence" => Some(TagName::PlatformConfidence),
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Tags {
         let mut tags = Tags::default();
         for (name, tag) in held {
             // A name that a later version knows and we do not is not ours to judge.
-            if let Some(name) = TagName::from_str(&name) {
+            if let Some(name) = TagName::parse(&name) {
                 tags.replace(name, tag);
             }
         }
