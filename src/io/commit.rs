@@ -61,6 +61,8 @@ pub struct Committer {
     pub metrics: Metrics,
     /// The earliest deadline that was committed since the timers looked last.
     pub next_deadline: watch::Sender<Timestamp>,
+    /// Why the last transaction failed; `None` while all is well.
+    pub trouble: watch::Sender<Option<String>>,
 }
 
 impl Committer {
@@ -105,8 +107,12 @@ impl Committer {
         let result = self.writer.transact(wanted, decide).await;
         let decided = std::mem::take(&mut *decision.lock().unwrap_or_else(PoisonError::into_inner));
         match result {
-            Ok(pending) => self.publish(decided, pending, answers, started),
+            Ok(pending) => {
+                self.trouble.send_if_modified(|held| held.take().is_some());
+                self.publish(decided, pending, answers, started);
+            }
             Err(error) => {
+                self.trouble.send_replace(Some(error.to_string()));
                 tracing::error!(error = %error, "a transaction failed, its senders are asked to come back");
                 answers.refuse(&error);
             }
