@@ -1,12 +1,22 @@
 //! Our notices to their requests, one file per kind. A sink says *what* to send (`encode`) and what the
 //! answer meant (`judge`); it never retries, sleeps, counts or logs.
 
+mod answer;
+mod console;
+mod options;
+mod pagerduty;
+#[cfg(test)]
+mod testkit;
+mod webhook;
+mod words;
+
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::{Notice, Secret, Timestamp};
 
 /// All kinds, in the order of the docs. A new sink is its file and two lines here.
-pub static SINK_KINDS: &[&dyn SinkKind] = &[];
+pub static SINK_KINDS: &[&dyn SinkKind] = &[&pagerduty::Kind, &webhook::Kind, &console::Kind];
 
 pub fn sink_kind(kind: &str) -> Option<&'static dyn SinkKind> {
     SINK_KINDS.iter().copied().find(|known| known.kind() == kind)
@@ -74,7 +84,7 @@ pub enum Outgoing {
 /// A POST. `Debug` is left out on purpose: URL, headers and body may hold secrets.
 pub struct HttpRequest {
     pub url: String,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: Vec<u8>,
 }
 
