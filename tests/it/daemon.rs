@@ -66,20 +66,6 @@ sinks:
         fs::write(self.path().join(name), text).expect("the temporary directory can be written");
     }
 
-    /// Rules of its own in place of the built-in ones: everything goes to these sinks at once.
-    pub fn write_rules_to_all_sinks(&self, sinks: &[&str]) {
-        let rules = self.path().join("rules");
-        fs::create_dir_all(&rules).expect("the temporary directory can be written");
-        let services = "version: 1\nkind: services\nservices: []\nrules:\n  - id: label\n    when: \
-                        { label.service: { re: \"(?<s>.+)\" } }\n    set: { service: \"${s}\" }\n";
-        let routes = format!(
-            "version: 1\nkind: routes\nroutes:\n  - id: everything\n    when: {{}}\n    to: [{}]\n    hold: 0s\n",
-            sinks.join(", ")
-        );
-        self.write("rules/services.yaml", services);
-        self.write("rules/routes.yaml", &routes);
-    }
-
     pub fn set_environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
@@ -140,7 +126,7 @@ sinks:
 pub fn pager(endpoint: &str) -> String {
     format!(
         "  - {{ name: pager, kind: pagerduty, routing_key: {{ env: PD_KEY }}, endpoint: \"{endpoint}\", \
-         rate_per_minute: 600000 }}\n"
+         rate_per_minute: 10000 }}\n"
     )
 }
 

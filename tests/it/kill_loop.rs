@@ -33,7 +33,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(240);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_and_nothing_is_doubled_under_sigkill() {
-    let kill_count = number_from_environment("TAWNY_KILLS").map_or(KILL_COUNT_DEFAULT, |count| count as u32);
+    let kill_count = number_from_environment("TAWNY_KILLS").unwrap_or(KILL_COUNT_DEFAULT);
     let seed = number_from_environment("TAWNY_SEED").unwrap_or_else(|| fastrand::u64(..));
     eprintln!("kill loop: TAWNY_KILLS={kill_count} TAWNY_SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
@@ -62,14 +62,19 @@ async fn nothing_is_lost_and_nothing_is_doubled_under_sigkill() {
         client.metric(daemon.address, "tawny_deliveries_pending").await == Some(0.0)
     })
     .await;
+    assert_eq!(client.metric(daemon.address, "tawny_deliveries_dead").await.unwrap_or_default(), 0.0, "dead letters");
     let faults = faults_found(&expected, &stand_in.role.alerts(), &stand_in.role.refused());
-    let request_count = stand_in.exchanges().len();
-    eprintln!("kill loop: {reply_count} posts acknowledged, {request_count} requests at the stand-in");
+    eprintln!(
+        "kill loop: {reply_count} posts acknowledged, {} requests at the stand-in; the survivor holds {} MB and used {:?} of CPU",
+        stand_in.exchanges().len(),
+        daemon.memory_bytes() >> 20,
+        daemon.cpu_time(),
+    );
     assert!(faults.is_empty(), "seed {seed}, {kill_count} kills:\n{}\n{}", faults.join("\n"), home.log_tail());
     assert!(daemon.terminate().await.success(), "SIGTERM is a request to end well");
 }
 
-fn number_from_environment(name: &str) -> Option<u64> {
+fn number_from_environment<N: std::str::FromStr>(name: &str) -> Option<N> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, not a number")))
 }

@@ -7,6 +7,7 @@ pub mod sentry;
 mod weather;
 pub mod webhook;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,9 @@ const BODY_BYTES_MAX: usize = 32 << 20;
 
 /// How long a fake that hangs holds the line. Longer than any client of ours waits.
 const HANG: Duration = Duration::from_secs(600);
+
+/// Of a failing test's stand-in.
+const EXCHANGES_SHOWN: usize = 40;
 
 /// What a request looks like to a role.
 pub struct Received<'a> {
@@ -79,6 +83,13 @@ pub struct Exchange {
     pub status: Option<u16>,
 }
 
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        write!(f, "{} -> {:?} ({:?}) {:?} {body}", self.path, self.status, self.fault, self.headers)
+    }
+}
+
 /// A running fake on a port of its own.
 pub struct StandIn<R> {
     pub address: SocketAddr,
@@ -124,6 +135,13 @@ impl<R: Role> StandIn<R> {
 
 impl<R> Drop for StandIn<R> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let exchanges = lock(&self.desk.exchanges);
+            eprintln!("the last requests at {}:", self.address);
+            for exchange in &exchanges[exchanges.len().saturating_sub(EXCHANGES_SHOWN)..] {
+                eprintln!("  | {exchange}");
+            }
+        }
         // Aborting drops the set of connections with it.
         self.server.abort();
     }

@@ -130,10 +130,10 @@ fn envelope(bytes: &[u8]) -> Result<(String, Value), String> {
 
 /// What the server would not refuse but would silently damage.
 fn check_event(event: &Value) -> Result<(), String> {
-    let time_is_good = match &event["timestamp"] {
-        Value::String(text) => text.parse::<Timestamp>().is_ok(),
-        other => other.as_f64().is_some_and(|seconds| seconds < 1e11),
-    };
+    let time = &event["timestamp"];
+    let is_text = time.as_str().is_some_and(|text| text.parse::<Timestamp>().is_ok());
+    // A larger number would be milliseconds.
+    let time_is_good = is_text || time.as_f64().is_some_and(|seconds| seconds < 1e11);
     if !time_is_good {
         return Err(format!("timestamp {} would be replaced by the server's", event["timestamp"]));
     }
