@@ -1,0 +1,129 @@
+//! One episode of one alert, told to every kind of sink in the shape its reader knows. Never checks texts: the
+//! sinks' own fixtures do that.
+
+use crate::client::{Alert, Client, pagerduty_body, prometheus_body};
+use crate::daemon::{Daemon, Home, PAGERDUTY_IN_KEY, pager};
+use crate::stand_in::honeycomb::Honeycomb;
+use crate::stand_in::pagerduty::PagerDuty;
+use crate::stand_in::sentry::Sentry;
+use crate::stand_in::webhook::Webhook;
+use crate::stand_in::{Fault, StandIn, Weather};
+use crate::wait::{PATIENCE, until_true};
+
+const WEBHOOK_SECRET: &str = "whsec_b3dsLXJlbGF5LXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
+
+/// Without rules of its own, a daemon tells every sink.
+fn owl_alert() -> Alert {
+    let place = [("alertname", "HighErrorRate"), ("service", "owl-service"), ("cell", "c1"), ("severity", "critical")];
+    Alert::firing(&place)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_episode_is_told_to_each_kind_of_sink_in_two_transitions() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let sentry = StandIn::start(Sentry::default()).await;
+    let honeycomb = StandIn::start(Honeycomb::default()).await;
+    let webhook = StandIn::start(Webhook::new(WEBHOOK_SECRET)).await;
+    let mut home = Home::with_sinks(&format!(
+        "{}  - {{ name: errors, kind: sentry, dsn: {{ env: SENTRY_DSN }} }}\n  \
+         - {{ name: events, kind: honeycomb, api_key: {{ env: HONEYCOMB_KEY }}, dataset: alerts, endpoint: \"{}\" }}\n  \
+         - {{ name: hook, kind: webhook, secret: {{ env: HOOK_SECRET }}, endpoint: \"{}/hook\" }}\n",
+        pager(&pagerduty.endpoint(0)),
+        honeycomb.url(),
+        webhook.url(),
+    ));
+    home.set_environment("SENTRY_DSN", &format!("http://0123456789abcdef@{}/7", sentry.address));
+    home.set_environment("HONEYCOMB_KEY", "hcaik_test");
+    home.set_environment("HOOK_SECRET", WEBHOOK_SECRET);
+    // Sentry's first answer is lost: the second telling must be the same event.
+    sentry.set_weather(Weather::script(&[Fault::TakeThenReset]));
+    // Honeycomb takes the batch but throttles the event in it.
+    honeycomb.role.script_statuses(&[429]);
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+
+    let alert = owl_alert();
+    for (moment, body, count) in [("the page", &alert, 1), ("the end", &alert.resolved(), 2)] {
+        let reply = client.post(daemon.address, "/api/v2/alerts", prometheus_body(std::slice::from_ref(body))).await;
+        assert!(reply.as_ref().is_ok_and(|reply| reply.is_taken()), "{reply:?}");
+        until_true(&format!("{moment} at every sink"), PATIENCE, async || {
+            let words: usize = pagerduty.role.alerts().values().map(|alert| alert.events.len()).sum();
+            words == count
+                && sentry.role.events().len() == count
+                && honeycomb.role.events().len() == count
+                && webhook.role.messages().len() == count
+        })
+        .await;
+    }
+    until_true("all deliveries to be settled", PATIENCE, async || {
+        client.metric(daemon.address, "tawny_deliveries_pending").await == Some(0.0)
+    })
+    .await;
+    assert_eq!((pagerduty.role.page_count(), pagerduty.role.resolve_count()), (1, 1));
+    let refused = [pagerduty.role.refused(), sentry.role.refused(), honeycomb.role.refused(), webhook.role.refused()];
+    assert!(refused.iter().all(Vec::is_empty), "a stand-in refused what it was sent: {refused:#?}");
+    assert_eq!(sentry.role.double_count(), 1, "the event whose answer was lost is told again under the same id");
+    let hooks = webhook.role.messages();
+    assert_ne!(hooks[0].id, hooks[1].id, "two transitions are two messages: {hooks:?}");
+    assert!(hooks.iter().all(|message| message.body["data"].is_object()));
+    assert!(daemon.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_hangs_delays_no_other() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let webhook = StandIn::start(Webhook::new(WEBHOOK_SECRET)).await;
+    webhook.set_weather(Weather::Always(Fault::Hang));
+    let mut home = Home::with_sinks(&format!(
+        "{}  - {{ name: hook, kind: webhook, secret: {{ env: HOOK_SECRET }}, endpoint: \"{}/hook\" }}\n",
+        pager(&pagerduty.endpoint(0)),
+        webhook.url(),
+    ));
+    home.set_environment("HOOK_SECRET", WEBHOOK_SECRET);
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let alerts: Vec<Alert> = (0..100)
+        .map(|number| {
+            let service = format!("service-{number}");
+            Alert::firing(&[("alertname", "HighErrorRate"), ("service", &service), ("severity", "critical")])
+        })
+        .collect();
+    let reply = client.post(daemon.address, "/api/v2/alerts", prometheus_body(&alerts)).await.unwrap();
+    assert!(reply.is_taken(), "{reply:?}");
+    until_true("the other sink to hear all", PATIENCE, async || pagerduty.role.page_count() == 100).await;
+    assert!(webhook.role.messages().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pagerduty_event_comes_in_and_leaves_as_one_page_and_one_resolve() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let home = Home::with_pager(&pagerduty.endpoint(0));
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    for action in ["trigger", "trigger", "resolve", "resolve"] {
+        let body = pagerduty_body(PAGERDUTY_IN_KEY, action, "backup-1");
+        let reply = client.post(daemon.address, "/v2/enqueue", body).await.unwrap();
+        assert_eq!(reply.status, 202, "PagerDuty's clients take nothing but 202: {reply:?}");
+        assert!(reply.body.contains(r#""dedup_key":"backup-1""#), "the Python client reads it: {reply:?}");
+    }
+    until_true("the resolve", PATIENCE, async || pagerduty.role.resolve_count() == 1).await;
+    assert_eq!(pagerduty.role.page_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_told_after_an_outage_and_a_restart() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    pagerduty.set_weather(Weather::Always(Fault::Refuse { status: 500, retry_after: None }));
+    let home = Home::with_pager(&pagerduty.endpoint(0));
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let alert = owl_alert();
+    let reply = client.post(daemon.address, "/api/v2/alerts", prometheus_body(&[alert])).await.unwrap();
+    assert!(reply.is_taken(), "{reply:?}");
+    until_true("a first attempt", PATIENCE, async || !pagerduty.exchanges().is_empty()).await;
+    assert!(daemon.terminate().await.success(), "an unreachable sink must not hold up the end");
+    pagerduty.set_weather(Weather::Fair);
+    let daemon = Daemon::start(&home).await;
+    until_true("the page", PATIENCE, async || pagerduty.role.page_count() == 1).await;
+    drop(daemon);
+}
