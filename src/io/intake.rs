@@ -55,7 +55,7 @@ impl Intake {
         };
         let batch = match instance.source.decode(&request, &instance.decoder) {
             Ok(batch) => batch,
-            Err(error) => return self.refuse(instance, &error, &raw.body, received_at),
+            Err(error) => return self.refuse(instance, &error, &raw, received_at),
         };
         if batch.truncated_count > 0 {
             tracing::warn!(source = %name, count = batch.truncated_count, "the sender left alerts out of its message; raise its max_alerts");
@@ -75,15 +75,15 @@ impl Intake {
         self.metrics.rejects(name, u64::try_from(rejects.len()).unwrap_or(u64::MAX));
         let receipt = Receipt::Taken { answer_key: answer_key.as_deref(), accepted_count, rejects: &rejects };
         if incoming.is_empty() && rejects.is_empty() {
-            return instance.source.answer(&receipt);
+            return instance.source.answer(&raw.path, &receipt);
         }
         let reject_records = reject_records(instance, &rejects, &raw.body, received_at, accepted_count);
         match self.commit(instance, incoming, reject_records, &raw.body, received_at).await {
             Ok(outcomes) => {
                 self.count(name, &outcomes);
-                instance.source.answer(&receipt)
+                instance.source.answer(&raw.path, &receipt)
             }
-            Err(reason) => instance.source.answer(&Receipt::NotNow { reason: &reason }),
+            Err(reason) => instance.source.answer(&raw.path, &Receipt::NotNow { reason: &reason }),
         }
     }
 
@@ -140,7 +140,7 @@ impl Intake {
     }
 
     /// The credential was right, so the body is kept for a person to look at.
-    fn refuse(&self, instance: &Instance, error: &DecodeError, body: &Bytes, received_at: Timestamp) -> Answer {
+    fn refuse(&self, instance: &Instance, error: &DecodeError, raw: &Raw, received_at: Timestamp) -> Answer {
         let status = match error {
             DecodeError::NoSuchPath { .. } => 404,
             DecodeError::NotJson { .. }
@@ -148,8 +148,8 @@ impl Intake {
             | DecodeError::Missing { .. }
             | DecodeError::Bad { .. } => 400,
         };
-        self.reject(instance, status, &error.to_string(), body, received_at);
-        instance.source.answer(&Receipt::Refused { status, reason: &error.to_string() })
+        self.reject(instance, status, &error.to_string(), &raw.body, received_at);
+        instance.source.answer(&raw.path, &Receipt::Refused { status, reason: &error.to_string() })
     }
 
     /// Makes a refusal visible. The sender's answer does not wait for it.

@@ -86,7 +86,7 @@ impl Doors {
     async fn answer(&self, instance: &Instance, path: String, request: Request) -> Answer {
         let source = instance.source;
         let (parts, body) = request.into_parts();
-        let refused = |status, reason: &str| source.answer(&Receipt::Refused { status, reason });
+        let refused = |status, reason: &str| source.answer(&path, &Receipt::Refused { status, reason });
         if parts.method != Method::POST && parts.method != Method::PUT {
             return refused(405, "send alerts with POST");
         }
@@ -96,7 +96,9 @@ impl Doors {
         }
         let held = match self.budget.read(&parts.headers, body, source.body_bytes_max()).await {
             Ok(held) => held,
-            Err(error @ BodyError::NoRoom) => return source.answer(&Receipt::NotNow { reason: &error.to_string() }),
+            Err(error @ BodyError::NoRoom) => {
+                return source.answer(&path, &Receipt::NotNow { reason: &error.to_string() });
+            }
             Err(error) => {
                 let now = self.intake.clock.now();
                 self.intake.reject(instance, error.status(), &error.to_string(), &bytes::Bytes::new(), now);

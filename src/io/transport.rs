@@ -54,7 +54,7 @@ impl Transport for HttpTransport {
         Box::pin(async move {
             let mut builder = self.client.post(request.url).timeout(timeout).body(request.body);
             for (name, value) in request.headers {
-                builder = builder.header(name, value);
+                builder = builder.header(name.as_ref(), value);
             }
             let mut response = builder.send().await.map_err(no_answer)?;
             let header =
