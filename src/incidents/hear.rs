@@ -183,7 +183,7 @@ fn member_of(
         labels: Default::default(),
         annotations: Default::default(),
         source: heard.source.clone(),
-        generator_url: heard.alert.links.first().map(|link| link.href.clone()),
+        generator_url: heard.alert.fields.get("generatorURL").map(str::to_owned),
     };
     say(&mut member, &heard);
     member.name = heard.alert.name.into_owned();
@@ -232,7 +232,7 @@ fn sample(heard: &Heard) -> Sample {
         severity: severity_of(heard),
         labels: heard.alert.labels.clone(),
         annotations: heard.alert.annotations.clone(),
-        links: heard.alert.links.clone(),
+        links: heard.alert.all_links(),
     }
 }
 
