@@ -58,13 +58,15 @@ pub(super) fn is_filled_in(text: &str) -> bool {
 
 /// A map, a list of `k:v`, a list of pairs, or a text with commas.
 pub(super) fn labels_of(node: Node<'_>) -> Labels<'_> {
+    let is_said = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| is_filled_in(name) && is_filled_in(value);
     let pairs = match node.kind() {
-        Kind::Object => flatten("", node),
+        // In a map the last of two equal names wins; only lists repeat a name on purpose.
+        Kind::Object => return flatten("", node).into_iter().filter(is_said).collect(),
         Kind::List => node.items().into_iter().take(LABEL_COUNT_MAX).flat_map(labels_of_item).collect(),
         Kind::Text => node.text().map(|text| split_text(&text)).unwrap_or_default(),
         Kind::Null | Kind::Bool | Kind::Number => Vec::new(),
     };
-    joined(pairs.into_iter().filter(|(name, value)| is_filled_in(name) && is_filled_in(value)).collect())
+    joined(pairs.into_iter().filter(is_said).collect())
 }
 
 fn labels_of_item(item: Node<'_>) -> Pairs<'_> {
@@ -128,7 +130,7 @@ mod tests {
     #[test]
     fn labels_come_in_many_forms() {
         for (json, expected) in [
-            (r#"{"a":{"b":1},"c":"x"}"#, &[("a.b", "1"), ("c", "x")][..]),
+            (r#"{"a":{"b":1},"c":"w","c":"x"}"#, &[("a.b", "1"), ("c", "x")][..]),
             (
                 r#"["env:prod","url:http://x:1","urgent",7]"#,
                 &[("7", "true"), ("env", "prod"), ("urgent", "true"), ("url", "http://x:1")],

@@ -16,6 +16,20 @@ fn the_resolve_that_prometheus_repeats_is_the_same_message_each_time() {
 }
 
 #[test]
+fn the_slow_road_reads_a_good_alert_as_the_fast_one_does() {
+    let instance = instance("alertmanager-api");
+    for (name, body) in samples("prometheus-api") {
+        let fast = decode(&body, &instance);
+        let mut with_a_bad_one = body.trim_ascii_end().to_vec();
+        with_a_bad_one.pop();
+        with_a_bad_one.extend_from_slice(b",7]");
+        let slow = decode(&with_a_bad_one, &instance);
+        assert_eq!((slow.rejects.len(), fast.rejects.len()), (1, 0), "{name}");
+        assert_eq!(format!("{:?}", slow.alerts), format!("{:?}", fast.alerts), "{name}");
+    }
+}
+
+#[test]
 fn what_is_rendered_is_no_part_of_an_identity() {
     let api = instance("alertmanager-api");
     let alert = |summary: &str| {
