@@ -28,6 +28,8 @@ const KIND: &str = "alertmanager";
 /// Silenced and truncated alerts never get their resolve: each needs an end of its own.
 const HOLDS_FOR: Duration = Duration::from_secs(86_400);
 
+const FIELD_BYTES_MAX: usize = 1024;
+
 impl Source for Alertmanager {
     fn kind(&self) -> &'static str {
         KIND
@@ -116,9 +118,14 @@ impl<'a> Message<'a> {
 
     fn shape(&self, request: &Request<'a>, instance: &'a Instance) -> Shape<'a> {
         let mut shape = Shape::new(KIND, Voice::Relay, request, instance);
-        shape.set_field("receiver", self.receiver.clone());
-        shape.set_field("groupKey", self.group_key.clone());
-        shape.set_field("externalURL", self.external_url.clone());
+        for (name, value) in
+            [("receiver", &self.receiver), ("groupKey", &self.group_key), ("externalURL", &self.external_url)]
+        {
+            // They go with each alert, so a megabyte here would be a megabyte times the alerts.
+            if value.len() <= FIELD_BYTES_MAX {
+                shape.set_field(name, value.clone());
+            }
+        }
         if let Some(organisation) = &self.grafana {
             shape.set_grafana(organisation.clone());
         }

@@ -6,7 +6,7 @@
 //!
 //! | their field | our field | note |
 //! | --- | --- | --- |
-//! | `startsAt` missing | `starts_at` `None` | a script that repeats itself must not look like a new episode |
+//! | `startsAt` missing or zero | `starts_at`: the end of what is over, else none | repeats open nothing new |
 //! | `endsAt` after receipt | firing, `holds_for` until then | what was not heard of until then is over |
 //! | `endsAt` past | resolved | |
 //! | `endsAt` missing or zero | firing, `holds_for` 5 minutes | Alertmanager's `resolve_timeout` |

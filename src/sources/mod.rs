@@ -3,7 +3,10 @@
 
 mod alertmanager;
 mod alertmanager_api;
+mod flatten;
+mod json;
 mod node;
+mod pagerduty;
 mod prometheus;
 #[cfg(test)]
 mod tests;
@@ -16,7 +19,8 @@ use std::time::Duration;
 use crate::model::{Alert, Labels, Timestamp};
 
 /// All kinds, in the order of the docs. A new source is its file and two lines here.
-pub static SOURCES: &[&dyn Source] = &[&alertmanager::Alertmanager, &alertmanager_api::AlertmanagerApi];
+pub static SOURCES: &[&dyn Source] =
+    &[&alertmanager::Alertmanager, &alertmanager_api::AlertmanagerApi, &pagerduty::PagerDuty, &json::Json];
 
 pub fn source_of_kind(kind: &str) -> Option<&'static dyn Source> {
     SOURCES.iter().copied().find(|source| source.kind() == kind)
@@ -87,9 +91,15 @@ pub enum DecodeError {
     Missing { field: &'static str },
     #[error("field `{field}`: {reason}")]
     Bad { field: Cow<'static, str>, reason: String },
+    /// Several faults at once, for senders that read a list of them.
+    #[error("{}", errors.join(ERROR_SEPARATOR))]
+    Invalid { errors: Vec<String> },
     #[error("no such address: `{path}`")]
     NoSuchPath { path: String },
 }
+
+/// Between the faults of [`DecodeError::Invalid`].
+const ERROR_SEPARATOR: &str = "; ";
 
 /// Where the sender's credential stands.
 pub enum Credential<'a> {

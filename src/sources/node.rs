@@ -4,11 +4,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::DecodeError;
+
+/// Elements and members that are looked at. Sixteen megabytes of `1,1,1` must not become a gigabyte here.
+pub(super) const COUNT_MAX: usize = 50_000;
 
 /// The text of one JSON value, without blanks around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +93,16 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Elements of a list; empty for anything else.
+    /// Elements of a list, no more than [`COUNT_MAX`]; empty for anything else.
     pub(super) fn items(self) -> Vec<Node<'a>> {
         if self.kind() != Kind::List {
             return Vec::new();
         }
-        let raws = serde_json::from_str::<Vec<&'a RawValue>>(self.0).unwrap_or_default();
-        raws.into_iter().map(|raw| Node(raw.get())).collect()
+        serde_json::from_str::<Items<'a>>(self.0).map(|items| items.0).unwrap_or_default()
     }
 
-    /// Members of an object in their order, equal keys included; empty for anything else.
+    /// Members of an object in their order, equal keys included, no more than [`COUNT_MAX`]; empty for
+    /// anything else.
     pub(super) fn members(self) -> Vec<(Cow<'a, str>, Node<'a>)> {
         if self.kind() != Kind::Object {
             return Vec::new();
@@ -165,12 +168,39 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
                 while let Some(name) = map.next_key::<LossyText<'de>>()? {
-                    members.push((name.0, Node(map.next_value::<&'de RawValue>()?.get())));
+                    let value = Node(map.next_value::<&'de RawValue>()?.get());
+                    if members.len() < COUNT_MAX {
+                        members.push((name.0, value));
+                    }
                 }
                 Ok(Members(members))
             }
         }
         deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct Items<'a>(Vec<Node<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemsVisitor;
+        impl<'de> Visitor<'de> for ItemsVisitor {
+            type Value = Items<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items<'de>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(value) = list.next_element::<&'de RawValue>()? {
+                    if items.len() < COUNT_MAX {
+                        items.push(Node(value.get()));
+                    }
+                }
+                Ok(Items(items))
+            }
+        }
+        deserializer.deserialize_seq(ItemsVisitor)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::model::labels::Text;
 use crate::model::{Labels, Timestamp};
 use crate::sources::DecodeError;
-use crate::sources::node::{Kind, Node, one_line};
+use crate::sources::node::{COUNT_MAX, Kind, Node, one_line};
 
 #[derive(Debug, Default)]
 pub(in crate::sources) struct Element<'a> {
@@ -41,7 +41,13 @@ pub(in crate::sources) fn read_elements<'a>(field: &'static str, array: &'a str)
     }
     let list = Node::parse(array)?;
     match list.kind() {
-        Kind::List => Ok(list.items().into_iter().map(read_element).collect()),
+        Kind::List => match list.items() {
+            items if items.len() == COUNT_MAX => Err(DecodeError::Bad {
+                field: Cow::Borrowed(field),
+                reason: format!("{COUNT_MAX} alerts or more in one request"),
+            }),
+            items => Ok(items.into_iter().map(read_element).collect()),
+        },
         kind @ (Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Object) => Err(DecodeError::Bad {
             field: Cow::Borrowed(field),
             reason: format!("expected a list of alerts, found {}", kind.as_str()),
@@ -63,6 +69,9 @@ impl<'de> Visitor<'de> for ElementsVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Elements<'de>, A::Error> {
         let mut elements = Vec::with_capacity(self.capacity);
         while let Some(element) = list.next_element::<Element<'de>>()? {
+            if elements.len() + 1 == COUNT_MAX {
+                return Err(A::Error::custom("too many"));
+            }
             elements.push(Ok(element));
         }
         Ok(elements)

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::alert::Voice;
-use crate::model::id::{IdHasher, alertmanager_fingerprint};
-use crate::model::{Alert, Labels, Link, SenderId, Severity, State, Timestamp};
+use crate::model::id::{IdHasher, fingerprint_of_separated, separate};
+use crate::model::{Alert, Identity, Labels, Link, SenderId, Severity, State, Timestamp};
 use crate::sources::{Instance, Request};
 
 use super::Element;
@@ -95,7 +95,10 @@ impl<'a> Shape<'a> {
         let given = element.fingerprint.as_deref().filter(|_| self.grafana.is_some());
         let (identity, fingerprint) = match given {
             Some(given) => (self.given_identity(given), u64::from_str_radix(given, 16).ok()),
-            None => (self.label_identity(&labels), Some(alertmanager_fingerprint(labels.iter()))),
+            None => {
+                let (identity, fingerprint) = self.label_identity(&labels);
+                (identity, Some(fingerprint))
+            }
         };
         let mut generator_url = element.generator_url.take();
         let fields = self.fields.iter().map(|(name, value)| {
@@ -142,22 +145,20 @@ impl<'a> Shape<'a> {
         replica.map_or(self.sender_plain, IdHasher::sender)
     }
 
-    /// The label set, then what the instance says that the labels do not.
-    fn label_identity(&self, labels: &Labels<'a>) -> crate::model::Identity {
+    /// The label set, then what the instance says that the labels do not; and Alertmanager's fingerprint,
+    /// which is another hash of the same bytes.
+    fn label_identity(&self, labels: &Labels<'a>) -> (Identity, u64) {
+        let mut bytes = Vec::with_capacity(512);
+        separate(labels.iter().flat_map(|(name, value)| [name, value]), &mut bytes);
+        let fingerprint = fingerprint_of_separated(&bytes);
+        let constants = self.instance.constants.iter().filter(|(name, _)| labels.get(name).is_none());
+        separate(std::iter::once("").chain(constants.flat_map(|(name, value)| [name, value])), &mut bytes);
         let mut hasher = IdHasher::new("prometheus");
-        for (name, value) in labels.iter() {
-            hasher.part(name);
-            hasher.part(value);
-        }
-        hasher.part("");
-        for (name, value) in self.instance.constants.iter().filter(|(name, _)| labels.get(name).is_none()) {
-            hasher.part(name);
-            hasher.part(value);
-        }
-        hasher.identity()
+        hasher.separated(&bytes);
+        (hasher.identity(), fingerprint)
     }
 
-    fn given_identity(&self, fingerprint: &str) -> crate::model::Identity {
+    fn given_identity(&self, fingerprint: &str) -> Identity {
         let mut hasher = IdHasher::new("grafana");
         hasher.part(self.grafana.as_deref().unwrap_or_default());
         hasher.part(fingerprint);
