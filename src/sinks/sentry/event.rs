@@ -14,10 +14,10 @@ const TAG_CHARS_MAX: usize = 200;
 const TAG_COUNT_MAX: usize = 20;
 const ENVIRONMENT_CHARS_MAX: usize = 64;
 const RELEASE_CHARS_MAX: usize = 200;
-const CONTEXT_CHARS_MAX: usize = 2048;
-const CONTEXT_ENTRY_COUNT_MAX: usize = 64;
-/// An item may have 1 MiB.
-const EVENT_BYTES_MAX: usize = 1_000_000;
+/// Relay allows 8192 bytes for the values of one context together, and a little for each of them. With this
+/// much per text and per map no context comes near it.
+const TEXT_BYTES_MAX: usize = 1024;
+const MAP_BYTES_MAX: usize = 7500;
 /// An older time is replaced by the server's own.
 const AGE_MAX: std::time::Duration = std::time::Duration::from_secs(29 * 86_400);
 
@@ -39,10 +39,7 @@ pub(super) fn envelope(notice: &Notice, now: Timestamp) -> Vec<u8> {
         content_type: &'static str,
     }
     let event_id = notice.delivery_id_hex();
-    let mut event = event(notice, &event_id, now, CONTEXT_ENTRY_COUNT_MAX);
-    if event.len() > EVENT_BYTES_MAX {
-        event = self::event(notice, &event_id, now, 0);
-    }
+    let event = event(notice, &event_id, now);
     let mut envelope = Vec::with_capacity(event.len() + 256);
     write(&mut envelope, &Headers { event_id: &event_id, sent_at: Shown(now), sdk: SDK });
     envelope.push(b'\n');
@@ -79,7 +76,7 @@ struct Event<'a> {
     environment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_name: Option<Cow<'a, str>>,
-    fingerprint: [&'a str; 3],
+    fingerprint: [Cow<'a, str>; 3],
     tags: Tags<'a>,
     contexts: Contexts<'a>,
     sdk: Sdk,
@@ -93,6 +90,9 @@ struct LogEntry {
 #[derive(Serialize)]
 struct Contexts<'a> {
     alert: AlertContext<'a>,
+    /// Of the alert, in contexts of their own: the limit is one of contexts.
+    labels: Map<'a>,
+    annotations: Map<'a>,
     deployment: Deployment<'a>,
     tawny: Tawny<'a>,
 }
@@ -104,8 +104,6 @@ struct AlertContext<'a> {
     severity: &'static str,
     started_at: Shown<Timestamp>,
     origin: Cow<'a, str>,
-    labels: Map<'a>,
-    annotations: Map<'a>,
 }
 
 #[derive(Serialize)]
@@ -130,16 +128,15 @@ struct Tawny<'a> {
     reason: &'static str,
     sequence: u32,
     by: String,
-    rules_revision: &'a str,
+    rules_revision: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     runbook: Option<Cow<'a, str>>,
 }
 
-fn event(notice: &Notice, event_id: &str, now: Timestamp, entry_count: usize) -> Vec<u8> {
+fn event(notice: &Notice, event_id: &str, now: Timestamp) -> Vec<u8> {
     let incident = &*notice.incident;
-    let tag = |name| incident.tags.value(name);
     // A rule may take a value from a label, and a label may be of any length.
-    let context = |name| tag(name).map(|value| words::clip(value, CONTEXT_CHARS_MAX));
+    let text = |name| incident.tags.value(name).map(|value| words::clip_bytes(value, TEXT_BYTES_MAX));
     // A time in the future or long past would be replaced and marked as an error.
     let is_plausible = notice.at <= now && now.since(notice.at) < AGE_MAX;
     let event = Event {
@@ -153,37 +150,37 @@ fn event(notice: &Notice, event_id: &str, now: Timestamp, entry_count: usize) ->
         environment: environment(incident),
         server_name: server_name(&incident.lead.labels),
         fingerprint: [
-            "alert",
-            tag(TagName::Class).unwrap_or_else(|| words::alert_name(incident)),
-            tag(TagName::Service).unwrap_or("unknown"),
+            "alert".into(),
+            text(TagName::Class).unwrap_or_else(|| words::clip_bytes(words::alert_name(incident), TEXT_BYTES_MAX)),
+            text(TagName::Service).unwrap_or("unknown".into()),
         ],
         tags: Tags(notice),
         contexts: Contexts {
             alert: AlertContext {
-                name: words::clip(words::alert_name(incident), CONTEXT_CHARS_MAX),
+                name: words::clip_bytes(words::alert_name(incident), TEXT_BYTES_MAX),
                 status: words::status(notice),
                 severity: incident.severity.as_str(),
                 started_at: Shown(words::began_at(incident)),
-                origin: words::clip(words::origin(&incident.lead.source), CONTEXT_CHARS_MAX),
-                labels: Map { map: &incident.lead.labels, entry_count },
-                annotations: Map { map: &incident.lead.annotations, entry_count },
+                origin: words::clip_bytes(words::origin(&incident.lead.source), TEXT_BYTES_MAX),
             },
+            labels: Map(&incident.lead.labels),
+            annotations: Map(&incident.lead.annotations),
             deployment: Deployment {
-                platform: context(TagName::Platform),
-                variant: context(TagName::PlatformVariant),
-                cluster: context(TagName::PlatformCluster),
-                confidence: context(TagName::PlatformConfidence),
-                cell: context(TagName::Cell),
-                legs: words::clip(&words::legs(incident), CONTEXT_CHARS_MAX).into_owned(),
+                platform: text(TagName::Platform),
+                variant: text(TagName::PlatformVariant),
+                cluster: text(TagName::PlatformCluster),
+                confidence: text(TagName::PlatformConfidence),
+                cell: text(TagName::Cell),
+                legs: words::clip_bytes(&words::legs(incident), TEXT_BYTES_MAX).into_owned(),
             },
             tawny: Tawny {
                 incident: Shown(incident.key),
                 dedup_key: words::dedup_key(incident),
                 reason: notice.reason.as_str(),
                 sequence: notice.sequence,
-                by: words::clip(&words::reasons(&incident.tags), CONTEXT_CHARS_MAX).into_owned(),
-                rules_revision: &incident.rules_revision,
-                runbook: context(TagName::Runbook),
+                by: words::clip_bytes(&words::reasons(&incident.tags), 2 * TEXT_BYTES_MAX).into_owned(),
+                rules_revision: words::clip_bytes(&incident.rules_revision, TEXT_BYTES_MAX),
+                runbook: text(TagName::Runbook),
             },
         },
         sdk: SDK,
@@ -321,15 +318,22 @@ fn tag_value(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Labels and annotations in the context of the alert, under their own names.
-struct Map<'a> {
-    map: &'a Labels<'static>,
-    entry_count: usize,
-}
+/// Labels or annotations under their own names, as many as a context may hold.
+struct Map<'a>(&'a Labels<'static>);
 
 impl Serialize for Map<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let entries = self.map.iter().filter(|(name, _)| name.len() <= TAG_CHARS_MAX).take(self.entry_count);
-        serializer.collect_map(entries.map(|(name, value)| (name, words::clip(value, CONTEXT_CHARS_MAX))))
+        let mut map = serializer.serialize_map(None)?;
+        let mut room = MAP_BYTES_MAX;
+        for (name, value) in self.0.iter().filter(|(name, _)| name.len() <= TAG_CHARS_MAX) {
+            let value = words::clip_bytes(value, TEXT_BYTES_MAX);
+            // Relay counts quotes and separators, and not the name; we count both.
+            let bytes = name.len() + value.len() + 8;
+            if bytes <= room {
+                room -= bytes;
+                map.serialize_entry(name, &value)?;
+            }
+        }
+        map.end()
     }
 }
