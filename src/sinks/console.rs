@@ -146,6 +146,8 @@ fn tag_row(incident: &Incident, name: TagName, tag: &Tag) -> Option<Row> {
         | TagName::Runbook => (name.as_str(), tag.value.to_string()),
     };
     let seen = tag.seen.as_deref().unwrap_or_default();
+    // A rule may take a value from a label, and a label may be of any length.
+    let value = words::clip(&value, 120).into_owned();
     Some(Row { name: shown, value, by: tag.by.to_string(), seen: words::clip(seen, 80).into_owned() })
 }
 
