@@ -17,6 +17,13 @@ use crate::wait::until_true;
 
 const SERVICES: [&str; 4] = ["owl-service", "duo-api", "payments", "checkout"];
 const CLASSES: [&str; 5] = ["HighErrorRate", "HighLatency", "QueueBacklog", "DiskAlmostFull", "MemorySaturated"];
+/// One wave of incidents for every so many deaths, so that each process has plenty to lose. A wave has alerts
+/// of its own names; the words carry no digits, which a rule might take for a cell.
+const WAVES: [&str; 12] = [
+    "", "Reads", "Writes", "Logins", "Uploads", "Searches", "Payouts", "Refunds", "Exports", "Imports", "Renders",
+    "Mails",
+];
+const KILLS_PER_WAVE: usize = 10;
 const CELLS: [&str; 3] = ["c1", "c2", "c3"];
 
 /// Deaths in the short form; the environment asks for more.
@@ -131,7 +138,7 @@ enum Road {
 /// The alerts of one incident.
 struct Group {
     service: &'static str,
-    class: &'static str,
+    class: String,
     cell: &'static str,
     alerts: Vec<Alert>,
     platform_count: usize,
@@ -142,11 +149,12 @@ struct Group {
 }
 
 fn plan(chance: &mut fastrand::Rng, kill_count: u32) -> Vec<Group> {
+    let wave_count = (kill_count as usize).div_ceil(KILLS_PER_WAVE).clamp(1, WAVES.len());
     let mut groups = Vec::new();
-    for service in SERVICES {
-        for class in CLASSES {
-            for cell in CELLS {
-                groups.push(group(chance, service, class, cell));
+    for wave in &WAVES[..wave_count] {
+        for service in SERVICES {
+            for class in CLASSES {
+                groups.extend(CELLS.map(|cell| group(chance, service, format!("{class}{wave}"), cell)));
             }
         }
     }
@@ -161,7 +169,7 @@ fn plan(chance: &mut fastrand::Rng, kill_count: u32) -> Vec<Group> {
     groups
 }
 
-fn group(chance: &mut fastrand::Rng, service: &'static str, class: &'static str, cell: &'static str) -> Group {
+fn group(chance: &mut fastrand::Rng, service: &'static str, class: String, cell: &'static str) -> Group {
     let spans_platforms = chance.u32(0..3) == 0;
     let alert_count = chance.usize(2..9);
     let alerts = (0..alert_count)
@@ -169,7 +177,7 @@ fn group(chance: &mut fastrand::Rng, service: &'static str, class: &'static str,
             let cluster = if spans_platforms && number % 2 == 1 { "prod-legacy" } else { "eks-prod-1" };
             let instance = format!("10.0.{}.{number}:9090", chance.u8(..));
             Alert::firing(&[
-                ("alertname", class),
+                ("alertname", &class),
                 ("service", service),
                 ("cell", cell),
                 ("cluster", cluster),
@@ -194,7 +202,7 @@ impl Group {
     fn expected(&self) -> Expected {
         Expected {
             service: self.service,
-            class: self.class,
+            class: self.class.clone(),
             cell: self.cell,
             platform_count: self.platform_count,
             resolves: self.ending == Ending::AllResolve,

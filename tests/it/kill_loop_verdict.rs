@@ -11,7 +11,7 @@ use crate::stand_in::pagerduty::{Action, Alert, Effect, Event};
 #[derive(Clone, Debug)]
 pub struct Expected {
     pub service: &'static str,
-    pub class: &'static str,
+    pub class: String,
     pub cell: &'static str,
     /// An open incident is told anew when a platform joins, so there may be as many texts as platforms.
     pub platform_count: usize,
@@ -39,7 +39,7 @@ pub fn faults_found(
         }
     }
     for incident in expected {
-        let place = (incident.service.to_owned(), incident.class.to_owned(), incident.cell.to_owned());
+        let place = (incident.service.to_owned(), incident.class.clone(), incident.cell.to_owned());
         let name = format!("{} {} {}", incident.service, incident.class, incident.cell);
         match by_place.remove(&place).as_deref() {
             None => faults.push(format!("{name}: every alert was acknowledged, but nobody was paged")),
@@ -144,7 +144,7 @@ mod tests {
     use serde_json::json;
 
     fn expected(resolves: bool) -> Expected {
-        Expected { service: "owl-service", class: "HighErrorRate", cell: "c1", platform_count: 1, resolves }
+        Expected { service: "owl-service", class: "HighErrorRate".to_owned(), cell: "c1", platform_count: 1, resolves }
     }
 
     fn event(action: Action, effect: Effect, boot: u32, answer_arrives: bool) -> Event {

@@ -176,10 +176,10 @@ impl Peer {
         sum_of_metric(&page, name, label).unwrap_or_default()
     }
 
-    /// Prometheus has sent its alerts to every receiver at least twice from now on.
+    /// Prometheus has sent its alerts to every receiver once more from now on.
     async fn has_repeated_itself(&self, receiver_count: usize) {
         let before = self.metric("prometheus_notifications_sent_total", "").await;
-        let wanted = before + 2.0 * receiver_count as f64;
+        let wanted = before + receiver_count as f64;
         until_true("Prometheus to repeat itself", PEER_PATIENCE, async || {
             self.metric("prometheus_notifications_sent_total", "").await >= wanted
         })
