@@ -56,6 +56,7 @@ impl Default for Metrics {
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .without_target_info()
+            .scope_info_enabled(false)
             .build()
             .expect("a fresh registry holds no collector of that name");
         let provider = SdkMeterProvider::builder().with_reader(exporter).build();

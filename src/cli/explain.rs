@@ -114,7 +114,7 @@ fn instance<'a>(ready: &'a Ready, wanted: &str) -> anyhow::Result<&'a Instance> 
 fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan], received_at: Timestamp) -> Value {
     let decoder = &instance.decoder;
     let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
-    let Explanation { decision, key_parts, near_misses } = rules.explain(&alert, origin);
+    let Explanation { decision, key_parts, near_misses, .. } = rules.explain(&alert, origin);
     let near: Vec<Value> = near_misses
         .iter()
         .map(|miss| {

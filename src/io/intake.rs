@@ -146,6 +146,7 @@ impl Intake {
             DecodeError::NotJson { .. }
             | DecodeError::Empty
             | DecodeError::Missing { .. }
+            | DecodeError::Invalid { .. }
             | DecodeError::Bad { .. } => 400,
         };
         self.reject(instance, status, &error.to_string(), &raw.body, received_at);
