@@ -54,9 +54,9 @@ impl SinkKind for Kind {
         for (name, value) in plain_headers(&settings)? {
             headers.push((header_name(name)?, HeaderValue::Plain(value)));
         }
-        for name in secret_headers {
-            let name = header_name(&name[HEADER_SECRET.len()..])?;
-            headers.push((name.clone(), HeaderValue::Secret(format!("{HEADER_SECRET}{name}"))));
+        for secret in secret_headers {
+            let name = header_name(&secret[HEADER_SECRET.len()..])?;
+            headers.push((name, HeaderValue::Secret(secret.to_owned())));
         }
         Ok(Box::new(Webhook {
             address,

@@ -96,13 +96,13 @@ fn each_answer_has_its_class() {
 #[test]
 fn the_address_and_headers_may_be_secrets() {
     let options = json!({"headers": {"X-Team": "owl"}});
-    let sink = build("webhook", options, &["secret", "url", "headers.authorization"]).unwrap();
+    let sink = build("webhook", options, &["secret", "url", "headers.Authorization"]).unwrap();
     let held =
-        Held(&[("secret", NEW), ("url", "https://hooks.example.com/token"), ("headers.authorization", "Bearer abc")]);
+        Held(&[("secret", NEW), ("url", "https://hooks.example.com/token"), ("headers.Authorization", "Bearer abc")]);
     let sent = request(sink.encode(&[&opened()], &held, now()));
     assert_eq!(sent.url, "https://hooks.example.com/token");
     assert_eq!((header(&sent, "x-team").as_str(), header(&sent, "authorization").as_str()), ("owl", "Bearer abc"));
-    let broken = Held(&[("secret", NEW), ("url", "hooks.example.com/token"), ("headers.authorization", "x")]);
+    let broken = Held(&[("secret", NEW), ("url", "hooks.example.com/token"), ("headers.Authorization", "x")]);
     let error = sink.encode(&[&opened()], &broken, now()).err().unwrap().to_string();
     assert_eq!(error, "secret `url`: not an address");
     assert!(matches!(sink.encode(&[&opened()], &SECRETS, now()), Err(EncodeError::SecretMissing { .. })));
