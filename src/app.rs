@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::io::body::BodyBudget;
 use crate::io::cache::ResendCache;
 use crate::io::clock::Clock;
-use crate::io::commit::{Committer, WAITING_COUNT_MAX, Work};
+use crate::io::commit::{Committer, Outlet, WAITING_COUNT_MAX, Work};
 use crate::io::deliver::Deliverer;
 use crate::io::intake::Intake;
 use crate::io::mailbox::Mailbox;
@@ -25,6 +25,7 @@ use crate::io::transport::HttpTransport;
 use crate::model::Timestamp;
 use crate::rules::RuleSet;
 use crate::settings::{LimitSettings, Ready, SinkPlan};
+use crate::sinks::Sink;
 use crate::store::{Reader, Retention, Writer, sqlite};
 use crate::telemetry::Metrics;
 use crate::web::{self, Views};
@@ -159,13 +160,16 @@ impl Machine {
         let (work, waiting) = mpsc::channel(WAITING_COUNT_MAX);
         let (next_deadline, deadline_seen) = watch::channel(Timestamp::MAX);
         let (trouble_told, trouble) = watch::channel(None);
-        let mut mailboxes = HashMap::new();
+        let mut outlets = HashMap::new();
         let mut workers = Vec::new();
         let mut paused = Vec::new();
         let transport = Arc::new(HttpTransport::new().context("the HTTP client")?);
         for SinkPlan { name, sink, secrets } in sinks {
             let mailbox = Mailbox::new();
-            mailboxes.insert(name.clone(), mailbox.clone());
+            let sink: Arc<dyn Sink> = Arc::from(sink);
+            let words = sink.clone();
+            let says = Box::new(move |kind| words.says(kind));
+            outlets.insert(name.clone(), Outlet { mailbox: mailbox.clone(), says });
             let (pausing, is_paused) = watch::channel(false);
             paused.push((name.clone(), is_paused));
             let deliverer = Deliverer {
@@ -197,7 +201,7 @@ impl Machine {
             writer,
             clock: self.clock.clone(),
             cache: self.cache.clone(),
-            mailboxes,
+            outlets: Arc::new(outlets),
             metrics: self.metrics.clone(),
             next_deadline,
             trouble: trouble_told,

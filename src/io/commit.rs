@@ -11,7 +11,7 @@ use super::cache::{Mark, ResendCache};
 use super::clock::Clock;
 use super::mailbox::Mailbox;
 use crate::incidents::{Event, Heard, deadline, key_for, step};
-use crate::model::{AlertOutcome, Identity, IncidentKey, Notice, State, Timestamp};
+use crate::model::{AlertOutcome, Identity, IncidentKey, Notice, NoticeKind, State, Timestamp};
 use crate::store::{Changes, Loaded, Pending, Record, RejectRecord, Retention, Settlement, StoreError, Wanted, Writer};
 use crate::telemetry::Metrics;
 
@@ -45,11 +45,21 @@ pub enum Work {
         keys: Vec<IncidentKey>,
         done: oneshot::Sender<bool>,
     },
-    Reject(RejectRecord),
+    Reject {
+        reject: RejectRecord,
+        done: oneshot::Sender<bool>,
+    },
     Retain {
         retention: Retention,
         done: oneshot::Sender<bool>,
     },
+}
+
+/// One sink as the committer sees it.
+pub struct Outlet {
+    pub mailbox: Arc<Mailbox>,
+    /// Which kinds of notice the sink has words for.
+    pub says: Box<dyn Fn(NoticeKind) -> bool + Send + Sync>,
 }
 
 /// What the committer needs besides its work.
@@ -57,7 +67,7 @@ pub struct Committer {
     pub writer: Box<dyn Writer>,
     pub clock: Arc<Clock>,
     pub cache: Arc<ResendCache>,
-    pub mailboxes: HashMap<Arc<str>, Arc<Mailbox>>,
+    pub outlets: Arc<HashMap<Arc<str>, Outlet>>,
     pub metrics: Metrics,
     /// The earliest deadline that was committed since the timers looked last.
     pub next_deadline: watch::Sender<Timestamp>,
@@ -86,7 +96,9 @@ impl Committer {
         for work in batch {
             match work {
                 Work::Retain { retention, done } => self.retain(retention, done).await,
-                Work::Alerts { .. } | Work::Settle { .. } | Work::Ticks { .. } | Work::Reject(_) => decided.push(work),
+                Work::Alerts { .. } | Work::Settle { .. } | Work::Ticks { .. } | Work::Reject { .. } => {
+                    decided.push(work)
+                }
             }
         }
         if decided.is_empty() {
@@ -99,8 +111,9 @@ impl Committer {
         let listening_since = self.clock.listening_since();
         let decision: Arc<Mutex<Decided>> = Arc::default();
         let slot = decision.clone();
+        let outlets = self.outlets.clone();
         let decide = Box::new(move |loaded: Loaded| {
-            let (changes, decided) = Decider::new(loaded, now, listening_since).decide(decided);
+            let (changes, decided) = Decider::new(loaded, outlets, now, listening_since).decide(decided);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = decided;
             changes
         });
@@ -126,8 +139,8 @@ impl Committer {
             self.cache.remember(mark);
         }
         for item in pending {
-            if let Some(mailbox) = self.mailboxes.get(&item.delivery.sink) {
-                mailbox.post(item);
+            if let Some(outlet) = self.outlets.get(&item.delivery.sink) {
+                outlet.mailbox.post(item);
             }
         }
         for notice in &decided.notices {
@@ -165,7 +178,7 @@ impl Committer {
 fn alert_count(work: &Work) -> usize {
     match work {
         Work::Alerts { alerts, .. } => alerts.len(),
-        Work::Settle { .. } | Work::Ticks { .. } | Work::Reject(_) | Work::Retain { .. } => 0,
+        Work::Settle { .. } | Work::Ticks { .. } | Work::Reject { .. } | Work::Retain { .. } => 0,
     }
 }
 
@@ -179,7 +192,7 @@ fn wanted(batch: &[Work], now: Timestamp) -> Wanted {
                 }
             }
             Work::Ticks { keys, .. } => wanted.ticks.extend(keys),
-            Work::Settle { .. } | Work::Reject(_) | Work::Retain { .. } => {}
+            Work::Settle { .. } | Work::Reject { .. } | Work::Retain { .. } => {}
         }
     }
     wanted.dedup();
@@ -199,10 +212,10 @@ impl Answers {
         for work in batch {
             match work {
                 Work::Alerts { reply, .. } => answers.alerts.push(std::mem::replace(reply, oneshot::channel().0)),
-                Work::Settle { done, .. } | Work::Ticks { done, .. } => {
+                Work::Settle { done, .. } | Work::Ticks { done, .. } | Work::Reject { done, .. } => {
                     answers.done.push(std::mem::replace(done, oneshot::channel().0));
                 }
-                Work::Reject(_) | Work::Retain { .. } => {}
+                Work::Retain { .. } => {}
             }
         }
         answers
@@ -240,6 +253,7 @@ struct Decided {
 /// Runs the pure steps over what was loaded, in order of arrival.
 struct Decider {
     loaded: Loaded,
+    outlets: Arc<HashMap<Arc<str>, Outlet>>,
     changed_incidents: HashSet<IncidentKey>,
     changed_members: HashSet<Identity>,
     changes: Changes,
@@ -249,9 +263,15 @@ struct Decider {
 }
 
 impl Decider {
-    fn new(loaded: Loaded, now: Timestamp, listening_since: Timestamp) -> Decider {
+    fn new(
+        loaded: Loaded,
+        outlets: Arc<HashMap<Arc<str>, Outlet>>,
+        now: Timestamp,
+        listening_since: Timestamp,
+    ) -> Decider {
         Decider {
             loaded,
+            outlets,
             changed_incidents: HashSet::new(),
             changed_members: HashSet::new(),
             changes: Changes { now, ..Changes::default() },
@@ -279,7 +299,7 @@ impl Decider {
                 Work::Alerts { alerts, record, rejects, .. } => self.alerts(alerts, record, rejects),
                 Work::Ticks { .. } => {}
                 Work::Settle { settlements, .. } => self.changes.settlements.extend(settlements),
-                Work::Reject(reject) => self.changes.rejects.push(reject),
+                Work::Reject { reject, .. } => self.changes.rejects.push(reject),
                 Work::Retain { .. } => {}
             }
         }
@@ -362,7 +382,9 @@ impl Decider {
             self.loaded.members.insert(member.identity, member);
         }
         for notice in step.notices {
-            let sinks = notice.incident.route.sinks.clone();
+            // A sink that left the settings gets nothing new; one without words for this kind never does.
+            let has_words = |sink: &&Arc<str>| self.outlets.get(*sink).is_some_and(|outlet| (outlet.says)(notice.kind));
+            let sinks = notice.incident.route.sinks.iter().filter(has_words).cloned().collect();
             let notice = Arc::new(notice);
             self.decided.notices.push(notice.clone());
             self.changes.notices.push((notice, sinks));

@@ -30,7 +30,7 @@ const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Deliverer {
     pub name: Arc<str>,
-    pub sink: Box<dyn Sink>,
+    pub sink: Arc<dyn Sink>,
     pub secrets: SecretSet,
     pub transport: Arc<dyn Transport>,
     pub mailbox: Arc<Mailbox>,

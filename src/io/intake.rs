@@ -55,7 +55,7 @@ impl Intake {
         };
         let batch = match instance.source.decode(&request, &instance.decoder) {
             Ok(batch) => batch,
-            Err(error) => return self.refuse(instance, &error, &raw, received_at),
+            Err(error) => return self.refuse(instance, &error, &raw, received_at).await,
         };
         if batch.truncated_count > 0 {
             tracing::warn!(source = %name, count = batch.truncated_count, "the sender left alerts out of its message; raise its max_alerts");
@@ -140,7 +140,7 @@ impl Intake {
     }
 
     /// The credential was right, so the body is kept for a person to look at.
-    fn refuse(&self, instance: &Instance, error: &DecodeError, raw: &Raw, received_at: Timestamp) -> Answer {
+    async fn refuse(&self, instance: &Instance, error: &DecodeError, raw: &Raw, received_at: Timestamp) -> Answer {
         let status = match error {
             DecodeError::NoSuchPath { .. } => 404,
             DecodeError::NotJson { .. }
@@ -149,16 +149,19 @@ impl Intake {
             | DecodeError::Invalid { .. }
             | DecodeError::Bad { .. } => 400,
         };
-        self.reject(instance, status, &error.to_string(), &raw.body, received_at);
+        self.reject(instance, status, &error.to_string(), &raw.body, received_at).await;
         instance.source.answer(&raw.path, &Receipt::Refused { status, reason: &error.to_string() })
     }
 
-    /// Makes a refusal visible. The sender's answer does not wait for it.
-    pub fn reject(&self, instance: &Instance, status: u16, reason: &str, body: &Bytes, received_at: Timestamp) {
+    /// Makes a refusal visible, before the sender hears of it.
+    pub async fn reject(&self, instance: &Instance, status: u16, reason: &str, body: &Bytes, received_at: Timestamp) {
         self.metrics.rejects(&instance.decoder.name, 1);
         let record = reject_record(instance, status, reason.to_owned(), body, received_at);
-        if self.work.try_send(Work::Reject(record)).is_err() {
-            tracing::warn!(source = %instance.decoder.name, status, reason, "a reject was counted but not kept: too much is waiting");
+        let (done, kept) = oneshot::channel();
+        let is_sent = self.work.try_send(Work::Reject { reject: record, done }).is_ok();
+        let is_kept = is_sent && matches!(tokio::time::timeout(COMMIT_PATIENCE, kept).await, Ok(Ok(true)));
+        if !is_kept {
+            tracing::warn!(source = %instance.decoder.name, status, reason, "a reject was counted but could not be kept");
         }
     }
 }

@@ -101,7 +101,7 @@ impl Doors {
             }
             Err(error) => {
                 let now = self.intake.clock.now();
-                self.intake.reject(instance, error.status(), &error.to_string(), &bytes::Bytes::new(), now);
+                self.intake.reject(instance, error.status(), &error.to_string(), &bytes::Bytes::new(), now).await;
                 return refused(error.status(), &error.to_string());
             }
         };

@@ -1,6 +1,6 @@
 //! IP addresses as senders write them, and the networks of rules. Never resolves a name.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {

@@ -52,7 +52,7 @@ fn is_word(text: &str) -> bool {
 /// A name, an IPv4 address or an IPv6 address in brackets, each with or without a port.
 fn is_host(host: &str) -> bool {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
+        Some((address, port)) if address.parse::<core::net::Ipv6Addr>().is_ok() => ("v6", port),
         Some(_) => return false,
         None => host.find(':').map_or((host, ""), |at| host.split_at(at)),
     };
