@@ -27,7 +27,7 @@ fn check(wrong: &mut String, text: &str, expected: &str) {
 }
 
 #[test]
-fn a_faulty_rule_is_reported_where_the_fault_stands() {
+fn a_faulty_condition_is_reported_where_it_stands() {
     let mut wrong = String::new();
     for (text, expected) in [
         ("  - { id: a, whne: {}, set: { platform: ecs } }", "4:14 unknown key `whne` | did you mean `when`?"),
@@ -84,6 +84,16 @@ fn a_faulty_rule_is_reported_where_the_fault_stands() {
             "5:18 `any` must be a list of maps, not a text",
         ),
         ("  - id: a\n    when: { not: {} }\n    set: { platform: ecs }", "5:18 `not` of nothing never holds"),
+    ] {
+        check(&mut wrong, &rule(text), expected);
+    }
+    assert_eq!(wrong, "");
+}
+
+#[test]
+fn a_fault_in_what_a_rule_sets_is_reported_where_it_stands() {
+    let mut wrong = String::new();
+    for (text, expected) in [
         (
             "  - id: a\n    when: {}\n    set: { platfrom: ecs }",
             "6:12 unknown tag `platfrom` | did you mean `platform`?",
