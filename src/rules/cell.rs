@@ -68,8 +68,8 @@ impl Cells {
     }
 
     pub(super) fn environment(&self, word: &str) -> Option<&Environment> {
-        let is_meant = |known: &Box<str>| known.eq_ignore_ascii_case(word);
-        self.environments.iter().find(|environment| environment.words.iter().any(is_meant))
+        let is_meant = |known: &str| known.eq_ignore_ascii_case(word);
+        self.environments.iter().find(|environment| environment.words.iter().any(|known| is_meant(known)))
     }
 
     /// Words that may be glued to a service's name to say where this copy runs.

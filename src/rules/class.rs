@@ -4,12 +4,13 @@
 /// Where the words of a name part.
 const SEPARATORS: [char; 5] = ['-', '_', ' ', '/', '.'];
 
+/// One word is the whole name, whatever it says.
+pub(super) fn has_parts(name: &str) -> bool {
+    name.contains(SEPARATORS)
+}
+
 /// `None` when nothing says where: the class is the name itself.
 pub(super) fn strip(name: &str, places: &[&str]) -> Option<String> {
-    // One word is the whole name, whatever it says.
-    if !name.contains(SEPARATORS) {
-        return None;
-    }
     let words = words(name);
     let mut kept: Vec<Word<'_>> = Vec::with_capacity(words.len());
     let mut at = 0;

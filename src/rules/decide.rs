@@ -15,7 +15,7 @@ use super::rule::{Rule, Stage, bit};
 use super::service::Match;
 use super::table::Tables;
 use super::value::Values;
-use super::{Decision, KeyPart, Origin};
+use super::{Decision, Origin};
 
 #[derive(Debug)]
 pub(super) struct Program {
@@ -31,10 +31,10 @@ pub(super) struct Program {
 }
 
 /// Tags, and what was found on the way to them.
-pub(super) struct Tagging {
-    pub(super) tags: Tags,
-    pub(super) class: Arc<str>,
-    pub(super) service: Option<ServiceFound>,
+struct Tagging {
+    tags: Tags,
+    class: Arc<str>,
+    service: Option<ServiceFound>,
 }
 
 /// How the service was found.
@@ -50,26 +50,18 @@ pub(super) struct ServiceFound {
 type Made = [Option<Tag>; TagName::ALL.len()];
 
 impl Program {
-    pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> (Decision, Tagging) {
+    pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> (Decision, Option<ServiceFound>) {
         let scopes = Scopes::of_alert(alert, origin);
         let values = self.keys.look_up(&scopes);
-        let mut tagging = self.tag(&values, &alert.name);
+        let Tagging { mut tags, class, service } = self.tag(&values, &alert.name);
         // Routes ask for `out.severity`, whoever gave it.
-        tagging.tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
-        let route = self.route(&values, &tagging.tags);
+        tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
+        let severity = tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(alert.severity);
+        let route = self.route(&values, &tags);
         let mut hasher = IdHasher::new("v1");
-        for part in key_parts(&tagging, route.fold, alert, origin) {
-            hasher.part(part.value.as_deref().unwrap_or(""));
-        }
-        let severity = tagging.tags.value(TagName::Severity).and_then(Severity::from_word);
-        let decision = Decision {
-            tags: tagging.tags.clone(),
-            key: IncidentKey(hasher.finish()),
-            route: Arc::clone(&route.route),
-            class: Arc::clone(&tagging.class),
-            severity: severity.unwrap_or(alert.severity),
-        };
-        (decision, tagging)
+        visit_key_parts(&tags, &class, route.fold, alert, origin, |_, value| hasher.part(value.unwrap_or("")));
+        let key = IncidentKey(hasher.finish());
+        (Decision { tags, key, route: Arc::clone(&route.route), class, severity }, service)
     }
 
     /// How the route that an answer holds folds platforms.
@@ -164,7 +156,7 @@ impl Program {
         if let Some(tag) = tags.get(TagName::Class) {
             return Arc::clone(&tag.value);
         }
-        let stripped = class::strip(name, &self.places(tags, service));
+        let stripped = class::has_parts(name).then(|| class::strip(name, &self.places(tags, service))).flatten();
         let (class, seen): (Arc<str>, _) = match stripped {
             Some(class) => (Arc::from(class), Some(note("field.name", name))),
             None => (Arc::from(name), None),
@@ -223,35 +215,35 @@ impl Program {
 }
 
 /// What makes two alerts one incident. An alert without a service or a name is a problem of its own.
-pub(super) fn key_parts(tagging: &Tagging, fold: Fold, alert: &Alert<'_>, origin: Origin<'_>) -> Vec<KeyPart> {
-    let tag = |name: TagName| tagging.tags.get(name).map(|tag| Arc::clone(&tag.value));
-    let part = |name: &'static str, value: Option<Arc<str>>| KeyPart { name, value };
-    let Some(service) = tag(TagName::Service).filter(|_| !tagging.class.is_empty()) else {
-        return vec![
-            part("source", Some(Arc::from(origin.instance))),
-            part("identity", Some(Arc::from(alert.identity.to_string()))),
-        ];
+pub(super) fn visit_key_parts(
+    tags: &Tags,
+    class: &str,
+    fold: Fold,
+    alert: &Alert<'_>,
+    origin: Origin<'_>,
+    mut visit: impl FnMut(&'static str, Option<&str>),
+) {
+    let Some(service) = tags.value(TagName::Service).filter(|_| !class.is_empty()) else {
+        visit("source", Some(origin.instance));
+        visit("identity", Some(&alert.identity.to_string()));
+        return;
     };
-    let mut parts = vec![
-        part("service", Some(service)),
-        part("class", Some(Arc::clone(&tagging.class))),
-        part("env", tag(TagName::Environment)),
-        part("cell", tag(TagName::Cell)),
-    ];
+    visit("service", Some(service));
+    visit("class", Some(class));
+    visit("env", tags.value(TagName::Environment));
+    visit("cell", tags.value(TagName::Cell));
     match fold {
         Fold::Platforms => {}
-        Fold::None => parts.push(part("platform", tag(TagName::Platform))),
+        Fold::None => visit("platform", tags.value(TagName::Platform)),
     }
-    parts
 }
 
 /// `label.cluster=prod-c2-use1`; long values are cut, because this goes out with every notice.
 fn note(key: &str, value: &str) -> Arc<str> {
     const VALUE_BYTES_MAX: usize = 200;
-    if value.len() <= VALUE_BYTES_MAX {
-        return Arc::from(format!("{key}={value}"));
-    }
-    Arc::from(format!("{key}={}…", &value[..value.floor_char_boundary(VALUE_BYTES_MAX)]))
+    let cut = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
+    let end = if cut.len() < value.len() { "…" } else { "" };
+    Arc::from([key, "=", cut, end].concat())
 }
 
 const fn bit_of_all() -> u16 {

@@ -83,7 +83,7 @@ impl RouteRule {
 
     /// Gives the route its sinks; the names that do not exist come back as faults.
     pub(super) fn bind(&mut self, sinks: &[Arc<str>]) -> Vec<Diagnostic> {
-        let known = |wanted: &SinkName| sinks.iter().any(|sink| *sink == wanted.name);
+        let known = |wanted: &SinkName| sinks.contains(&wanted.name);
         let faults =
             self.to.iter().flatten().filter(|wanted| !known(wanted)).map(|wanted| wanted.fault(sinks)).collect();
         let mut route = Route::clone(&self.route);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::TagName;
 
 use super::condition::{All, Reading};
-use super::diagnostic::{At, Faults};
+use super::diagnostic::Faults;
 use super::facts;
 use super::hash::FastMap;
 use super::matcher::Bindable;
@@ -63,9 +63,15 @@ impl Rule {
         let mut bindable = Bindable::default();
         let when = match fields.get("when") {
             Some(node) => All::read(node, reading, &mut bindable, faults),
-            None => missing(&fields, "when", faults),
+            None => {
+                fields.missing("when", "a rule", Some("`when: {}` matches everything".to_owned()), faults);
+                None
+            }
         };
-        let Some(set) = fields.get("set") else { return missing(&fields, "set", faults) };
+        let Some(set) = fields.get("set") else {
+            fields.missing("set", "a rule", None, faults);
+            return None;
+        };
         // After a fault in `when`, what `set` may name is not known: a second message would be noise.
         let when = when?;
         let sets = read_sets(set, reading, values, &bindable, faults)?;
@@ -89,14 +95,6 @@ pub(super) fn read_id(fields: &Fields<'_>, what: &str, ids: &mut Ids, faults: &m
     }
     ids.insert(id.text.to_owned(), place.clone());
     Some(Arc::from(format!("{place} {}", id.text)))
-}
-
-fn missing<T>(fields: &Fields<'_>, key: &str, faults: &mut Faults<'_>) -> Option<T> {
-    // `when: ` with nothing behind it points at the key, a missing one at the rule.
-    let at: At = fields.key_at(key).unwrap_or(fields.at);
-    let hint = (key == "when").then(|| "`when: {}` matches everything".to_owned());
-    faults.error(at, format!("a rule needs `{key}`"), hint);
-    None
 }
 
 fn read_sets(

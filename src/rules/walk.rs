@@ -18,23 +18,24 @@ pub(super) struct Word<'n> {
 pub(super) struct Fields<'n> {
     pub(super) at: At,
     entries: &'n [Entry],
+    /// A key that is missing is then probably the one that was misspelt: one message is enough.
+    has_unknown: bool,
 }
 
 impl<'n> Fields<'n> {
     pub(super) fn read(node: &'n Node, what: &str, known: &[&str], faults: &mut Faults<'_>) -> Option<Fields<'n>> {
         let entries = entries(node, what, faults)?;
-        for entry in entries {
-            if !known.contains(&entry.key.as_str()) {
-                let hint = suggest::hint(&entry.key, known.iter().copied());
-                faults.error(entry.key_at, format!("unknown key `{}`", entry.key), hint);
-            }
+        let is_unknown = |entry: &&Entry| !known.contains(&entry.key.as_str());
+        for entry in entries.iter().filter(is_unknown) {
+            let hint = suggest::hint(&entry.key, known.iter().copied());
+            faults.error(entry.key_at, format!("unknown key `{}`", entry.key), hint);
         }
-        Some(Fields { at: node.at, entries })
+        Some(Fields { at: node.at, entries, has_unknown: entries.iter().any(|entry| is_unknown(&entry)) })
     }
 
     /// A map whose keys somebody else has checked or will check.
     pub(super) fn unchecked(node: &'n Node, what: &str, faults: &mut Faults<'_>) -> Option<Fields<'n>> {
-        Some(Fields { at: node.at, entries: entries(node, what, faults)? })
+        Some(Fields { at: node.at, entries: entries(node, what, faults)?, has_unknown: false })
     }
 
     /// A key with nothing behind it counts as not written.
@@ -53,10 +54,17 @@ impl<'n> Fields<'n> {
 
     pub(super) fn required(&self, key: &str, what: &str, faults: &mut Faults<'_>) -> Option<Word<'n>> {
         if self.get(key).is_none() {
-            faults.error(self.at, format!("{what} needs `{key}`"), None);
+            self.missing(key, what, None, faults);
             return None;
         }
         self.word(key, faults)
+    }
+
+    /// Reports that `key` is missing: at the key, when it stands there with nothing behind it.
+    pub(super) fn missing(&self, key: &str, what: &str, hint: Option<String>, faults: &mut Faults<'_>) {
+        if !self.has_unknown {
+            faults.error(self.key_at(key).unwrap_or(self.at), format!("{what} needs `{key}`"), hint);
+        }
     }
 
     /// One text or a list of texts.
