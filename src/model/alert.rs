@@ -55,6 +55,15 @@ pub struct Link {
     pub text: String,
 }
 
+impl Link {
+    /// Only whole web addresses are links: senders also send `?orgId=1`, templates and prose.
+    pub fn checked(href: &str, text: &str) -> Option<Link> {
+        let is_web = href.starts_with("https://") || href.starts_with("http://");
+        let is_whole = is_web && !href.contains(|c: char| c.is_whitespace() || c.is_control());
+        is_whole.then(|| Link { href: href.to_owned(), text: text.to_owned() })
+    }
+}
+
 /// A decoded message. Borrows from the body where it can; [`Alert::into_owned`] keeps it.
 #[derive(Clone, Debug)]
 pub struct Alert<'a> {
@@ -78,12 +87,38 @@ pub struct Alert<'a> {
     pub annotations: Labels<'a>,
     /// Canonical fields for the scope `field.` of rules (`source`, `instance`, `namespace`, …).
     pub fields: Labels<'a>,
+    /// Links that stand nowhere else in the alert; readers want [`Alert::all_links`].
     pub links: Vec<Link>,
     /// Alertmanager's fingerprint of the labels, where the source has labels.
     pub fingerprint: Option<u64>,
 }
 
 impl Alert<'_> {
+    /// The runbook first, then the source, then the rest; each address once. Made on demand, because most
+    /// messages are resends whose links nobody reads.
+    pub fn all_links(&self) -> Vec<Link> {
+        const ANNOTATIONS: [(&str, &str); 7] = [
+            ("runbook_url", "Runbook"),
+            ("runbookURL", "Runbook"),
+            ("runbook", "Runbook"),
+            ("dashboard_url", "Dashboard"),
+            ("dashboardURL", "Dashboard"),
+            ("dashboard", "Dashboard"),
+            ("url", "Link"),
+        ];
+        let (runbooks, others) = ANNOTATIONS.split_at(3);
+        let annotated = |(name, text): &(&str, &str)| Link::checked(self.annotations.get(name)?, text);
+        let source = self.fields.get("generatorURL").and_then(|href| Link::checked(href, "Source"));
+        let mut links: Vec<Link> = Vec::new();
+        let candidates = runbooks.iter().filter_map(annotated).chain(source).chain(self.links.iter().cloned());
+        for link in candidates.chain(others.iter().filter_map(annotated)) {
+            if links.iter().all(|held| held.href != link.href) {
+                links.push(link);
+            }
+        }
+        links
+    }
+
     pub fn into_owned(self) -> Alert<'static> {
         Alert {
             name: Cow::Owned(self.name.into_owned()),

@@ -124,20 +124,19 @@ impl Incident {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub identity: Identity,
-    /// The incident it belongs to in this episode; `None` for a resolve that never had one.
+    /// The incident it belongs to; `None` for a resolve that never had one.
     pub incident: Option<IncidentKey>,
+    /// The episode of that incident in which it was counted last.
+    pub episode: u32,
     pub platform: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell: Option<Arc<str>>,
     pub severity: Severity,
     pub starts_at: Timestamp,
     /// `None` while it fires.
-    pub ended_at: Option<Timestamp>,
-    /// Live "firing" words, one per sender. Empty once ended.
+    pub ended: Option<Ended>,
+    /// Live "firing" words, one per sender. After the end: the last word of the sender that ended it.
     pub words: Vec<Word>,
-    /// The sender's `endsAt` of the last resolve: the same again is a repeat, a later one a late clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub said_ended_at: Option<Timestamp>,
     pub name: String,
     pub title: String,
     #[serde(deserialize_with = "Labels::deserialize_owned")]
@@ -147,6 +146,24 @@ pub struct Member {
     pub source: SourceRef,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator_url: Option<String>,
+}
+
+/// How and when a member ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// By the source for a resolve, by our clock for a lapse.
+    pub at: Timestamp,
+    /// When we learnt of it.
+    pub heard_at: Timestamp,
+    pub how: EndedHow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedHow {
+    Resolved,
+    /// Nothing more was heard.
+    Stale,
 }
 
 /// One sender's claim that the alert fires.
@@ -165,7 +182,7 @@ pub struct Word {
 
 impl Member {
     pub fn is_firing(&self) -> bool {
-        self.ended_at.is_none()
+        self.ended.is_none()
     }
 
     /// When the last word lapses.

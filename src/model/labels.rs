@@ -21,6 +21,16 @@ impl<'a> Labels<'a> {
         self.0.binary_search_by(|(held, _)| held.as_ref().cmp(name)).ok().map(|at| self.0[at].1.as_ref())
     }
 
+    /// Like [`Labels::get`]; a clone of what it gives still borrows from the body where it can.
+    pub fn get_cow(&self, name: &str) -> Option<&Cow<'a, str>> {
+        self.0.binary_search_by(|(held, _)| held.as_ref().cmp(name)).ok().map(|at| &self.0[at].1)
+    }
+
+    /// Like [`Labels::iter`]; clones of the values still borrow from the body where they can.
+    pub fn iter_cow(&self) -> impl Iterator<Item = (&str, &Cow<'a, str>)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
     }

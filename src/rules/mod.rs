@@ -1,2 +1,183 @@
 //! Rule files to answers: where did this run, whose is it, who is told. Compiling may fail with diagnostics;
 //! after it nothing can be wrong, and tagging cannot fail.
+
+mod address;
+mod arn;
+mod cell;
+mod class;
+mod compile;
+mod condition;
+mod decide;
+mod diagnostic;
+mod explain;
+mod facts;
+mod glob;
+mod hash;
+mod index;
+mod matcher;
+mod route;
+mod rule;
+mod service;
+mod suggest;
+mod table;
+mod template;
+mod value;
+mod walk;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::model::id::IdHasher;
+use crate::model::{Alert, IncidentKey, Labels, Route, Severity, TagName, Tags};
+
+pub use diagnostic::{Diagnostic, DiagnosticSeverity};
+pub use service::Match;
+
+/// One rule file, already read: the rules themselves never touch a disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Relative to the rules directory, such as `platform.yaml`; a table is a `.csv` beside it.
+    pub name: String,
+    pub text: String,
+}
+
+/// Where an alert came in: what the settings know about it before it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The kind of source (`alertmanager`, `pagerduty`, …): `field.source`.
+    pub kind: &'a str,
+    /// The name of the configured source: `field.instance`.
+    pub instance: &'a str,
+    /// Tags of the settings (account, region, cluster, environment): `constant.*`.
+    pub constants: &'a Labels<'a>,
+}
+
+/// A compiled set of rule files.
+#[derive(Debug)]
+pub struct RuleSet {
+    program: decide::Program,
+    warnings: Vec<Diagnostic>,
+    revision: Arc<str>,
+}
+
+/// What the rules say of one alert.
+#[derive(Clone, Debug, Serialize)]
+pub struct Decision {
+    pub tags: Tags,
+    pub key: IncidentKey,
+    pub route: Arc<Route>,
+    /// The alert's name without the parts that say where.
+    pub class: Arc<str>,
+    /// What a rule set, or else what the source said.
+    pub severity: Severity,
+}
+
+/// A decision and how it came about. The rule, line and value behind each tag are in the tags themselves.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    pub decision: Decision,
+    /// What went into the incident key, in order.
+    pub key_parts: Vec<KeyPart>,
+    /// How the service's name was found, where there is one.
+    pub service: Option<ServiceMatch>,
+    /// Rules that set nothing because exactly one of their conditions failed.
+    pub near_misses: Vec<NearMiss>,
+    /// Rules in the shadow stage that would have held, as `file:line id`.
+    pub shadow: Vec<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyPart {
+    pub name: &'static str,
+    pub value: Option<Arc<str>>,
+}
+
+/// From the name that was read to the name in the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServiceMatch {
+    pub raw: String,
+    /// The rule that read it, as `file:line id`.
+    pub read_by: Arc<str>,
+    pub how: Match,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NearMiss {
+    /// `file:line id`.
+    pub rule: Arc<str>,
+    /// The condition that failed, as written.
+    pub condition: String,
+    /// The value it looked at; `None` when there was none.
+    pub seen: Option<String>,
+    /// What the rule would have set.
+    pub would_set: Vec<TagName>,
+}
+
+impl RuleSet {
+    /// Reports all faults that it can find, not only the first.
+    pub fn compile(files: &[SourceFile]) -> Result<RuleSet, Vec<Diagnostic>> {
+        let (program, warnings) = compile::compile(files)?;
+        Ok(RuleSet { program, warnings, revision: content_hash(files) })
+    }
+
+    /// The rules that ship with the program.
+    pub fn built_in() -> RuleSet {
+        RuleSet::compile(&RuleSet::built_in_files()).expect("a test compiles the shipped rules")
+    }
+
+    pub fn built_in_files() -> Vec<SourceFile> {
+        [
+            ("platform.yaml", include_str!("../../rules/platform.yaml")),
+            ("cells.yaml", include_str!("../../rules/cells.yaml")),
+            ("services.yaml", include_str!("../../rules/services.yaml")),
+            ("routes.yaml", include_str!("../../rules/routes.yaml")),
+        ]
+        .into_iter()
+        .map(|(name, text)| SourceFile { name: name.to_owned(), text: text.to_owned() })
+        .collect()
+    }
+
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// A hash of the files, 12 hex digits, unless the caller knew better.
+    pub fn revision(&self) -> &Arc<str> {
+        &self.revision
+    }
+
+    /// For callers that know the commit.
+    pub fn set_revision(&mut self, revision: &str) {
+        self.revision = Arc::from(revision);
+    }
+
+    /// Gives a route without `to` all sinks, and refuses the name of a sink that does not exist.
+    pub fn bind_sinks(&mut self, sinks: &[Arc<str>]) -> Result<(), Vec<Diagnostic>> {
+        let faults: Vec<Diagnostic> = self.program.routes.iter_mut().flat_map(|route| route.bind(sinks)).collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    pub fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {
+        self.program.decide(alert, origin).0
+    }
+
+    /// The same code as [`RuleSet::decide`], and the reasons.
+    pub fn explain(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Explanation {
+        explain::explain(&self.program, alert, origin)
+    }
+}
+
+fn content_hash(files: &[SourceFile]) -> Arc<str> {
+    let mut hasher = IdHasher::new("rules");
+    for file in files {
+        hasher.part(&file.name);
+        hasher.part(&file.text);
+    }
+    let digits: String = hasher.finish()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    Arc::from(digits)
+}

@@ -1,12 +1,25 @@
 //! Our notices to their requests, one file per kind. A sink says *what* to send (`encode`) and what the
 //! answer meant (`judge`); it never retries, sleeps, counts or logs.
 
+mod answer;
+mod console;
+mod honeycomb;
+mod options;
+mod pagerduty;
+mod sentry;
+#[cfg(test)]
+mod testkit;
+mod webhook;
+mod words;
+
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::{Notice, Secret, Timestamp};
+use crate::model::{Notice, NoticeKind, Secret, Timestamp};
 
 /// All kinds, in the order of the docs. A new sink is its file and two lines here.
-pub static SINK_KINDS: &[&dyn SinkKind] = &[];
+pub static SINK_KINDS: &[&dyn SinkKind] =
+    &[&pagerduty::Kind, &sentry::Kind, &honeycomb::Kind, &webhook::Kind, &console::Kind];
 
 pub fn sink_kind(kind: &str) -> Option<&'static dyn SinkKind> {
     SINK_KINDS.iter().copied().find(|known| known.kind() == kind)
@@ -74,7 +87,7 @@ pub enum Outgoing {
 /// A POST. `Debug` is left out on purpose: URL, headers and body may hold secrets.
 pub struct HttpRequest {
     pub url: String,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: Vec<u8>,
 }
 
@@ -117,6 +130,12 @@ pub trait Sink: Send + Sync {
     fn kind(&self) -> &'static str;
 
     fn limits(&self) -> Limits;
+
+    /// Whether there is anything to tell for notices of a kind. Those without are settled unasked, so that the
+    /// others of a batch keep their places.
+    fn says(&self, _kind: NoticeKind) -> bool {
+        true
+    }
 
     /// One request for these notices (at most `limits().batch_count_max`, all of different lanes). `now` is
     /// the moment of the attempt: some formats want it in the request.

@@ -1,13 +1,26 @@
 //! Their bytes to our alerts, one file per kind. A source decodes and words its answer; it never waits,
 //! stores or looks anything up.
 
+mod alertmanager;
+mod alertmanager_api;
+mod flatten;
+mod json;
+mod node;
+mod pagerduty;
+mod prometheus;
+#[cfg(test)]
+mod tests;
+mod times;
+
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use crate::model::{Alert, Labels, Timestamp};
 
 /// All kinds, in the order of the docs. A new source is its file and two lines here.
-pub static SOURCES: &[&dyn Source] = &[];
+pub static SOURCES: &[&dyn Source] =
+    &[&alertmanager::Alertmanager, &alertmanager_api::AlertmanagerApi, &pagerduty::PagerDuty, &json::Json];
 
 pub fn source_of_kind(kind: &str) -> Option<&'static dyn Source> {
     SOURCES.iter().copied().find(|source| source.kind() == kind)
@@ -61,6 +74,12 @@ pub struct Reject {
     pub reason: String,
 }
 
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "alert {}: {}", self.position, self.reason)
+    }
+}
+
 /// Why a whole request could not be used. Shown to the sender in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -72,9 +91,15 @@ pub enum DecodeError {
     Missing { field: &'static str },
     #[error("field `{field}`: {reason}")]
     Bad { field: Cow<'static, str>, reason: String },
+    /// Several faults at once, for senders that read a list of them.
+    #[error("{}", errors.join(ERROR_SEPARATOR))]
+    Invalid { errors: Vec<String> },
     #[error("no such address: `{path}`")]
     NoSuchPath { path: String },
 }
+
+/// Between the faults of [`DecodeError::Invalid`].
+const ERROR_SEPARATOR: &str = "; ";
 
 /// Where the sender's credential stands.
 pub enum Credential<'a> {
@@ -116,9 +141,25 @@ impl Answer {
 
     /// One line of JSON that says why.
     pub fn error(status: u16, reason: &str) -> Answer {
-        Answer::json(status, &serde_json::json!({ "error": reason }))
+        Answer::bounded(status, reason, |reason| serde_json::json!({ "error": reason }))
+    }
+
+    /// Senders copy the body of a refusal into their logs: the reason is shortened until all of it, escapes
+    /// included, stays under [`REFUSAL_BYTES_MAX`].
+    pub fn bounded(status: u16, reason: &str, body: impl Fn(&str) -> serde_json::Value) -> Answer {
+        let mut bytes_max = REFUSAL_BYTES_MAX;
+        loop {
+            let answer = Answer::json(status, &body(&node::one_line(reason, bytes_max)));
+            if answer.body.len() < REFUSAL_BYTES_MAX || bytes_max < 8 {
+                return answer;
+            }
+            bytes_max -= bytes_max / 8;
+        }
     }
 }
+
+/// A refusal's body is one line that a person can read in the sender's log.
+const REFUSAL_BYTES_MAX: usize = 300;
 
 pub trait Source: Send + Sync {
     /// The word in the settings.
@@ -150,10 +191,12 @@ pub trait Source: Send + Sync {
         }
     }
 
-    fn decode<'a>(&self, request: &Request<'a>, instance: &Instance) -> Result<Batch<'a>, DecodeError>;
+    /// What the batch holds borrows from the body and from the instance.
+    fn decode<'a>(&self, request: &Request<'a>, instance: &'a Instance) -> Result<Batch<'a>, DecodeError>;
 
-    /// The answer in the form the sender expects; the default suits senders that read the status only.
-    fn answer(&self, receipt: &Receipt<'_>) -> Answer {
+    /// The answer in the form the sender expects at this path (as in [`Request::path`]); the default suits
+    /// senders that read the status only.
+    fn answer(&self, _path: &str, receipt: &Receipt<'_>) -> Answer {
         match receipt {
             Receipt::Taken { .. } => Answer::json(200, &serde_json::json!({})),
             Receipt::Refused { status, reason } => Answer::error(*status, reason),

@@ -1,0 +1,289 @@
+//! Wires the daemon together, starts it, and stops it in the order the data flows. The only file that knows
+//! everyone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::io::body::BodyBudget;
+use crate::io::cache::ResendCache;
+use crate::io::clock::Clock;
+use crate::io::commit::{Committer, Outlet, WAITING_COUNT_MAX, Work};
+use crate::io::deliver::Deliverer;
+use crate::io::intake::Intake;
+use crate::io::mailbox::Mailbox;
+use crate::io::server::{Doors, bind, serve};
+use crate::io::timers::Timers;
+use crate::io::transport::HttpTransport;
+use crate::model::Timestamp;
+use crate::rules::RuleSet;
+use crate::settings::{LimitSettings, Ready, SinkPlan};
+use crate::sinks::Sink;
+use crate::store::{Reader, Retention, Writer, sqlite};
+use crate::telemetry::Metrics;
+use crate::web::{self, Views};
+
+/// How often the retention sweep runs.
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// A daemon that listens.
+pub struct App {
+    pub addresses: Vec<SocketAddr>,
+    /// Stops taking alerts.
+    stop_doors: watch::Sender<bool>,
+    doors: Vec<JoinHandle<()>>,
+    /// Stops what makes work by itself.
+    stop_workers: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    committer: JoinHandle<()>,
+    shutdown: Duration,
+}
+
+/// What the start needs besides settings: compiled rules.
+pub async fn start(ready: Ready, mut rules: RuleSet, port_file: Option<&Path>) -> anyhow::Result<App> {
+    let Ready { listen, listen_is_default, store, instances, sinks, limits, retention } = ready;
+    let names: Vec<Arc<str>> = sinks.iter().map(|plan| plan.name.clone()).collect();
+    rules.bind_sinks(&names).map_err(|faults| {
+        anyhow::anyhow!(
+            "the rules do not fit the settings:\n{}",
+            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        )
+    })?;
+    let rules = Arc::new(rules);
+    let (writer, reader) = open_store(&store).await?;
+    let listeners = bind_all(&listen, listen_is_default).await?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+
+    let (stop_doors, doors_stop) = watch::channel(false);
+    let (stop_workers, workers_stop) = watch::channel(false);
+    let machine =
+        Machine { clock: Arc::default(), metrics: Metrics::default(), cache: Arc::default(), reader, workers_stop };
+    let running = machine.start(writer, sinks, retention)?;
+    let doors = Doors {
+        instances: instances
+            .into_iter()
+            .map(|held| (held.decoder.name.clone(), Arc::new(held)))
+            .collect::<BTreeMap<_, _>>(),
+        intake: Intake {
+            rules: rules.clone(),
+            cache: machine.cache.clone(),
+            clock: machine.clock.clone(),
+            work: running.work,
+            metrics: machine.metrics.clone(),
+        },
+        budget: BodyBudget::new(limits.in_flight_bytes, Duration::from_secs(limits.body_seconds)),
+    };
+    let views = Views {
+        reader: machine.reader.clone(),
+        rules,
+        metrics: machine.metrics.clone(),
+        started_at: machine.clock.now(),
+        sinks: running.paused,
+        trouble: running.trouble,
+        stop: doors_stop.clone(),
+    };
+    let router = doors.router().merge(web::router(views)).fallback(no_such_path);
+    let doors = serve_all(listeners, &router, &limits, &doors_stop);
+    drop(router);
+    if let Some(path) = port_file {
+        write_port_file(path, &addresses)?;
+    }
+    Ok(App {
+        addresses,
+        stop_doors,
+        doors,
+        stop_workers,
+        workers: running.workers,
+        committer: running.committer,
+        shutdown: Duration::from_secs(limits.shutdown_seconds),
+    })
+}
+
+impl App {
+    /// Doors first, then deliveries and timers, then the committer, which ends when nobody is left to ask it.
+    pub async fn stop(self) {
+        let App { stop_doors, doors, stop_workers, workers, committer, shutdown, .. } = self;
+        let orderly = async {
+            stop_doors.send_replace(true);
+            for door in doors {
+                join(door).await;
+            }
+            stop_workers.send_replace(true);
+            for worker in workers {
+                join(worker).await;
+            }
+            join(committer).await;
+        };
+        if tokio::time::timeout(shutdown, orderly).await.is_err() {
+            tracing::warn!("the stop took too long; what is left stands in the store");
+        }
+    }
+
+    /// Returns when a part of the daemon has died, which only a bug can cause.
+    pub async fn died(&mut self) {
+        let _ = (&mut self.committer).await;
+    }
+}
+
+async fn join(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(error = %error, "a task died");
+    }
+}
+
+/// What every part shares.
+struct Machine {
+    clock: Arc<Clock>,
+    metrics: Metrics,
+    cache: Arc<ResendCache>,
+    reader: Arc<dyn Reader>,
+    workers_stop: watch::Receiver<bool>,
+}
+
+struct Running {
+    work: mpsc::Sender<Work>,
+    workers: Vec<JoinHandle<()>>,
+    committer: JoinHandle<()>,
+    paused: Vec<(Arc<str>, watch::Receiver<bool>)>,
+    trouble: watch::Receiver<Option<String>>,
+}
+
+impl Machine {
+    fn start(&self, writer: Box<dyn Writer>, sinks: Vec<SinkPlan>, retention: Retention) -> anyhow::Result<Running> {
+        let (work, waiting) = mpsc::channel(WAITING_COUNT_MAX);
+        let (next_deadline, deadline_seen) = watch::channel(Timestamp::MAX);
+        let (trouble_told, trouble) = watch::channel(None);
+        let mut outlets = HashMap::new();
+        let mut workers = Vec::new();
+        let mut paused = Vec::new();
+        let transport = Arc::new(HttpTransport::new().context("the HTTP client")?);
+        for SinkPlan { name, sink, secrets } in sinks {
+            let mailbox = Mailbox::new();
+            let sink: Arc<dyn Sink> = Arc::from(sink);
+            let words = sink.clone();
+            let says = Box::new(move |kind| words.says(kind));
+            outlets.insert(name.clone(), Outlet { mailbox: mailbox.clone(), says });
+            let (pausing, is_paused) = watch::channel(false);
+            paused.push((name.clone(), is_paused));
+            let deliverer = Deliverer {
+                name,
+                sink,
+                secrets,
+                transport: transport.clone(),
+                mailbox,
+                reader: self.reader.clone(),
+                clock: self.clock.clone(),
+                work: work.clone(),
+                metrics: self.metrics.clone(),
+                paused: pausing,
+                stop: self.workers_stop.clone(),
+            };
+            workers.push(tokio::spawn(deliverer.run()));
+        }
+        let timers = Timers {
+            reader: self.reader.clone(),
+            clock: self.clock.clone(),
+            work: work.clone(),
+            next_deadline: deadline_seen,
+            reset_deadline: next_deadline.clone(),
+            stop: self.workers_stop.clone(),
+        };
+        workers.push(tokio::spawn(timers.run()));
+        workers.push(tokio::spawn(sweep(retention, work.clone(), self.workers_stop.clone())));
+        let committer = Committer {
+            writer,
+            clock: self.clock.clone(),
+            cache: self.cache.clone(),
+            outlets: Arc::new(outlets),
+            metrics: self.metrics.clone(),
+            next_deadline,
+            trouble: trouble_told,
+        };
+        let committer = tokio::spawn(committer.run(waiting));
+        Ok(Running { work, workers, committer, paused, trouble })
+    }
+}
+
+/// Keeps the store inside its age and size.
+async fn sweep(retention: Retention, work: mpsc::Sender<Work>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RETAIN_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let (done, swept) = oneshot::channel();
+        if work.send(Work::Retain { retention, done }).await.is_err() {
+            return;
+        }
+        let _ = swept.await;
+    }
+}
+
+async fn open_store(url: &str) -> anyhow::Result<(Box<dyn Writer>, Arc<dyn Reader>)> {
+    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        anyhow::bail!("store: this version keeps its decisions in SQLite only; write `sqlite:data/tawny.db`");
+    }
+    let (writer, reader) = sqlite::open(url).await?;
+    Ok((writer, Arc::from(reader)))
+}
+
+/// A default address may be missing on the host; a chosen one may not.
+async fn bind_all(addresses: &[SocketAddr], is_default: bool) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    let mut first_fault = None;
+    for address in addresses {
+        match bind(*address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(cause) => {
+                let fault = anyhow::anyhow!("cannot listen on {address}: {cause}");
+                if !is_default || cause.kind() == std::io::ErrorKind::AddrInUse {
+                    return Err(fault);
+                }
+                first_fault.get_or_insert(fault);
+            }
+        }
+    }
+    match (listeners.is_empty(), first_fault) {
+        (true, Some(fault)) => Err(fault),
+        _ => Ok(listeners),
+    }
+}
+
+fn serve_all(
+    listeners: Vec<TcpListener>,
+    router: &axum::Router,
+    limits: &LimitSettings,
+    stop: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let connections = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let header_timeout = Duration::from_secs(limits.header_seconds);
+    let grace = Duration::from_secs(limits.shutdown_seconds / 2);
+    listeners
+        .into_iter()
+        .map(|listener| {
+            tokio::spawn(serve(listener, router.clone(), header_timeout, connections.clone(), stop.clone(), grace))
+        })
+        .collect()
+}
+
+async fn no_such_path(uri: axum::http::Uri) -> (axum::http::StatusCode, String) {
+    let shown: String = uri.path().chars().take(120).collect();
+    (axum::http::StatusCode::NOT_FOUND, serde_json::json!({ "error": format!("no such address: {shown}") }).to_string())
+}
+
+/// One address a line, complete or not at all.
+fn write_port_file(path: &Path, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    let mut part: PathBuf = path.to_owned();
+    part.set_extension("part");
+    let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    std::fs::write(&part, text)
+        .and_then(|()| std::fs::rename(&part, path))
+        .with_context(|| format!("port file {}", path.display()))
+}

@@ -1,0 +1,136 @@
+//! `tawny check`: compiles and lints rules and settings.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::{EXIT_FAULT, complain, say};
+use crate::rules::{Diagnostic, DiagnosticSeverity, RuleSet};
+use crate::settings::{self, Flags, SecretsPolicy};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    /// One JSON array of faults.
+    Json,
+    /// Annotations of GitHub Actions.
+    Github,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tawny check\n  tawny check rules --format github\n\nExit codes: 0 clean (warnings allowed), 1 faults, 2 wrong usage."
+)]
+pub(super) struct CheckArgs {
+    /// Folder of rule files [default: `rules` of the settings, else ./rules, else the built-in rules]
+    folder: Option<PathBuf>,
+    /// Settings file [default: tawny.yaml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+pub(super) fn check(args: &CheckArgs) -> ExitCode {
+    let mut faults = Vec::new();
+    let flags = Flags { config: args.config.clone(), rules: args.folder.clone(), ..Flags::default() };
+    let mut sinks = None;
+    let mut chosen = args.folder.clone();
+    match settings::load(&flags).and_then(|loaded| {
+        chosen = chosen.take().or_else(|| loaded.settings.rules.clone());
+        // Secrets live where the daemon runs, not where the rules are reviewed.
+        settings::resolve(&loaded, SecretsPolicy::Ignored).map(|ready| (ready, !loaded.settings.sinks.is_empty()))
+    }) {
+        Ok((ready, true)) => sinks = Some(ready.sinks.iter().map(|plan| plan.name.clone()).collect::<Vec<_>>()),
+        // Without settings nobody knows which sinks the rules may name.
+        Ok((_, false)) => {}
+        Err(fault) => faults.push(of_settings(&fault)),
+    }
+    let folder = super::rules::folder(chosen.as_deref());
+    let shown = folder.as_ref().map_or("rules".to_owned(), |folder| folder.display().to_string());
+    let revision = match super::rules::files(folder.as_deref()) {
+        Err(fault) => {
+            complain(&format!("{fault:#}"));
+            return ExitCode::from(EXIT_FAULT);
+        }
+        Ok(files) => match RuleSet::compile(&files) {
+            Ok(mut rules) => {
+                faults.extend(rules.warnings().iter().cloned().map(|fault| under(&shown, fault)));
+                if let Some(Err(more)) = sinks.map(|sinks| rules.bind_sinks(&sinks)) {
+                    faults.extend(more.into_iter().map(|fault| under(&shown, fault)));
+                }
+                rules.revision().to_string()
+            }
+            Err(more) => {
+                faults.extend(more.into_iter().map(|fault| under(&shown, fault)));
+                String::new()
+            }
+        },
+    };
+    report(&faults, args.format, &revision)
+}
+
+/// Names the file as it can be opened from here.
+fn under(folder: &str, mut fault: Diagnostic) -> Diagnostic {
+    fault.file = format!("{folder}/{}", fault.file);
+    fault
+}
+
+fn of_settings(fault: &settings::SettingsError) -> Diagnostic {
+    let mut parts = fault.place.rsplitn(3, ':');
+    let numbers: Vec<Option<u32>> = parts.by_ref().take(2).map(|part| part.parse().ok()).collect();
+    let (file, line, column) = match (numbers.as_slice(), parts.next()) {
+        ([Some(column), Some(line)], Some(file)) => (file.to_owned(), *line, *column),
+        _ => (fault.place.clone(), 1, 1),
+    };
+    Diagnostic {
+        file,
+        line,
+        column,
+        severity: DiagnosticSeverity::Error,
+        message: fault.message.clone(),
+        hint: fault.hint.clone(),
+        source_line: String::new(),
+    }
+}
+
+fn report(faults: &[Diagnostic], format: Format, revision: &str) -> ExitCode {
+    let error_count = faults.iter().filter(|fault| fault.severity == DiagnosticSeverity::Error).count();
+    match format {
+        Format::Human => {
+            for fault in faults {
+                say(&fault.to_string());
+            }
+            let warning_count = faults.len() - error_count;
+            if error_count == 0 {
+                say(&format!("rules {revision}: clean, {warning_count} warnings"));
+            } else {
+                say(&format!("{error_count} faults, {warning_count} warnings"));
+            }
+        }
+        Format::Json => say(&serde_json::Value::from_iter(faults.iter().map(as_json)).to_string()),
+        Format::Github => {
+            for fault in faults {
+                let level = if fault.severity == DiagnosticSeverity::Error { "error" } else { "warning" };
+                let text =
+                    [Some(fault.message.as_str()), fault.hint.as_deref()].into_iter().flatten().collect::<Vec<_>>();
+                // The workflow-command syntax wants `%`, CR and LF escaped.
+                let text = text.join("; ").replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+                say(&format!("::{level} file={},line={},col={}::{text}", fault.file, fault.line, fault.column));
+            }
+        }
+    }
+    if error_count == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAULT) }
+}
+
+fn as_json(fault: &Diagnostic) -> serde_json::Value {
+    serde_json::json!({
+        "file": fault.file,
+        "line": fault.line,
+        "column": fault.column,
+        "severity": if fault.severity == DiagnosticSeverity::Error { "error" } else { "warning" },
+        "message": fault.message,
+        "hint": fault.hint,
+    })
+}

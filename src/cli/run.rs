@@ -1,0 +1,72 @@
+//! `tawny run`: the daemon.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Common;
+use crate::app;
+use crate::settings::{self, Flags, SecretsPolicy};
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tawny run\n  tawny run --config /etc/tawny/tawny.yaml\n  TAWNY__LOG__FILTER=debug tawny run --store sqlite:/var/lib/tawny/tawny.db"
+)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Where decisions are kept, such as sqlite:data/tawny.db
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Address for people and alerts, such as [::]:9393
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Writes the bound addresses to this file, one a line, once they accept
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+}
+
+pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
+    let flags = Flags { config: args.common.config, rules: args.common.rules, store: args.store, listen: args.listen };
+    let loaded = settings::load(&flags)?;
+    let ready = settings::resolve(&loaded, SecretsPolicy::Required)?;
+    let rules = super::rules::compile(loaded.settings.rules.as_deref())?;
+    telemetry::start_logging(loaded.settings.log.format, &loaded.settings.log.filter)?;
+    if loaded.settings.otlp.is_some() || loaded.settings.spans.is_some() {
+        tracing::warn!("`otlp` and `spans` are set, but this version has no span road yet: they have no effect");
+    }
+    for warning in rules.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    runtime.block_on(async {
+        let revision = rules.revision().clone();
+        let mut app = app::start(ready, rules, args.port_file.as_deref()).await?;
+        for address in &app.addresses {
+            tracing::info!(%address, rules = %revision, "listening");
+        }
+        let died = tokio::select! {
+            () = app.died() => true,
+            signal = stop_signal() => { tracing::info!(signal = signal?, "stopping"); false }
+        };
+        if died {
+            anyhow::bail!("the committer died; the store holds everything that was acknowledged");
+        }
+        app.stop().await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Waits for what asks a daemon to stop.
+async fn stop_signal() -> anyhow::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}

@@ -1,0 +1,372 @@
+//! What a message does to the member it is about and to the incident of that member. Never decides when to
+//! speak: `speak` does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Heard, LATE_EVALUATOR, LATE_RELAY, SAMPLE_COUNT_MAX, Step, speak};
+use crate::model::alert::Voice;
+use crate::model::incident::{Ended, EndedHow, Sample, Word};
+use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Member, Phase, Severity, State, TagName, Timestamp};
+
+/// For a sender whose clock is behind: what Alertmanager assumes of an alert without an end.
+const HOLDS_FOR_DEFAULT: Duration = Duration::from_secs(5 * 60);
+
+/// The incident that a message concerns: the one its member belongs to while that episode lasts, else the one
+/// that the tags name. So a rule change alters the next episode, never the running one.
+pub fn key_for(heard: &Heard, member: Option<&Member>) -> IncidentKey {
+    match member {
+        Some(member) if member.is_firing() || !starts_new_episode(heard, member) => {
+            member.incident.unwrap_or(heard.key)
+        }
+        _ => heard.key,
+    }
+}
+
+pub(super) fn hear(incident: Option<Incident>, heard: Heard, member: Option<Member>) -> Step {
+    match heard.alert.state {
+        State::Firing => hear_firing(incident, heard, member),
+        State::Resolved => hear_resolved(incident, heard, member),
+        State::Acknowledged => hear_acknowledged(incident, heard, member),
+        State::Suppressed | State::NoData => Step::unchanged(incident, member, AlertOutcome::Noted),
+        State::Info => {
+            let notice = speak::event_notice(&heard);
+            Step { notices: vec![notice], ..Step::unchanged(incident, member, AlertOutcome::Passed) }
+        }
+    }
+}
+
+fn hear_firing(incident: Option<Incident>, heard: Heard, member: Option<Member>) -> Step {
+    match member {
+        None => join(incident, heard, None),
+        Some(member) if member.is_firing() => match incident {
+            Some(incident) => refresh(incident, heard, member),
+            // Retention took the incident of a member that still fires: it begins anew.
+            None => join(None, heard, Some(member)),
+        },
+        Some(member) if starts_new_episode(&heard, &member) => join(incident, heard, Some(member)),
+        member => Step::unchanged(incident, member, AlertOutcome::Late),
+    }
+}
+
+/// Whether a message about an ended member opens a new episode rather than being an echo of the old one.
+fn starts_new_episode(heard: &Heard, member: &Member) -> bool {
+    let Some(ended) = member.ended else { return false };
+    if heard.alert.state != State::Firing {
+        return false;
+    }
+    let late_window = match heard.alert.voice {
+        Voice::Evaluator => LATE_EVALUATOR,
+        Voice::Relay => LATE_RELAY,
+    };
+    match (ended.how, heard.alert.starts_at) {
+        // We closed it for silence, and silence is over. A relay's echo of what went stale is still news.
+        (EndedHow::Stale, _) => true,
+        // A sender without start times speaks in order: firing after the end is new.
+        (EndedHow::Resolved, None) => true,
+        (EndedHow::Resolved, Some(starts_at)) => {
+            starts_at >= ended.at && starts_at != member.starts_at
+                || heard.received_at.since(ended.heard_at) > late_window
+        }
+    }
+}
+
+/// Another "firing" about a member that fires: its expiry moves, it may have become worse.
+fn refresh(mut incident: Incident, heard: Heard, mut member: Member) -> Step {
+    let before = member.severity;
+    say(&mut member, &heard);
+    if let Some(starts_at) = heard.alert.starts_at {
+        member.starts_at = member.starts_at.min(starts_at);
+    }
+    member.severity = severity_of(&heard);
+    let mut changed = false;
+    if member.severity > before && member.severity > incident.severity {
+        incident.severity = member.severity;
+        changed = true;
+    }
+    // A shorter word can only come from a sender that changed its interval.
+    if let Some(expiry) = member.expires_at()
+        && expiry < incident.next_expiry
+    {
+        incident.next_expiry = expiry;
+        changed = true;
+    }
+    let notices = speak::speak(&mut incident, heard.received_at);
+    Step {
+        incident_changed: changed || !notices.is_empty(),
+        incident: Some(incident),
+        members: vec![member],
+        unchanged_member: None,
+        notices,
+        outcome: AlertOutcome::Updated,
+    }
+}
+
+/// Records the sender's word: it fires, until then.
+fn say(member: &mut Member, heard: &Heard) {
+    let word = Word {
+        sender: heard.alert.sender,
+        voice: heard.alert.voice,
+        heard_at: heard.received_at,
+        expires_at: heard.received_at.plus(heard.alert.holds_for),
+        said_ends_at: heard.alert.ends_at,
+    };
+    match member.words.iter_mut().find(|held| held.sender == word.sender) {
+        Some(held) => *held = word,
+        None => member.words.push(word),
+    }
+}
+
+/// A member begins to fire: in an open incident, or as the first of a new episode.
+fn join(incident: Option<Incident>, heard: Heard, previous: Option<Member>) -> Step {
+    let now = heard.received_at;
+    let platform: Arc<str> = tag(&heard, TagName::Platform).unwrap_or_else(|| Arc::from("unknown"));
+    let cell = tag(&heard, TagName::Cell);
+    let expires_at = now.plus(heard.alert.holds_for);
+    let (mut incident, outcome) = match incident {
+        Some(incident) if !incident.is_closed() => (incident, AlertOutcome::Joined),
+        previous => (open(&heard, previous.as_ref()), AlertOutcome::Opened),
+    };
+    let severity = severity_of(&heard);
+    incident.severity = incident.severity.max(severity);
+    incident.next_expiry = incident.next_expiry.min(expires_at);
+    let counted_before = previous.as_ref().filter(|member| {
+        member.incident == Some(incident.key) && member.episode == incident.episode && !member.is_firing()
+    });
+    if let Some(member) = counted_before {
+        let leg = leg(&mut incident, &member.platform);
+        leg.resolved_count = leg.resolved_count.saturating_sub(1);
+    }
+    leg(&mut incident, &platform).firing_count += 1;
+    if let Some(cell) = &cell
+        && !incident.cells.contains(cell)
+    {
+        incident.cells.push(cell.clone());
+    }
+    let is_lead = outcome == AlertOutcome::Opened;
+    let known = incident.lead.identity == heard.alert.identity
+        || incident.samples.iter().any(|sample| sample.identity == heard.alert.identity);
+    if !is_lead && !known && incident.samples.len() < SAMPLE_COUNT_MAX {
+        incident.samples.push(sample(&heard));
+    }
+    let member = member_of(heard, &incident, platform, cell, severity);
+    let notices = speak::speak(&mut incident, now);
+    Step {
+        incident: Some(incident),
+        incident_changed: true,
+        members: vec![member],
+        unchanged_member: None,
+        notices,
+        outcome,
+    }
+}
+
+fn member_of(
+    heard: Heard,
+    incident: &Incident,
+    platform: Arc<str>,
+    cell: Option<Arc<str>>,
+    severity: Severity,
+) -> Member {
+    let mut member = Member {
+        identity: heard.alert.identity,
+        incident: Some(incident.key),
+        episode: incident.episode,
+        platform,
+        cell,
+        severity,
+        starts_at: heard.alert.starts_at.unwrap_or(heard.received_at),
+        ended: None,
+        words: Vec::with_capacity(1),
+        name: String::new(),
+        title: String::new(),
+        labels: Default::default(),
+        annotations: Default::default(),
+        source: heard.source.clone(),
+        generator_url: heard.alert.fields.get("generatorURL").map(str::to_owned),
+    };
+    say(&mut member, &heard);
+    member.name = heard.alert.name.into_owned();
+    member.title = heard.alert.title.into_owned();
+    member.labels = heard.alert.labels;
+    member.annotations = heard.alert.annotations;
+    member
+}
+
+/// The incident of an event without an end: nothing but its lead.
+pub(super) fn stub(heard: &Heard) -> Incident {
+    open(heard, None)
+}
+
+/// A new episode of the key, with no member counted yet.
+fn open(heard: &Heard, previous: Option<&Incident>) -> Incident {
+    let now = heard.received_at;
+    Incident {
+        key: heard.key,
+        episode: previous.map_or(0, |incident| incident.episode) + 1,
+        sequence: previous.map_or(0, |incident| incident.sequence),
+        phase: Phase::Held { until: now.plus(heard.route.hold) },
+        opened_at: now,
+        started_at: heard.alert.starts_at.unwrap_or(now).min(now),
+        severity: severity_of(heard),
+        acknowledged: false,
+        tags: heard.tags.clone(),
+        rules_revision: heard.rules_revision.clone(),
+        legs: Vec::new(),
+        cells: Vec::new(),
+        lead: sample(heard),
+        samples: Vec::new(),
+        route: heard.route.clone(),
+        told: None,
+        next_expiry: Timestamp::MAX,
+    }
+}
+
+fn sample(heard: &Heard) -> Sample {
+    Sample {
+        identity: heard.alert.identity,
+        source: heard.source.clone(),
+        name: heard.alert.name.to_string(),
+        title: heard.alert.title.to_string(),
+        starts_at: heard.alert.starts_at.unwrap_or(heard.received_at),
+        severity: severity_of(heard),
+        labels: heard.alert.labels.clone(),
+        annotations: heard.alert.annotations.clone(),
+        links: heard.alert.all_links(),
+    }
+}
+
+fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Member>) -> Step {
+    match (incident, member) {
+        (Some(incident), Some(member)) if member.is_firing() => end_word(incident, heard, member),
+        // An orphan that is said to have ended again, later, by the same sender and with the same start: no
+        // resolve moves on with the clock. The sender's clock is behind ours and the alert fires.
+        (incident, Some(member)) if member.incident.is_none() && clock_is_behind(&heard, &member) => {
+            let mut heard = heard;
+            heard.alert.state = State::Firing;
+            heard.alert.holds_for = HOLDS_FOR_DEFAULT;
+            join(incident, heard, None)
+        }
+        (incident, member @ Some(_)) => Step::unchanged(incident, member, AlertOutcome::Repeated),
+        (incident, None) => {
+            let orphan = orphan(heard);
+            Step { members: vec![orphan], ..Step::unchanged(incident, None, AlertOutcome::Noted) }
+        }
+    }
+}
+
+/// One sender takes its "firing" back; the member ends when nobody else says so any more.
+fn end_word(mut incident: Incident, mut heard: Heard, mut member: Member) -> Step {
+    let now = heard.received_at;
+    if heard.alert.ends_at.is_some_and(|ends_at| ends_at < member.starts_at) {
+        return Step::unchanged(Some(incident), Some(member), AlertOutcome::Late);
+    }
+    if clock_is_behind(&heard, &member) {
+        heard.alert.state = State::Firing;
+        heard.alert.holds_for = HOLDS_FOR_DEFAULT;
+        return refresh(incident, heard, member);
+    }
+    let sender = heard.alert.sender;
+    // A relay only repeats what evaluators told it, so its own older "firing" falls with either kind of resolve.
+    member.words.retain(|word| word.sender != sender && word.voice == Voice::Evaluator && word.expires_at > now);
+    if !member.words.is_empty() {
+        return Step {
+            incident: Some(incident),
+            incident_changed: false,
+            members: vec![member],
+            unchanged_member: None,
+            notices: Vec::new(),
+            outcome: AlertOutcome::Updated,
+        };
+    }
+    let ended_at = heard.alert.ends_at.unwrap_or(now).min(now);
+    end_member(&mut incident, &mut member, Ended { at: ended_at, heard_at: now, how: EndedHow::Resolved });
+    let (notices, outcome) = speak::close_if_over(&mut incident, EndedHow::Resolved, now);
+    Step {
+        incident: Some(incident),
+        incident_changed: true,
+        members: vec![member],
+        unchanged_member: None,
+        notices,
+        outcome,
+    }
+}
+
+/// Moves a member from firing to ended in the counts of its leg.
+pub(super) fn end_member(incident: &mut Incident, member: &mut Member, ended: Ended) {
+    member.ended = Some(ended);
+    let leg = leg(incident, &member.platform);
+    leg.firing_count = leg.firing_count.saturating_sub(1);
+    leg.resolved_count += 1;
+}
+
+/// A past end that is later than the end this sender promised before: not a resolve, but a firing message of
+/// a sender whose clock is behind ours. A resolve is always earlier than the promise.
+fn clock_is_behind(heard: &Heard, member: &Member) -> bool {
+    let Some(ends_at) = heard.alert.ends_at else { return false };
+    heard.alert.starts_at == Some(member.starts_at)
+        && member
+            .words
+            .iter()
+            .any(|word| word.sender == heard.alert.sender && word.said_ends_at.is_some_and(|said| ends_at > said))
+}
+
+/// A resolve without an episode is kept as a fact, so that the firing message it overtook is known as late.
+fn orphan(heard: Heard) -> Member {
+    let now = heard.received_at;
+    let ended_at = heard.alert.ends_at.unwrap_or(now).min(now);
+    let mut member = Member {
+        identity: heard.alert.identity,
+        incident: None,
+        episode: 0,
+        platform: tag(&heard, TagName::Platform).unwrap_or_else(|| Arc::from("unknown")),
+        cell: None,
+        severity: severity_of(&heard),
+        starts_at: heard.alert.starts_at.unwrap_or(ended_at),
+        ended: Some(Ended { at: ended_at, heard_at: now, how: EndedHow::Resolved }),
+        words: Vec::new(),
+        name: heard.alert.name.to_string(),
+        title: heard.alert.title.to_string(),
+        labels: Default::default(),
+        annotations: Default::default(),
+        source: heard.source.clone(),
+        generator_url: None,
+    };
+    say(&mut member, &heard);
+    member
+}
+
+fn hear_acknowledged(incident: Option<Incident>, heard: Heard, member: Option<Member>) -> Step {
+    match (incident, member) {
+        (Some(mut incident), Some(member)) if member.is_firing() && !incident.acknowledged => {
+            incident.acknowledged = true;
+            let notices = speak::speak(&mut incident, heard.received_at);
+            Step {
+                incident: Some(incident),
+                incident_changed: true,
+                members: Vec::new(),
+                unchanged_member: Some(member),
+                notices,
+                outcome: AlertOutcome::Updated,
+            }
+        }
+        (incident, member) => Step::unchanged(incident, member, AlertOutcome::Noted),
+    }
+}
+
+fn leg<'a>(incident: &'a mut Incident, platform: &Arc<str>) -> &'a mut Leg {
+    let at = incident.legs.iter().position(|leg| leg.platform == *platform).unwrap_or_else(|| {
+        incident.legs.push(Leg { platform: platform.clone(), firing_count: 0, resolved_count: 0 });
+        incident.legs.len() - 1
+    });
+    &mut incident.legs[at]
+}
+
+fn tag(heard: &Heard, name: TagName) -> Option<Arc<str>> {
+    heard.tags.get(name).map(|tag| tag.value.clone())
+}
+
+/// A rule may say how bad it is; else the source does.
+pub(super) fn severity_of(heard: &Heard) -> Severity {
+    heard.tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(heard.alert.severity)
+}

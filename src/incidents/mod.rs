@@ -1,0 +1,117 @@
+//! The life of an incident: what an alert or the passing of time does to it, and what it then says. A pure
+//! function of its inputs: never reads the clock, draws a random number or touches the world.
+
+mod hear;
+mod speak;
+mod tick;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Alert, AlertOutcome, Incident, IncidentKey, Member, Notice, Phase, Route, SourceRef, Tags, Timestamp,
+};
+
+pub use hear::key_for;
+pub use speak::event_notice;
+
+/// A firing message whose episode is over is late when it comes this soon after the end; an evaluator that
+/// goes on saying so for longer means it.
+pub const LATE_EVALUATOR: Duration = Duration::from_secs(5 * 60);
+/// Relays repeat from a group that they flush every few minutes, and their peers may lag behind each other.
+pub const LATE_RELAY: Duration = Duration::from_secs(15 * 60);
+/// After a start nothing lapses for as long as its word holds, but at most this: what we could not hear
+/// while we were away is not silence.
+pub const RESTART_GRACE_MAX: Duration = Duration::from_secs(15 * 60);
+/// Members shown to readers besides the lead.
+pub const SAMPLE_COUNT_MAX: usize = 5;
+
+/// A decoded, tagged and routed alert.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub alert: Alert<'static>,
+    pub source: SourceRef,
+    pub received_at: Timestamp,
+    pub tags: Tags,
+    pub rules_revision: Arc<str>,
+    pub key: IncidentKey,
+    pub route: Arc<Route>,
+}
+
+/// What happens to an incident.
+pub enum Event {
+    /// A message; `member` is what is held under the alert's identity.
+    Heard { heard: Box<Heard>, member: Option<Member> },
+    /// A deadline has come. `due` are the firing members whose last word should have lapsed by `now`;
+    /// `next_expiry` is the earliest expiry among the others.
+    Tick { due: Vec<Member>, next_expiry: Timestamp, listening_since: Timestamp },
+}
+
+/// What came of it. `incident` and `members` are to be stored if changed.
+#[derive(Debug)]
+pub struct Step {
+    pub incident: Option<Incident>,
+    pub incident_changed: bool,
+    pub members: Vec<Member>,
+    /// The member that was given, when nothing about it changed.
+    pub unchanged_member: Option<Member>,
+    pub notices: Vec<Notice>,
+    pub outcome: AlertOutcome,
+}
+
+/// One step of an incident's life.
+pub fn step(incident: Option<Incident>, event: Event, now: Timestamp) -> Step {
+    let step = match event {
+        Event::Heard { heard, member } => hear::hear(incident, *heard, member),
+        Event::Tick { due, next_expiry, listening_since } => match incident {
+            Some(incident) => tick::tick(incident, due, next_expiry, listening_since, now),
+            None => Step::unchanged(None, None, AlertOutcome::Noted),
+        },
+    };
+    debug_assert!(step.incident.as_ref().is_none_or(is_consistent), "inconsistent: {:?}", step.incident);
+    step
+}
+
+/// When the incident wants to be looked at again, if nothing happens before.
+pub fn deadline(incident: &Incident) -> Option<Timestamp> {
+    match incident.phase {
+        Phase::Closed { .. } => None,
+        Phase::Held { until } => Some(until.min(incident.next_expiry)),
+        Phase::Open => {
+            let mut at = incident.next_expiry;
+            if let Some(told) = &incident.told {
+                at = at.min(told.at.plus(incident.route.remind));
+                if speak::change(incident, told).is_some() {
+                    at = at.min(told.at.plus(incident.route.update));
+                }
+            }
+            Some(at)
+        }
+    }
+}
+
+impl Step {
+    fn unchanged(incident: Option<Incident>, member: Option<Member>, outcome: AlertOutcome) -> Step {
+        Step {
+            incident,
+            incident_changed: false,
+            members: Vec::new(),
+            unchanged_member: member,
+            notices: Vec::new(),
+            outcome,
+        }
+    }
+}
+
+/// The laws that hold between events.
+fn is_consistent(incident: &Incident) -> bool {
+    let firing = incident.firing_count() > 0;
+    match incident.phase {
+        Phase::Held { .. } => firing && incident.told.is_none(),
+        Phase::Open => firing && incident.told.is_some(),
+        Phase::Closed { .. } => !firing,
+    }
+}

@@ -1,0 +1,98 @@
+//! When an incident speaks and what it says. Never changes who is a member.
+
+use std::sync::Arc;
+
+use super::Heard;
+use crate::model::id::IdHasher;
+use crate::model::incident::{EndedHow, Told};
+use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Notice, NoticeKind, Phase, Reason, TagName, Timestamp};
+
+/// Says what is due now, and leaves the incident as told.
+pub(super) fn speak(incident: &mut Incident, now: Timestamp) -> Vec<Notice> {
+    let said = match incident.phase {
+        Phase::Closed { .. } => None,
+        Phase::Held { until } if now >= until => {
+            incident.phase = Phase::Open;
+            let reason = if until > incident.opened_at { Reason::HoldOver } else { Reason::FirstAlert };
+            Some((NoticeKind::Opened, reason))
+        }
+        Phase::Held { .. } => None,
+        Phase::Open => incident.told.as_ref().and_then(|told| {
+            let due = |span| now >= told.at.plus(span);
+            match change(incident, told) {
+                // Worse is said at once, and so is that somebody has taken it: neither comes often.
+                Some(reason @ (Reason::WorseSeverity | Reason::Acknowledged)) => Some((NoticeKind::Changed, reason)),
+                Some(reason) if due(incident.route.update) => Some((NoticeKind::Changed, reason)),
+                Some(_) | None if due(incident.route.remind) => Some((NoticeKind::Reminder, Reason::RemindInterval)),
+                Some(_) | None => None,
+            }
+        }),
+    };
+    said.map(|(kind, reason)| tell(incident, kind, reason, now)).into_iter().collect()
+}
+
+/// What has changed since the last notice, the gravest first.
+pub(super) fn change(incident: &Incident, told: &Told) -> Option<Reason> {
+    let is_new = |leg: &&Leg| leg.firing_count > 0 && !told.platforms.contains(&leg.platform);
+    if incident.severity > told.severity {
+        Some(Reason::WorseSeverity)
+    } else if incident.acknowledged && !told.acknowledged {
+        Some(Reason::Acknowledged)
+    } else if incident.legs.iter().find(is_new).is_some() {
+        Some(Reason::NewLeg)
+    } else if incident.cells.iter().any(|cell| !told.cells.contains(cell)) {
+        Some(Reason::NewCell)
+    } else {
+        None
+    }
+}
+
+/// Closes an incident whose last member has ended. A held one closes in silence.
+pub(super) fn close_if_over(incident: &mut Incident, how: EndedHow, now: Timestamp) -> (Vec<Notice>, AlertOutcome) {
+    if incident.firing_count() > 0 {
+        return (speak(incident, now), AlertOutcome::MemberResolved);
+    }
+    let was_told = incident.told.is_some();
+    incident.phase = Phase::Closed { at: now };
+    if !was_told {
+        return (Vec::new(), AlertOutcome::Cancelled);
+    }
+    let reason = match how {
+        EndedHow::Resolved => Reason::AllResolved,
+        EndedHow::Stale => Reason::Stale,
+    };
+    (vec![tell(incident, NoticeKind::Resolved, reason, now)], AlertOutcome::Resolved)
+}
+
+fn tell(incident: &mut Incident, kind: NoticeKind, reason: Reason, now: Timestamp) -> Notice {
+    incident.sequence += 1;
+    incident.told = Some(Told {
+        at: now,
+        severity: incident.severity,
+        platforms: incident.legs.iter().map(|leg| leg.platform.clone()).collect(),
+        cells: incident.cells.clone(),
+        acknowledged: incident.acknowledged,
+    });
+    Notice { kind, reason, at: now, sequence: incident.sequence, incident: Arc::new(incident.clone()) }
+}
+
+/// An event without an end, as a notice of its own: it belongs to no incident's life.
+pub fn event_notice(heard: &Heard) -> Notice {
+    let mut hasher = IdHasher::new("event");
+    hasher.part(&heard.alert.identity.to_string());
+    let mut incident = super::hear::stub(heard);
+    incident.key = IncidentKey(hasher.finish());
+    incident.phase = Phase::Closed { at: heard.received_at };
+    incident.sequence = 1;
+    if let Some(platform) = heard.tags.get(TagName::Platform) {
+        incident.legs.push(Leg { platform: platform.value.clone(), firing_count: 0, resolved_count: 0 });
+    }
+    incident.cells.extend(heard.tags.get(TagName::Cell).map(|tag| tag.value.clone()));
+    Notice {
+        kind: NoticeKind::Event,
+        reason: Reason::Event,
+        at: heard.received_at,
+        sequence: 1,
+        incident: Arc::new(incident),
+    }
+}

@@ -1,0 +1,49 @@
+//! What the passing of time does: words lapse, holds end, reminders come due. Never hears anything.
+
+use super::hear::end_member;
+use super::speak;
+use super::{RESTART_GRACE_MAX, Step};
+use crate::model::incident::{Ended, EndedHow, Word};
+use crate::model::{AlertOutcome, Incident, Member, Timestamp};
+
+pub(super) fn tick(
+    mut incident: Incident,
+    due: Vec<Member>,
+    next_expiry: Timestamp,
+    listening_since: Timestamp,
+    now: Timestamp,
+) -> Step {
+    if incident.is_closed() {
+        return Step::unchanged(Some(incident), None, AlertOutcome::Repeated);
+    }
+    incident.next_expiry = next_expiry;
+    let mut members = Vec::new();
+    let mut ended_any = false;
+    for mut member in due {
+        let last = member.words.iter().map(|word| lapses_at(word, listening_since)).max();
+        match last {
+            Some(lapse) if lapse > now => incident.next_expiry = incident.next_expiry.min(lapse),
+            Some(_) | None => {
+                end_member(&mut incident, &mut member, Ended { at: now, heard_at: now, how: EndedHow::Stale });
+                ended_any = true;
+                members.push(member);
+            }
+        }
+    }
+    let (notices, outcome) = if ended_any {
+        speak::close_if_over(&mut incident, EndedHow::Stale, now)
+    } else {
+        (speak::speak(&mut incident, now), AlertOutcome::Updated)
+    };
+    Step { incident: Some(incident), incident_changed: true, members, unchanged_member: None, notices, outcome }
+}
+
+/// When a word lapses. One heard before this start holds again for its own span, counted from the start:
+/// its sender may have repeated it while nobody listened.
+fn lapses_at(word: &Word, listening_since: Timestamp) -> Timestamp {
+    if word.heard_at >= listening_since {
+        return word.expires_at;
+    }
+    let span = word.expires_at.since(word.heard_at).min(RESTART_GRACE_MAX);
+    word.expires_at.max(listening_since.plus(span))
+}

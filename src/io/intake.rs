@@ -1,0 +1,226 @@
+//! From authenticated bytes to an answer: decode, drop what is only repeated, tag the rest, and wait for the
+//! committer. One request is one entry in the journal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::cache::{Mark, ResendCache};
+use super::clock::Clock;
+use super::commit::{Incoming, Work};
+use super::instance::Instance;
+use crate::incidents::Heard;
+use crate::model::{Alert, AlertOutcome, SourceRef, Timestamp};
+use crate::rules::{Origin, RuleSet};
+use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
+use crate::store::{Record, RejectRecord};
+use crate::telemetry::Metrics;
+
+/// A sender is answered "come back" when the commit takes longer than this. What is then committed all the
+/// same is only a repeat when the sender comes back.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
+/// What is kept of a body that could not be used.
+pub const REJECT_BODY_BYTES: usize = 64 * 1024;
+
+pub struct Intake {
+    pub rules: Arc<RuleSet>,
+    pub cache: Arc<ResendCache>,
+    pub clock: Arc<Clock>,
+    pub work: mpsc::Sender<Work>,
+    pub metrics: Metrics,
+}
+
+/// What of a request the decoders need, owned.
+pub struct Raw {
+    pub path: String,
+    pub peer: String,
+    pub user_agent: String,
+    pub content_type: String,
+    pub body: Bytes,
+}
+
+impl Intake {
+    pub async fn take(&self, instance: &Instance, raw: Raw) -> Answer {
+        let received_at = self.clock.now();
+        let name = &instance.decoder.name;
+        let request = Request {
+            path: &raw.path,
+            body: &raw.body,
+            peer: &raw.peer,
+            user_agent: &raw.user_agent,
+            content_type: &raw.content_type,
+            received_at,
+        };
+        let batch = match instance.source.decode(&request, &instance.decoder) {
+            Ok(batch) => batch,
+            Err(error) => return self.refuse(instance, &error, &raw, received_at).await,
+        };
+        if batch.truncated_count > 0 {
+            tracing::warn!(source = %name, count = batch.truncated_count, "the sender left alerts out of its message; raise its max_alerts");
+        }
+        let Batch { alerts, rejects, answer_key, .. } = batch;
+        let accepted_count = alerts.len();
+        let mut repeated_count = 0;
+        let mut incoming = Vec::new();
+        for alert in alerts {
+            if self.cache.repeats(&alert, received_at) {
+                repeated_count += 1;
+            } else {
+                incoming.push(self.tag(instance, alert, received_at));
+            }
+        }
+        self.metrics.alerts(name, AlertOutcome::Repeated.as_str(), repeated_count);
+        self.metrics.rejects(name, u64::try_from(rejects.len()).unwrap_or(u64::MAX));
+        let receipt = Receipt::Taken { answer_key: answer_key.as_deref(), accepted_count, rejects: &rejects };
+        if incoming.is_empty() && rejects.is_empty() {
+            return instance.source.answer(&raw.path, &receipt);
+        }
+        let reject_records = reject_records(instance, &rejects, &raw.body, received_at, accepted_count);
+        match self.commit(instance, incoming, reject_records, &raw.body, received_at).await {
+            Ok(outcomes) => {
+                self.count(name, &outcomes);
+                instance.source.answer(&raw.path, &receipt)
+            }
+            Err(reason) => instance.source.answer(&raw.path, &Receipt::NotNow { reason: &reason }),
+        }
+    }
+
+    fn tag(&self, instance: &Instance, alert: Alert<'_>, received_at: Timestamp) -> Incoming {
+        let decoder = &instance.decoder;
+        let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
+        let decision = self.rules.decide(&alert, origin);
+        let mark = Mark::of(&alert, received_at);
+        let heard = Heard {
+            source: SourceRef { kind: decoder.kind.into(), instance: decoder.name.clone() },
+            received_at,
+            tags: decision.tags,
+            rules_revision: self.rules.revision().clone(),
+            key: decision.key,
+            route: decision.route,
+            alert: alert.into_owned(),
+        };
+        Incoming { mark, record_head: record_head(&heard), heard: Box::new(heard) }
+    }
+
+    async fn commit(
+        &self,
+        instance: &Instance,
+        alerts: Vec<Incoming>,
+        rejects: Vec<RejectRecord>,
+        body: &Bytes,
+        received_at: Timestamp,
+    ) -> Result<Vec<AlertOutcome>, String> {
+        let record = Record {
+            received_at,
+            source: instance.decoder.name.clone(),
+            kind: instance.decoder.kind,
+            body: body.clone(),
+            decisions: String::new(),
+        };
+        let (reply, answered) = oneshot::channel();
+        let work = Work::Alerts { alerts, record, rejects, reply };
+        if self.work.try_send(work).is_err() {
+            return Err("too much is waiting".to_owned());
+        }
+        match tokio::time::timeout(COMMIT_PATIENCE, answered).await {
+            Ok(Ok(Ok(outcomes))) => Ok(outcomes),
+            Ok(Ok(Err(error))) => Err(error.to_string()),
+            Ok(Err(_)) => Err("shutting down".to_owned()),
+            Err(_) => Err("the store is too slow".to_owned()),
+        }
+    }
+
+    fn count(&self, source: &str, outcomes: &[AlertOutcome]) {
+        for outcome in AlertOutcome::ALL {
+            let count = outcomes.iter().filter(|held| **held == outcome).count();
+            self.metrics.alerts(source, outcome.as_str(), u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// The credential was right, so the body is kept for a person to look at.
+    async fn refuse(&self, instance: &Instance, error: &DecodeError, raw: &Raw, received_at: Timestamp) -> Answer {
+        let status = match error {
+            DecodeError::NoSuchPath { .. } => 404,
+            DecodeError::NotJson { .. }
+            | DecodeError::Empty
+            | DecodeError::Missing { .. }
+            | DecodeError::Invalid { .. }
+            | DecodeError::Bad { .. } => 400,
+        };
+        self.reject(instance, status, &error.to_string(), &raw.body, received_at).await;
+        instance.source.answer(&raw.path, &Receipt::Refused { status, reason: &error.to_string() })
+    }
+
+    /// Makes a refusal visible, before the sender hears of it.
+    pub async fn reject(&self, instance: &Instance, status: u16, reason: &str, body: &Bytes, received_at: Timestamp) {
+        self.metrics.rejects(&instance.decoder.name, 1);
+        let record = reject_record(instance, status, reason.to_owned(), body, received_at);
+        let (done, kept) = oneshot::channel();
+        let is_sent = self.work.try_send(Work::Reject { reject: record, done }).is_ok();
+        let is_kept = is_sent && matches!(tokio::time::timeout(COMMIT_PATIENCE, kept).await, Ok(Ok(true)));
+        if !is_kept {
+            tracing::warn!(source = %instance.decoder.name, status, reason, "a reject was counted but could not be kept");
+        }
+    }
+}
+
+fn reject_records(
+    instance: &Instance,
+    rejects: &[Reject],
+    body: &Bytes,
+    received_at: Timestamp,
+    accepted_count: usize,
+) -> Vec<RejectRecord> {
+    let status = if accepted_count > 0 { 200 } else { 400 };
+    rejects
+        .iter()
+        .map(|reject| {
+            let reason = format!("alert {}: {}", reject.position, reject.reason);
+            reject_record(instance, status, reason, body, received_at)
+        })
+        .collect()
+}
+
+fn reject_record(
+    instance: &Instance,
+    status: u16,
+    reason: String,
+    body: &Bytes,
+    received_at: Timestamp,
+) -> RejectRecord {
+    RejectRecord {
+        received_at,
+        source: instance.decoder.name.clone(),
+        kind: instance.decoder.kind.to_owned(),
+        status,
+        reason,
+        body: body.slice(..body.len().min(REJECT_BODY_BYTES)),
+    }
+}
+
+/// The part of a journal line that is known before the decision. The committer adds incident and outcome.
+fn record_head(heard: &Heard) -> String {
+    #[derive(serde::Serialize)]
+    struct Head<'a> {
+        identity: crate::model::Identity,
+        state: crate::model::State,
+        name: &'a str,
+        tags: &'a crate::model::Tags,
+        route: &'a str,
+        rules: &'a str,
+    }
+    let head = Head {
+        identity: heard.alert.identity,
+        state: heard.alert.state,
+        name: &heard.alert.name,
+        tags: &heard.tags,
+        route: &heard.route.by,
+        rules: &heard.rules_revision,
+    };
+    let mut text = serde_json::to_string(&head).expect("our own types always serialise");
+    // The brace is closed by whoever completes the line.
+    text.pop();
+    text
+}

@@ -1,0 +1,17 @@
+//! The world: listening, committing, delivering, waiting. Nothing here decides what an alert means; that is
+//! done by the pure layers below, inside the committer's transaction.
+
+pub mod auth;
+pub mod body;
+pub mod cache;
+pub mod clock;
+pub mod commit;
+pub mod deliver;
+pub mod instance;
+pub mod intake;
+pub mod mailbox;
+pub mod rules_folder;
+pub mod secrets;
+pub mod server;
+pub mod timers;
+pub mod transport;

@@ -1,0 +1,98 @@
+//! How requests leave: one HTTP client for all sinks. Never follows a redirect (the body or a header carries
+//! the secret) and never lets a URL into an error text.
+
+use std::time::Duration;
+
+use crate::sinks::HttpRequest;
+use crate::store::Later;
+
+/// What an answer is read of.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// A full answer of a sink.
+#[derive(Debug, Default)]
+pub struct Received {
+    pub status: u16,
+    pub retry_after: Option<String>,
+    pub rate_limits: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// No answer came: nobody knows whether the request arrived.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct NoAnswer {
+    pub reason: String,
+}
+
+/// The network, replaceable in tests.
+pub trait Transport: Send + Sync {
+    fn post(&self, request: HttpRequest, timeout: Duration) -> Later<'_, Result<Received, NoAnswer>>;
+}
+
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    client: reqwest::Client,
+}
+
+impl HttpTransport {
+    pub fn new() -> anyhow::Result<HttpTransport> {
+        // Fails only when another provider was installed before, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            .pool_idle_timeout(Duration::from_secs(50))
+            .user_agent(concat!("tawny/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(HttpTransport { client })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn post(&self, request: HttpRequest, timeout: Duration) -> Later<'_, Result<Received, NoAnswer>> {
+        Box::pin(async move {
+            let mut builder = self.client.post(request.url).timeout(timeout).body(request.body);
+            for (name, value) in request.headers {
+                builder = builder.header(name.as_ref(), value);
+            }
+            let mut response = builder.send().await.map_err(no_answer)?;
+            let header =
+                |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let mut received = Received {
+                status: response.status().as_u16(),
+                retry_after: header("retry-after"),
+                rate_limits: header("x-sentry-rate-limits"),
+                body: Vec::new(),
+            };
+            while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+                let room = ANSWER_BYTES_MAX - received.body.len();
+                received.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if received.body.len() >= ANSWER_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok(received)
+        })
+    }
+}
+
+/// The chain of causes without the address: it may be the secret.
+fn no_answer(error: reqwest::Error) -> NoAnswer {
+    let mut reason = if error.is_timeout() {
+        "timed out".to_owned()
+    } else if error.is_connect() {
+        "cannot connect".to_owned()
+    } else {
+        "the connection broke".to_owned()
+    };
+    let error = error.without_url();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        if inner.source().is_none() {
+            reason = format!("{reason}: {inner}");
+        }
+        cause = inner.source();
+    }
+    NoAnswer { reason }
+}

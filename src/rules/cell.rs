@@ -1,0 +1,233 @@
+//! The registry of cells and the words for environments. Never invents a cell: an id that is not registered becomes
+//! `unknown`.
+
+use std::sync::Arc;
+
+use super::diagnostic::Faults;
+use super::hash::FastMap;
+use super::suggest;
+use super::table::{Table, Tables};
+use super::walk::{self, Fields};
+use super::yaml::Node;
+
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    cells: Vec<Cell>,
+    /// Ids and aliases.
+    by_name: FastMap<Box<str>, usize>,
+    environments: Vec<Environment>,
+    regions: Vec<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) id: Arc<str>,
+    /// The id and its aliases.
+    pub(super) words: Vec<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Environment {
+    pub(super) name: Arc<str>,
+    /// The name and its aliases.
+    pub(super) words: Vec<Box<str>>,
+}
+
+const CELL_KEYS: [&str; 12] = [
+    "id",
+    "kind",
+    "env",
+    "region",
+    "account",
+    "wave",
+    "share",
+    "clusters",
+    "evacuation",
+    "state",
+    "contacts",
+    "aliases",
+];
+const KINDS: [&str; 4] = ["shard", "zone", "dc", "tenant"];
+const STATES: [&str; 4] = ["active", "draining", "drained", "building"];
+/// Columns of the tables `cells` and `cells.clusters`.
+const COLUMNS: [&str; 11] =
+    ["id", "kind", "env", "region", "account", "wave", "share", "evacuation", "state", "cluster", "platform"];
+const CLUSTER_COLUMN: usize = 9;
+
+impl Cells {
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Cell> {
+        self.by_name.get(name).map(|at| &self.cells[*at])
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> + Clone {
+        self.cells.iter().map(|cell| cell.id.as_ref())
+    }
+
+    pub(super) fn environment(&self, word: &str) -> Option<&Environment> {
+        let is_meant = |known: &str| known.eq_ignore_ascii_case(word);
+        self.environments.iter().find(|environment| environment.words.iter().any(|known| is_meant(known)))
+    }
+
+    /// Words that may be glued to a service's name to say where this copy runs.
+    pub(super) fn words(&self, part: &str) -> Vec<Box<str>> {
+        match part {
+            "env" => self.environments.iter().flat_map(|environment| environment.words.clone()).collect(),
+            "cell" => self.cells.iter().flat_map(|cell| cell.words.clone()).collect(),
+            "region" => self.regions.iter().flat_map(|region| [region.clone(), short_region(region).into()]).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Reads `environments` and `cells` of one file, and adds to the tables of cells and of clusters.
+    pub(super) fn read(&mut self, fields: &Fields<'_>, tables: &mut CellTables, faults: &mut Faults<'_>) {
+        if let Some(node) = fields.get("environments") {
+            self.read_environments(node, faults);
+        }
+        for node in fields.list("cells", faults) {
+            self.read_cell(node, tables, faults);
+        }
+    }
+
+    fn read_environments(&mut self, node: &Node, faults: &mut Faults<'_>) {
+        for entry in walk::entries(node, "`environments`", faults).unwrap_or_default() {
+            let aliases = walk::words(&entry.value, "an alias", faults);
+            let mut words: Vec<Box<str>> = vec![entry.key.as_str().into()];
+            for alias in aliases {
+                if let Some(other) = self.environment(alias.text) {
+                    let message = format!("`{}` already means `{}`", alias.text, other.name);
+                    faults.error(alias.at, message, None);
+                } else if !words.iter().any(|word| **word == *alias.text) {
+                    words.push(alias.text.into());
+                }
+            }
+            self.environments.push(Environment { name: Arc::from(entry.key.as_str()), words });
+        }
+    }
+
+    fn read_cell(&mut self, node: &Node, tables: &mut CellTables, faults: &mut Faults<'_>) {
+        let Some(fields) = Fields::read(node, "a cell", &CELL_KEYS, faults) else { return };
+        let Some(id) = fields.required("id", "a cell", faults) else { return };
+        let environment = fields.word("env", faults);
+        if let Some(word) = environment
+            && !self.environments.is_empty()
+            && !self.environments.iter().any(|environment| *environment.name == *word.text)
+        {
+            let hint = suggest::hint(word.text, self.environments.iter().map(|environment| environment.name.as_ref()));
+            faults.error(word.at, format!("unknown environment `{}`", word.text), hint);
+        }
+        let mut text = |key: &str| fields.word(key, faults).map(|word| Arc::from(word.text));
+        let (region, account, evacuation): (Option<Arc<str>>, _, _) =
+            (text("region"), text("account"), text("evacuation"));
+        let kind = fields.one_of("kind", &KINDS, faults).map(|word| Arc::from(word.text));
+        let state = fields.one_of("state", &STATES, faults).map(|word| Arc::from(word.text));
+        let wave = read_number(&fields, "wave", |number| number >= 0.0 && number.fract() == 0.0, faults);
+        let share = read_number(&fields, "share", |number| (0.0..=1.0).contains(&number), faults);
+        if let Some(region) = &region
+            && !self.regions.iter().any(|known| **known == **region)
+        {
+            self.regions.push(region.as_ref().into());
+        }
+        let id_text: Arc<str> = Arc::from(id.text);
+        let environment = environment.map(|word| Arc::from(word.text));
+        let row = vec![
+            Some(Arc::clone(&id_text)),
+            kind,
+            environment,
+            region,
+            account,
+            wave,
+            share,
+            evacuation,
+            state,
+            None,
+            None,
+        ];
+        let number = self.cells.len();
+        let cells_row = tables.cells.add_row(row.clone());
+        let mut words: Vec<Box<str>> = Vec::new();
+        for name in std::iter::once(id).chain(fields.words("aliases", faults)) {
+            if let Some(other) = self.find(name.text) {
+                faults.error(name.at, format!("`{}` already means cell `{}`", name.text, other.id), None);
+                continue;
+            }
+            self.by_name.insert(name.text.into(), number);
+            tables.cells.add_key(Arc::from(name.text), cells_row);
+            words.push(name.text.into());
+        }
+        self.cells.push(Cell { id: id_text, words });
+        if let Some(clusters) = fields.get("clusters") {
+            read_clusters(clusters, &row, &mut tables.clusters, faults);
+        }
+    }
+}
+
+/// The tables that the registry of cells gives to rules.
+pub(super) struct CellTables {
+    cells: Table,
+    clusters: Table,
+}
+
+impl CellTables {
+    pub(super) fn new() -> CellTables {
+        CellTables {
+            cells: Table::new("cells", "cells", &COLUMNS),
+            clusters: Table::new("cells.clusters", "cells", &COLUMNS),
+        }
+    }
+
+    pub(super) fn add_to(self, tables: &mut Tables) {
+        tables.add(self.cells);
+        tables.add(self.clusters);
+    }
+}
+
+/// `{ eks: [names], ecs: [names] }`.
+fn read_clusters(node: &Node, row: &[Option<Arc<str>>], clusters: &mut Table, faults: &mut Faults<'_>) {
+    const PLATFORMS: [&str; 3] = ["ecs", "eks", "k8s"];
+    for entry in walk::entries(node, "`clusters`", faults).unwrap_or_default() {
+        if !PLATFORMS.contains(&entry.key.as_str()) {
+            let hint = suggest::hint(&entry.key, PLATFORMS);
+            faults.error(entry.key_at, format!("unknown platform `{}`", entry.key), hint);
+            continue;
+        }
+        for name in walk::words(&entry.value, "a cluster", faults) {
+            let mut row = row.to_vec();
+            row[CLUSTER_COLUMN] = Some(Arc::from(name.text));
+            row[CLUSTER_COLUMN + 1] = Some(Arc::from(entry.key.as_str()));
+            let row = clusters.add_row(row);
+            if !clusters.add_key(Arc::from(name.text), row) {
+                faults.error(name.at, format!("cluster `{}` is already in a cell", name.text), None);
+            }
+        }
+    }
+}
+
+fn read_number(
+    fields: &Fields<'_>,
+    key: &str,
+    fits: impl Fn(f64) -> bool,
+    faults: &mut Faults<'_>,
+) -> Option<Arc<str>> {
+    let word = fields.word(key, faults)?;
+    if word.text.parse().is_ok_and(fits) {
+        return Some(Arc::from(word.text));
+    }
+    let hint = match key {
+        "share" => "a fraction of all traffic: 0 to 1",
+        _ => "a whole number: 0, 1, 2, …",
+    };
+    faults.error(word.at, format!("`{}` is not a {key}", word.text), Some(hint.to_owned()));
+    None
+}
+
+/// `us-east-1` is written `use1` where names must be short.
+fn short_region(region: &str) -> String {
+    let mut parts = region.split('-');
+    let mut short = parts.next().unwrap_or("").to_owned();
+    short.extend(parts.filter_map(|part| part.chars().next()));
+    short
+}

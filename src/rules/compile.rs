@@ -1,0 +1,197 @@
+//! Files to a program: registries and tables first, then the rules that use them. Collects every fault that it can
+//! find and gives a program only when there is none.
+
+use super::SourceFile;
+use super::cell::{CellTables, Cells};
+use super::condition::Reading;
+use super::decide::Program;
+use super::diagnostic::{At, Diagnostic, DiagnosticSeverity, Faults};
+use super::facts::Keys;
+use super::index::Index;
+use super::route::RouteRule;
+use super::rule::{Ids, Rule};
+use super::service::Services;
+use super::suggest;
+use super::table::Tables;
+use super::value::Values;
+use super::walk::Fields;
+use super::yaml::{self, Kind as NodeKind, Node};
+
+/// In the order of evaluation: each kind sees what the kinds before it set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Platform,
+    Cells,
+    Services,
+    Routes,
+}
+
+const KINDS: [(Kind, &str, &[&str]); 4] = [
+    (Kind::Platform, "platform", &["version", "kind", "tables", "rules"]),
+    (Kind::Cells, "cells", &["version", "kind", "tables", "environments", "cells", "rules"]),
+    (Kind::Services, "services", &["version", "kind", "tables", "teams", "services", "strip", "class", "rules"]),
+    (Kind::Routes, "routes", &["version", "kind", "tables", "routes"]),
+];
+
+/// A file whose head is understood.
+struct Document<'f> {
+    kind: Kind,
+    root: Node,
+    faults: Faults<'f>,
+}
+
+impl<'f> Document<'f> {
+    fn parts(&mut self) -> Option<(Kind, Fields<'_>, &mut Faults<'f>)> {
+        let fields = Fields::unchecked(&self.root, "a rule file", &mut self.faults)?;
+        Some((self.kind, fields, &mut self.faults))
+    }
+}
+
+/// A program and its warnings, or at least one error.
+pub(super) fn compile(files: &[SourceFile]) -> Result<(Program, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut found = Vec::new();
+    let mut documents: Vec<Document<'_>> = Vec::new();
+    for file in files.iter().filter(|file| is_rule_file(&file.name)) {
+        let mut faults = Faults::new(file);
+        match open(file, &mut faults) {
+            Some((kind, root)) => documents.push(Document { kind, root, faults }),
+            None => found.extend(faults.into_found()),
+        }
+    }
+    documents.sort_by(|left, right| (left.kind, left.faults.file_name()).cmp(&(right.kind, right.faults.file_name())));
+
+    let (values, tables) = read_registries(&mut documents, files, &mut found);
+    let program = read_rules(&mut documents, values, tables);
+    if program.routes.is_empty() && found.is_empty() && !documents.iter().any(|document| document.kind == Kind::Routes)
+    {
+        found.push(no_routes(files));
+    }
+    found.extend(documents.into_iter().flat_map(|document| document.faults.into_found()));
+    found.sort_by(|left, right| (&left.file, left.line, left.column).cmp(&(&right.file, right.line, right.column)));
+    match found.iter().any(|fault| fault.severity == DiagnosticSeverity::Error) {
+        true => Err(found),
+        false => Ok((program, found)),
+    }
+}
+
+/// Stories live beside the rules and tables are named by them.
+fn is_rule_file(name: &str) -> bool {
+    (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.starts_with("tests/") && !name.contains("/tests/")
+}
+
+/// Reads the head of a file: its version and its kind.
+fn open(file: &SourceFile, faults: &mut Faults<'_>) -> Option<(Kind, Node)> {
+    let root = match yaml::read(&file.text, faults) {
+        Some(root) => root,
+        None => {
+            if faults.error_count() == 0 {
+                let hint = "start it with `version: 1` and `kind: …`, or remove it".to_owned();
+                faults.error(At::START, "the file is empty", Some(hint));
+            }
+            return None;
+        }
+    };
+    if matches!(root.kind, NodeKind::Null) {
+        faults.error(At::START, "the file is empty", None);
+        return None;
+    }
+    // Only the head here; the other keys depend on the kind.
+    let head = Fields::unchecked(&root, "a rule file", faults)?;
+    match head.required("version", "a rule file", faults) {
+        Some(version) if version.text != "1" => {
+            let hint = "this program reads `version: 1`".to_owned();
+            faults.error(version.at, format!("unknown version `{}`", version.text), Some(hint));
+        }
+        Some(_) | None => {}
+    }
+    let word = head.required("kind", "a rule file", faults)?;
+    let Some((kind, _, known)) = KINDS.iter().find(|(_, name, _)| *name == word.text) else {
+        let hint = suggest::hint(word.text, KINDS.iter().map(|(_, name, _)| *name));
+        faults.error(word.at, format!("unknown kind `{}`", word.text), hint);
+        return None;
+    };
+    Fields::read(&root, "a rule file", known, faults)?;
+    Some((*kind, root))
+}
+
+fn read_registries(
+    documents: &mut [Document<'_>],
+    files: &[SourceFile],
+    elsewhere: &mut Vec<Diagnostic>,
+) -> (Values, Tables) {
+    let mut cells = Cells::default();
+    let mut cell_tables = CellTables::new();
+    let mut services = Services::default();
+    for (kind, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
+        match kind {
+            Kind::Cells => cells.read(&fields, &mut cell_tables, faults),
+            Kind::Services => services.read(&fields, faults),
+            Kind::Platform | Kind::Routes => {}
+        }
+    }
+    services.finish(&cells);
+    let mut tables = Tables::default();
+    cell_tables.add_to(&mut tables);
+    services.add_tables(&mut tables);
+    for (_, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
+        if let Some(section) = fields.get("tables") {
+            tables.read(section, files, faults, elsewhere);
+        }
+    }
+    (Values::new(cells, services), tables)
+}
+
+fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) -> Program {
+    let mut keys = Keys::new();
+    let mut ids = Ids::default();
+    let (mut rules, mut routes) = (Vec::new(), Vec::new());
+    let mut reading = Reading { keys: &mut keys, tables: &tables };
+    for (kind, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
+        for node in fields.list("rules", faults) {
+            rules.extend(Rule::read(node, &mut reading, &values, &mut ids, faults));
+        }
+        let nodes = fields.list("routes", faults);
+        let before = faults.error_count();
+        let read: Vec<_> = nodes.iter().map(|node| RouteRule::read(node, &mut reading, &mut ids, faults)).collect();
+        if kind == Kind::Routes && faults.error_count() == before {
+            let routes_at = fields.key_at("routes").unwrap_or(At::START);
+            check_order(&read, nodes, routes_at, faults);
+        }
+        routes.extend(read.into_iter().flatten());
+    }
+    let index = Index::new(rules.iter().map(|rule| &rule.when), keys.len());
+    let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
+    Program { keys, tables, values, rules, index, routes, route_index }
+}
+
+/// The last route takes what no other takes; routes behind such a route are never asked.
+fn check_order(routes: &[Option<RouteRule>], nodes: &[Node], routes_at: At, faults: &mut Faults<'_>) {
+    let matches_everything = |route: &Option<RouteRule>| route.as_ref().is_some_and(RouteRule::matches_everything);
+    let hint = "end the list with a route that has `when: {}`, so that no alert is dropped".to_owned();
+    match routes.iter().position(matches_everything) {
+        None => {
+            let at = nodes.last().map_or(routes_at, |node| node.at);
+            faults.error(at, "the last route must match everything", Some(hint));
+        }
+        Some(first) if first + 1 < nodes.len() => {
+            faults.warning(
+                nodes[first + 1].at,
+                "this route is never asked",
+                Some(format!("the route on line {} matches everything", nodes[first].at.line)),
+            );
+        }
+        Some(_) => {}
+    }
+}
+
+fn no_routes(files: &[SourceFile]) -> Diagnostic {
+    Diagnostic {
+        file: files.first().map_or("routes.yaml", |file| &file.name).to_owned(),
+        line: 1,
+        column: 1,
+        severity: DiagnosticSeverity::Error,
+        message: "no file of `kind: routes`: nobody would be told".to_owned(),
+        hint: Some("add `routes.yaml` with one route that has `when: {}`".to_owned()),
+        source_line: String::new(),
+    }
+}

@@ -1,0 +1,187 @@
+//! The `when` of a rule: conditions that must all hold, `any` of several, `not`. Never changes anything.
+
+use super::diagnostic::Faults;
+use super::facts::{Key, Keys, View};
+use super::matcher::{Bindable, Bindings, Matcher};
+use super::table::Tables;
+use super::walk::{self, Word};
+use super::yaml::{Entry, Kind, Node};
+
+/// Holds when each of its conditions holds; an empty one always does.
+#[derive(Debug, Default)]
+pub(super) struct All {
+    pub(super) conditions: Vec<Condition>,
+}
+
+#[derive(Debug)]
+pub(super) struct Condition {
+    /// As written, for explanations.
+    pub(super) text: Box<str>,
+    test: Test,
+}
+
+#[derive(Debug)]
+enum Test {
+    Value { key: Key, matcher: Matcher },
+    Any(Vec<All>),
+    Not(All),
+}
+
+/// What must be so for a rule to have a chance, cheap to look up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Anchor {
+    Exact(Key, Box<str>),
+    Present(Key),
+}
+
+/// A rule's findings: the values for `${…}` and the first input that spoke for it.
+#[derive(Debug, Default)]
+pub(super) struct Findings<'v> {
+    pub(super) bindings: Bindings<'v>,
+    pub(super) seen: Option<(Key, &'v str)>,
+}
+
+/// What reading a condition needs from around it.
+pub(super) struct Reading<'r> {
+    pub(super) keys: &'r mut Keys,
+    pub(super) tables: &'r Tables,
+}
+
+impl All {
+    pub(super) fn holds(&self, view: &View<'_>) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(view))
+    }
+
+    /// Only for conditions that hold.
+    pub(super) fn find<'v>(&'v self, view: &View<'v>, findings: &mut Findings<'v>) {
+        for condition in &self.conditions {
+            match &condition.test {
+                Test::Value { key, matcher } => {
+                    if let Some(text) = view.get(*key) {
+                        findings.seen = findings.seen.or(Some((*key, text)));
+                        matcher.bind(text, view.tables, &mut findings.bindings);
+                    }
+                }
+                Test::Any(branches) => {
+                    if let Some(branch) = branches.iter().find(|branch| branch.holds(view)) {
+                        branch.find(view, findings);
+                    }
+                }
+                Test::Not(_) => {}
+            }
+        }
+    }
+
+    /// `None` when the conditions can hold with every value absent.
+    pub(super) fn anchors(&self) -> Option<Vec<Anchor>> {
+        let all: Vec<Vec<Anchor>> = self.conditions.iter().filter_map(Condition::anchors).collect();
+        // Exact values rule out most alerts; any other anchor at least those without the key.
+        let is_exact = |anchors: &Vec<Anchor>| anchors.iter().all(|anchor| matches!(anchor, Anchor::Exact(..)));
+        let best = all.iter().position(is_exact).unwrap_or(0);
+        all.into_iter().nth(best)
+    }
+
+    pub(super) fn read(
+        node: &Node,
+        reading: &mut Reading<'_>,
+        bindable: &mut Bindable,
+        faults: &mut Faults<'_>,
+    ) -> Option<All> {
+        let entries = walk::entries(node, "`when`", faults)?;
+        // All of them first, so that each fault is reported.
+        let conditions: Vec<_> =
+            entries.iter().map(|entry| Condition::read(entry, reading, bindable, faults)).collect();
+        Some(All { conditions: conditions.into_iter().collect::<Option<_>>()? })
+    }
+}
+
+impl Condition {
+    pub(super) fn holds(&self, view: &View<'_>) -> bool {
+        match &self.test {
+            Test::Value { key, matcher } => matcher.holds(view.get(*key), view.tables),
+            Test::Any(branches) => branches.iter().any(|branch| branch.holds(view)),
+            Test::Not(all) => !all.holds(view),
+        }
+    }
+
+    /// The value that the condition looked at, where it looks at one.
+    pub(super) fn seen<'v>(&self, view: &View<'v>) -> Option<&'v str> {
+        match &self.test {
+            Test::Value { key, .. } => view.get(*key),
+            Test::Any(_) | Test::Not(_) => None,
+        }
+    }
+
+    fn anchors(&self) -> Option<Vec<Anchor>> {
+        match &self.test {
+            Test::Value { key, matcher } => {
+                if let Some(values) = matcher.exact_values() {
+                    return Some(values.into_iter().map(|value| Anchor::Exact(*key, value.into())).collect());
+                }
+                (!accepts_absence(matcher)).then(|| vec![Anchor::Present(*key)])
+            }
+            Test::Any(branches) => {
+                let anchors: Option<Vec<Vec<Anchor>>> = branches.iter().map(All::anchors).collect();
+                anchors.map(|anchors| anchors.concat())
+            }
+            Test::Not(_) => None,
+        }
+    }
+
+    fn read(
+        entry: &Entry,
+        reading: &mut Reading<'_>,
+        bindable: &mut Bindable,
+        faults: &mut Faults<'_>,
+    ) -> Option<Condition> {
+        let test = match entry.key.as_str() {
+            "any" => read_any(&entry.value, reading, bindable, faults)?,
+            "not" => {
+                if matches!(&entry.value.kind, Kind::Map(entries) if entries.is_empty()) {
+                    faults.error(entry.value.at, "`not` of nothing never holds", None);
+                    return None;
+                }
+                // What a negation saw did not happen: nothing of it may be named in `set`.
+                Test::Not(All::read(&entry.value, reading, &mut Bindable::default(), faults)?)
+            }
+            _ => {
+                let key = reading.keys.read(Word { text: &entry.key, at: entry.key_at }, faults);
+                let matcher = Matcher::read(&entry.value, reading.tables, bindable, faults);
+                Test::Value { key: key?, matcher: matcher? }
+            }
+        };
+        Some(Condition { text: format!("{}: {}", entry.key, entry.value).into(), test })
+    }
+}
+
+fn read_any(node: &Node, reading: &mut Reading<'_>, bindable: &mut Bindable, faults: &mut Faults<'_>) -> Option<Test> {
+    let Kind::List(items) = &node.kind else {
+        faults.error(node.at, format!("`any` must be a list of maps, not {}", node.kind_name()), None);
+        return None;
+    };
+    if items.is_empty() {
+        faults.error(node.at, "`any` of nothing never holds", None);
+        return None;
+    }
+    let branches: Vec<_> = items.iter().map(|item| All::read(item, reading, bindable, faults)).collect();
+    branches.into_iter().collect::<Option<_>>().map(Test::Any)
+}
+
+fn accepts_absence(matcher: &Matcher) -> bool {
+    match matcher {
+        Matcher::Absent => true,
+        Matcher::AnyOf(matchers) => matchers.iter().any(accepts_absence),
+        Matcher::AllOf(matchers) => matchers.iter().all(accepts_absence),
+        Matcher::Exact(_)
+        | Matcher::Prefix(_)
+        | Matcher::Suffix(_)
+        | Matcher::Glob(_)
+        | Matcher::Pattern(_)
+        | Matcher::Within(_)
+        | Matcher::Arn { .. }
+        | Matcher::In { .. }
+        | Matcher::Above(_)
+        | Matcher::Below(_)
+        | Matcher::Present => false,
+    }
+}

@@ -1,0 +1,251 @@
+//! A compiled set of rules at work: facts in, tags and a route out. Cannot fail, and the same facts always give the
+//! same answer.
+
+use std::sync::Arc;
+
+use crate::model::id::IdHasher;
+use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
+
+use super::class;
+use super::condition::Findings;
+use super::facts::{Keys, Scopes, View};
+use super::index::Index;
+use super::route::{Fold, RouteRule};
+use super::rule::{Rule, Stage, bit};
+use super::service::Match;
+use super::table::Tables;
+use super::value::Values;
+use super::{Decision, Origin};
+
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) keys: Keys,
+    pub(super) tables: Tables,
+    pub(super) values: Values,
+    /// In the order of evaluation.
+    pub(super) rules: Vec<Rule>,
+    pub(super) index: Index,
+    /// The last one matches everything.
+    pub(super) routes: Vec<RouteRule>,
+    pub(super) route_index: Index,
+}
+
+/// Tags, and what was found on the way to them.
+struct Tagging {
+    tags: Tags,
+    class: Arc<str>,
+    service: Option<ServiceFound>,
+}
+
+/// How the service was found.
+pub(super) struct ServiceFound {
+    entry: Option<usize>,
+    pub(super) how: Match,
+    pub(super) raw: Box<str>,
+    /// The rule that read the raw name.
+    pub(super) read_by: Arc<str>,
+}
+
+/// The tags that one rule makes.
+type Made = [Option<Tag>; TagName::ALL.len()];
+
+impl Program {
+    pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> (Decision, Option<ServiceFound>) {
+        let scopes = Scopes::of_alert(alert, origin);
+        let values = self.keys.look_up(&scopes);
+        let Tagging { mut tags, class, service } = self.tag(&values, &alert.name);
+        // Routes ask for `out.severity`, whoever gave it.
+        tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
+        let severity = tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(alert.severity);
+        let route = self.route(&values, &tags);
+        let mut hasher = IdHasher::new("v1");
+        visit_key_parts(&tags, &class, route.fold, alert, origin, |_, value| hasher.part(value.unwrap_or("")));
+        let key = IncidentKey(hasher.finish());
+        (Decision { tags, key, route: Arc::clone(&route.route), class, severity }, service)
+    }
+
+    /// How the route that an answer holds folds platforms.
+    pub(super) fn fold_of(&self, route: &Arc<Route>) -> Fold {
+        self.routes.iter().find(|rule| Arc::ptr_eq(&rule.route, route)).map_or(Fold::Platforms, |rule| rule.fold)
+    }
+
+    fn tag(&self, values: &[Option<&str>], name: &str) -> Tagging {
+        let mut tags = Tags::default();
+        let mut service = None;
+        // Tags that no rule has set yet.
+        let mut open: u16 = bit_of_all();
+        let mut candidates = self.index.start(values);
+        let mut next = 0;
+        while let Some(number) = candidates.next(next) {
+            next = number + 1;
+            let rule = &self.rules[number];
+            if rule.mask & open == 0 || rule.stage == Stage::Shadow {
+                continue;
+            }
+            let Some(made) = self.apply(rule, values, &tags, &mut service) else { continue };
+            for (name, tag) in TagName::ALL.into_iter().zip(made) {
+                let Some(tag) = tag else { continue };
+                open &= !bit(name);
+                // Rules further on may wait for this tag.
+                self.index.add(name as usize, &tag.value, &mut candidates);
+                tags.set_first(name, tag);
+            }
+        }
+        self.finish_owner(&mut tags, service.as_ref());
+        let class = self.finish_class(&mut tags, service.as_ref(), name);
+        Tagging { tags, class, service }
+    }
+
+    /// The tags that the rule sets and that are not set yet; `None` when it does not hold.
+    fn apply(
+        &self,
+        rule: &Rule,
+        values: &[Option<&str>],
+        tags: &Tags,
+        service: &mut Option<ServiceFound>,
+    ) -> Option<Made> {
+        let view = View { values, tags, tables: &self.tables };
+        if !rule.when.holds(&view) {
+            return None;
+        }
+        let mut findings = Findings::default();
+        rule.when.find(&view, &mut findings);
+        let mut made = Made::default();
+        let mut seen: Option<Arc<str>> = None;
+        for (name, template) in &rule.sets {
+            if tags.get(*name).is_some() {
+                continue;
+            }
+            let Some(rendered) = template.render(&view, &findings) else { continue };
+            // Kept before fitting, which turns it into the service's own name.
+            let raw: Option<Box<str>> = (*name == TagName::Service).then(|| rendered.as_str().into());
+            let Some(fit) = self.values.fit(*name, rendered) else { continue };
+            let mut by = &rule.by;
+            if let (Some((entry, how)), Some(raw)) = (fit.service, raw) {
+                by = entry.map_or(by, |entry| &self.values.services.get(entry).by);
+                *service = Some(ServiceFound { entry, how, raw, read_by: Arc::clone(&rule.by) });
+            }
+            if seen.is_none() {
+                seen = findings.seen.map(|(key, value)| note(self.keys.text(key), value));
+            }
+            made[*name as usize] = Some(Tag { value: fit.value, by: Arc::clone(by), seen: seen.clone() });
+        }
+        Some(made)
+    }
+
+    /// Owner and runbook come from the registry where no rule knew better; nothing is without an owner.
+    fn finish_owner(&self, tags: &mut Tags, service: Option<&ServiceFound>) {
+        let services = &self.values.services;
+        if let Some(entry) = service.and_then(|found| found.entry).map(|entry| services.get(entry)) {
+            if let Some((owner, by)) = &entry.owner {
+                tags.set_first(TagName::Owner, Tag { value: Arc::clone(owner), by: Arc::clone(by), seen: None });
+            }
+            if let Some(runbook) = &entry.runbook {
+                let tag = Tag { value: Arc::clone(runbook), by: Arc::clone(&entry.by), seen: None };
+                tags.set_first(TagName::Runbook, tag);
+            }
+        }
+        if tags.get(TagName::Owner).is_none() {
+            let value = Arc::clone(&self.values.unowned);
+            let by = services.unowned_by.as_ref().map_or_else(|| Arc::clone(&value), Arc::clone);
+            tags.set_first(TagName::Owner, Tag { value, by, seen: None });
+        }
+    }
+
+    fn finish_class(&self, tags: &mut Tags, service: Option<&ServiceFound>, name: &str) -> Arc<str> {
+        if let Some(tag) = tags.get(TagName::Class) {
+            return Arc::clone(&tag.value);
+        }
+        let stripped = class::has_parts(name).then(|| class::strip(name, &self.places(tags, service))).flatten();
+        let (class, seen): (Arc<str>, _) = match stripped {
+            Some(class) => (Arc::from(class), Some(note("field.name", name))),
+            None => (Arc::from(name), None),
+        };
+        if !name.is_empty() {
+            let by = self.values.services.class_by.as_ref().map_or_else(|| Arc::from("name"), Arc::clone);
+            tags.set_first(TagName::Class, Tag { value: Arc::clone(&class), by, seen });
+        }
+        class
+    }
+
+    /// Words that say where this alert comes from: its own service, cell, environment and cluster, and the words
+    /// of the rules for platforms.
+    fn places<'a>(&'a self, tags: &'a Tags, service: Option<&'a ServiceFound>) -> Vec<&'a str> {
+        let mut places: Vec<&str> = Vec::with_capacity(32);
+        places.extend(self.values.services.place_words.iter().map(AsRef::as_ref));
+        if let Some(found) = service {
+            places.push(&found.raw);
+            places.extend(
+                found
+                    .entry
+                    .iter()
+                    .flat_map(|entry| self.values.services.get(*entry).words.iter().map(AsRef::<str>::as_ref)),
+            );
+        }
+        if let Some(cell) = tags.value(TagName::Cell) {
+            places.push(cell);
+            places.extend(
+                self.values.cells.find(cell).iter().flat_map(|cell| cell.words.iter().map(AsRef::<str>::as_ref)),
+            );
+        }
+        if let Some(environment) = tags.value(TagName::Environment) {
+            places.push(environment);
+            let words = self.values.cells.environment(environment);
+            places.extend(words.iter().flat_map(|environment| environment.words.iter().map(AsRef::<str>::as_ref)));
+        }
+        places.extend(tags.value(TagName::PlatformCluster));
+        places
+    }
+
+    fn route(&self, values: &[Option<&str>], tags: &Tags) -> &RouteRule {
+        let view = View { values, tags, tables: &self.tables };
+        let mut candidates = self.route_index.start(values);
+        for (name, tag) in tags.iter() {
+            self.route_index.add(name as usize, &tag.value, &mut candidates);
+        }
+        let mut next = 0;
+        while let Some(number) = candidates.next(next) {
+            if self.routes[number].when.holds(&view) {
+                return &self.routes[number];
+            }
+            next = number + 1;
+        }
+        self.routes.last().expect("compiling refuses a set whose last route does not match everything")
+    }
+}
+
+/// What makes two alerts one incident. An alert without a service or a name is a problem of its own.
+pub(super) fn visit_key_parts(
+    tags: &Tags,
+    class: &str,
+    fold: Fold,
+    alert: &Alert<'_>,
+    origin: Origin<'_>,
+    mut visit: impl FnMut(&'static str, Option<&str>),
+) {
+    let Some(service) = tags.value(TagName::Service).filter(|_| !class.is_empty()) else {
+        visit("source", Some(origin.instance));
+        visit("identity", Some(&alert.identity.to_string()));
+        return;
+    };
+    visit("service", Some(service));
+    visit("class", Some(class));
+    visit("env", tags.value(TagName::Environment));
+    visit("cell", tags.value(TagName::Cell));
+    match fold {
+        Fold::Platforms => {}
+        Fold::None => visit("platform", tags.value(TagName::Platform)),
+    }
+}
+
+/// `label.cluster=prod-c2-use1`; long values are cut, because this goes out with every notice.
+fn note(key: &str, value: &str) -> Arc<str> {
+    const VALUE_BYTES_MAX: usize = 200;
+    let cut = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
+    let end = if cut.len() < value.len() { "…" } else { "" };
+    Arc::from([key, "=", cut, end].concat())
+}
+
+const fn bit_of_all() -> u16 {
+    (1 << TagName::ALL.len()) - 1
+}

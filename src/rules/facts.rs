@@ -1,0 +1,202 @@
+//! What is known of one alert (or one resource of a trace) while rules look at it: each key that any rule mentions
+//! is looked up once. Never holds a value that no rule asks for.
+
+use crate::model::{Alert, Labels, TagName, Tags};
+
+use super::Origin;
+use super::diagnostic::Faults;
+use super::hash::FastMap;
+use super::suggest;
+use super::table::Tables;
+use super::walk::Word;
+
+/// Who says it: a rule names the scope, so that a thing's own words and those about its peers never mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Resource,
+    Span,
+    Label,
+    Annotation,
+    Dimension,
+    Field,
+    Constant,
+    Out,
+}
+
+const SCOPES: [(Scope, &str); 8] = [
+    (Scope::Resource, "resource"),
+    (Scope::Span, "span"),
+    (Scope::Label, "label"),
+    (Scope::Annotation, "annotation"),
+    (Scope::Dimension, "dimension"),
+    (Scope::Field, "field"),
+    (Scope::Constant, "constant"),
+    (Scope::Out, "out"),
+];
+
+/// The sorted pairs of each scope.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scopes<'a> {
+    pub(super) resource: &'a Labels<'a>,
+    pub(super) span: &'a Labels<'a>,
+    pub(super) label: &'a Labels<'a>,
+    pub(super) annotation: &'a Labels<'a>,
+    pub(super) dimension: &'a Labels<'a>,
+    pub(super) field: &'a Labels<'a>,
+    /// Also answers for a label that is not there.
+    pub(super) constant: &'a Labels<'a>,
+    /// Fields that every alert has, where `field` does not say otherwise.
+    pub(super) usual: [(&'static str, &'a str); 6],
+}
+
+static NOTHING: Labels<'static> = Labels::new();
+
+impl<'a> Scopes<'a> {
+    pub(super) fn of_alert(alert: &'a Alert<'a>, origin: Origin<'a>) -> Scopes<'a> {
+        Scopes {
+            resource: &NOTHING,
+            span: &NOTHING,
+            label: &alert.labels,
+            annotation: &alert.annotations,
+            dimension: &NOTHING,
+            field: &alert.fields,
+            constant: origin.constants,
+            usual: [
+                ("source", origin.kind),
+                ("instance", origin.instance),
+                ("name", &alert.name),
+                ("title", &alert.title),
+                ("severity", alert.severity.as_str()),
+                ("state", alert.state.as_str()),
+            ],
+        }
+    }
+}
+
+/// The number of a key that rules mention. The tags come first, in their own order.
+pub(super) type Key = usize;
+
+/// All keys that any rule mentions.
+#[derive(Debug)]
+pub(super) struct Keys {
+    texts: Vec<Box<str>>,
+    /// One map per scope but `out`.
+    numbers: [FastMap<Box<str>, Key>; 7],
+}
+
+impl Keys {
+    pub(super) fn new() -> Keys {
+        let texts = TagName::ALL.iter().map(|name| format!("out.{}", name.as_str()).into()).collect();
+        Keys { texts, numbers: Default::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// `label.cluster`.
+    pub(super) fn text(&self, key: Key) -> &str {
+        &self.texts[key]
+    }
+
+    /// Reads `scope.name`, and reports what is wrong with it.
+    pub(super) fn read(&mut self, word: Word<'_>, faults: &mut Faults<'_>) -> Option<Key> {
+        let (scope, name) = word.text.split_once('.').unwrap_or((word.text, ""));
+        let Some((scope, _)) = SCOPES.iter().find(|(_, known)| *known == scope) else {
+            let hint = match suggest::nearest(scope, SCOPES.iter().map(|(_, known)| *known).chain(["any", "not"])) {
+                Some(near @ ("any" | "not")) => format!("did you mean `{near}`?"),
+                Some(near) => format!("did you mean `{near}.{name}`?"),
+                None => {
+                    let known: Vec<String> = SCOPES.iter().map(|(_, known)| format!("{known}.")).collect();
+                    format!("a key starts with its scope: {}", known.join(" "))
+                }
+            };
+            faults.error(word.at, format!("unknown scope in `{}`", word.text), Some(hint));
+            return None;
+        };
+        if name.is_empty() {
+            faults.error(word.at, format!("`{}` names no key", word.text), None);
+            return None;
+        }
+        match scope {
+            Scope::Out => tag_name(Word { text: name, at: word.at }, faults).map(|name| name as Key),
+            Scope::Resource
+            | Scope::Span
+            | Scope::Label
+            | Scope::Annotation
+            | Scope::Dimension
+            | Scope::Field
+            | Scope::Constant => Some(self.intern(*scope, name, word.text)),
+        }
+    }
+
+    fn intern(&mut self, scope: Scope, name: &str, text: &str) -> Key {
+        let numbers = &mut self.numbers[scope as usize];
+        if let Some(key) = numbers.get(name) {
+            return *key;
+        }
+        let key = self.texts.len();
+        numbers.insert(name.into(), key);
+        self.texts.push(text.into());
+        key
+    }
+
+    /// One value per key, empty values absent. Places of tags stay `None`: those are read from the tags.
+    pub(super) fn look_up<'a>(&self, scopes: &Scopes<'a>) -> Vec<Option<&'a str>> {
+        let mut values = vec![None; self.texts.len()];
+        let mut fill = |scope: Scope, name: &str, value: &'a str| {
+            if let Some(key) = self.numbers[scope as usize].get(name)
+                && !value.is_empty()
+            {
+                let place: &mut Option<&'a str> = &mut values[*key];
+                *place = place.or(Some(value));
+            }
+        };
+        for (scope, labels) in [
+            (Scope::Resource, scopes.resource),
+            (Scope::Span, scopes.span),
+            (Scope::Label, scopes.label),
+            (Scope::Annotation, scopes.annotation),
+            (Scope::Dimension, scopes.dimension),
+            (Scope::Field, scopes.field),
+            (Scope::Constant, scopes.constant),
+            // After the labels, so that a constant speaks only where no label does.
+            (Scope::Label, scopes.constant),
+        ] {
+            if !self.numbers[scope as usize].is_empty() {
+                labels.iter().for_each(|(name, value)| fill(scope, name, value));
+            }
+        }
+        for (name, value) in scopes.usual {
+            fill(Scope::Field, name, value);
+        }
+        values
+    }
+}
+
+/// Reads the name of a tag, and reports what is wrong with it.
+pub(super) fn tag_name(word: Word<'_>, faults: &mut Faults<'_>) -> Option<TagName> {
+    let name = TagName::parse(word.text);
+    if name.is_none() {
+        let hint = suggest::hint(word.text, TagName::ALL.iter().map(|name| name.as_str()));
+        faults.error(word.at, format!("unknown tag `{}`", word.text), hint);
+    }
+    name
+}
+
+/// What conditions and templates look at.
+#[derive(Clone, Copy)]
+pub(super) struct View<'v> {
+    pub(super) values: &'v [Option<&'v str>],
+    pub(super) tags: &'v Tags,
+    pub(super) tables: &'v Tables,
+}
+
+impl<'v> View<'v> {
+    pub(super) fn get(&self, key: Key) -> Option<&'v str> {
+        match TagName::ALL.get(key) {
+            Some(name) => self.tags.value(*name),
+            None => self.values[key],
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Tables: what is known of a key (a cluster, a cell, a team), from YAML rows, from a CSV file beside the rules, or
+//! from the registries. Never larger than what was written: nothing is added at run time.
+
+use std::sync::Arc;
+
+use super::SourceFile;
+use super::diagnostic::{At, Diagnostic, Faults};
+use super::hash::FastMap;
+use super::suggest;
+use super::walk::{self, Fields};
+use super::yaml::{Kind, Node};
+
+#[derive(Debug)]
+pub(super) struct Table {
+    /// As `in:` names it.
+    pub(super) name: String,
+    /// As `${prefix.column}` names it.
+    pub(super) prefix: String,
+    pub(super) columns: Vec<String>,
+    rows: Vec<Vec<Option<Arc<str>>>>,
+    by_key: FastMap<Arc<str>, usize>,
+}
+
+impl Table {
+    pub(super) fn new(name: &str, prefix: &str, columns: &[&str]) -> Table {
+        Table {
+            name: name.to_owned(),
+            prefix: prefix.to_owned(),
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            rows: Vec::new(),
+            by_key: FastMap::default(),
+        }
+    }
+
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column == name)
+    }
+
+    pub(super) fn find(&self, key: &str) -> Option<usize> {
+        self.by_key.get(key).copied()
+    }
+
+    pub(super) fn cell(&self, row: usize, column: usize) -> Option<&Arc<str>> {
+        self.rows[row][column].as_ref()
+    }
+
+    /// Cells that are `None` or empty are absent.
+    pub(super) fn add_row(&mut self, cells: Vec<Option<Arc<str>>>) -> usize {
+        debug_assert_eq!(cells.len(), self.columns.len());
+        self.rows.push(cells.into_iter().map(|cell| cell.filter(|text| !text.is_empty())).collect());
+        self.rows.len() - 1
+    }
+
+    /// False when the key is taken.
+    pub(super) fn add_key(&mut self, key: Arc<str>, row: usize) -> bool {
+        let free = !self.by_key.contains_key(&key);
+        if free {
+            self.by_key.insert(key, row);
+        }
+        free
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tables(Vec<Table>);
+
+impl Tables {
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|table| table.name == name)
+    }
+
+    pub(super) fn get(&self, table: usize) -> &Table {
+        &self.0[table]
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.0.iter().map(|table| table.name.as_str())
+    }
+
+    pub(super) fn add(&mut self, table: Table) {
+        self.0.push(table);
+    }
+
+    /// Reads a `tables:` section. Faults inside a CSV file are reported there.
+    pub(super) fn read(
+        &mut self,
+        section: &Node,
+        files: &[SourceFile],
+        faults: &mut Faults<'_>,
+        elsewhere: &mut Vec<Diagnostic>,
+    ) {
+        for entry in walk::entries(section, "`tables`", faults).unwrap_or_default() {
+            if self.find(&entry.key).is_some() {
+                faults.error(entry.key_at, format!("table `{}` is defined twice", entry.key), None);
+                continue;
+            }
+            let Some(fields) = Fields::read(&entry.value, "a table", &["key", "rows", "file"], faults) else {
+                continue;
+            };
+            let Some(key) = fields.required("key", "a table", faults) else { continue };
+            let table = match (fields.get("rows"), fields.word("file", faults)) {
+                (Some(_), None) => read_rows(&entry.key, key.text, fields.list("rows", faults), faults),
+                (None, Some(name)) => match files.iter().find(|file| file.name == name.text) {
+                    Some(file) => read_csv(&entry.key, key.text, file, elsewhere),
+                    None => {
+                        let hint = suggest::nearest(name.text, files.iter().map(|file| file.name.as_str()))
+                            .map(|near| format!("did you mean `{near}`?"));
+                        faults.error(name.at, format!("no file `{}` beside the rules", name.text), hint);
+                        continue;
+                    }
+                },
+                (Some(_), Some(file)) => {
+                    faults.error(file.at, "a table has `rows` or a `file`, not both", None);
+                    continue;
+                }
+                (None, None) => {
+                    faults.error(fields.at, "a table needs `rows` or a `file`", None);
+                    continue;
+                }
+            };
+            self.0.push(table);
+        }
+    }
+}
+
+fn read_rows(name: &str, key: &str, rows: &[Node], faults: &mut Faults<'_>) -> Table {
+    let mut columns: Vec<&str> = vec![key];
+    for row in rows {
+        if let Kind::Map(entries) = &row.kind {
+            for entry in entries {
+                if !columns.contains(&entry.key.as_str()) {
+                    columns.push(&entry.key);
+                }
+            }
+        }
+    }
+    let mut table = Table::new(name, name, &columns);
+    for row in rows {
+        let Some(entries) = walk::entries(row, "a row", faults) else { continue };
+        let mut cells = vec![None; columns.len()];
+        for entry in entries.iter().filter(|entry| !matches!(entry.value.kind, Kind::Null)) {
+            let Some(word) = walk::word(&entry.value, &format!("`{}`", entry.key), faults) else { continue };
+            if let Some(column) = table.column(&entry.key) {
+                cells[column] = Some(Arc::from(word.text));
+            }
+        }
+        add_keyed(&mut table, cells, row.at, faults);
+    }
+    table
+}
+
+fn read_csv(name: &str, key: &str, file: &SourceFile, elsewhere: &mut Vec<Diagnostic>) -> Table {
+    let mut faults = Faults::new(file);
+    let mut lines = (1..).zip(file.text.trim_start_matches('\u{feff}').lines());
+    let header = lines.next().map(|(_, line)| split_csv(line)).unwrap_or_default();
+    let mut columns: Vec<&str> = header.iter().map(|column| column.trim()).collect();
+    if columns.iter().all(|column| *column != key) {
+        faults.error(At::START, format!("no column `{key}`"), suggest::hint(key, columns.iter().copied()));
+        columns.push(key);
+    }
+    // The key comes first in every table.
+    let at_key = columns.iter().position(|column| *column == key).unwrap_or(0);
+    columns.swap(0, at_key);
+    let mut table = Table::new(name, name, &columns);
+    for (line, text) in lines.filter(|(_, text)| !text.trim().is_empty() && !text.starts_with('#')) {
+        let at = At { line, column: 1 };
+        let mut cells = split_csv(text);
+        if cells.len() != header.len() {
+            faults.error(at, format!("{} cells under {} columns", cells.len(), header.len()), None);
+            continue;
+        }
+        cells.resize(columns.len(), String::new());
+        cells.swap(0, at_key);
+        let cells = cells.iter().map(|cell| cell.trim()).map(|cell| (!cell.is_empty()).then(|| Arc::from(cell)));
+        add_keyed(&mut table, cells.collect(), at, &mut faults);
+    }
+    elsewhere.extend(faults.into_found());
+    table
+}
+
+fn add_keyed(table: &mut Table, cells: Vec<Option<Arc<str>>>, at: At, faults: &mut Faults<'_>) {
+    let Some(key) = cells[0].clone() else {
+        faults.error(at, format!("a row without `{}`", table.columns[0]), None);
+        return;
+    };
+    let row = table.add_row(cells);
+    if !table.add_key(Arc::clone(&key), row) {
+        faults.error(at, format!("`{key}` is in table `{}` twice", table.name), None);
+    }
+}
+
+/// Commas, and double quotes around a cell that contains one.
+fn split_csv(line: &str) -> Vec<String> {
+    let mut cells = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        let cell = cells.last_mut().expect("starts with one cell and never loses it");
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                cell.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells.push(String::new()),
+            _ => cell.push(character),
+        }
+    }
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_cells_may_be_quoted() {
+        assert_eq!(split_csv(r#"a,"b,c","d ""e""",,f"#), ["a", "b,c", "d \"e\"", "", "f"]);
+    }
+}

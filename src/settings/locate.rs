@@ -1,0 +1,92 @@
+//! Where in `tawny.yaml` something stands, for errors that are found after parsing.
+
+/// The file's name and lines.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    name: String,
+    lines: Vec<String>,
+}
+
+impl Places {
+    pub fn new(name: &str, text: &str) -> Places {
+        Places { name: name.to_owned(), lines: text.lines().map(str::to_owned).collect() }
+    }
+
+    /// `file:line` of a key of the entry called `entry` in the list `section`; of the entry itself when the
+    /// key is not written there; just the file (or `settings`) when even that cannot be found.
+    pub fn of(&self, section: &str, entry: &str, key: &str) -> String {
+        let name = if self.name.is_empty() { "settings" } else { &self.name };
+        match self.find(section, entry, key) {
+            Some((line, column)) => format!("{name}:{line}:{column}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// `file:line` of a key at the top.
+    pub fn of_top(&self, key: &str) -> String {
+        let name = if self.name.is_empty() { "settings" } else { &self.name };
+        let head = format!("{key}:");
+        match self.lines.iter().position(|line| line.starts_with(&head)) {
+            Some(at) => format!("{name}:{}:1", at + 1),
+            None => name.to_owned(),
+        }
+    }
+
+    fn find(&self, section: &str, entry: &str, key: &str) -> Option<(usize, usize)> {
+        let head = format!("{section}:");
+        let start = self.lines.iter().position(|line| line.starts_with(&head))? + 1;
+        let is_top = |line: &String| line.starts_with(|first: char| first.is_alphanumeric());
+        let end = self.lines[start..].iter().position(is_top).map_or(self.lines.len(), |at| start + at);
+        let begins = |line: &str| line.trim_start().starts_with("- ");
+        let mut at = start;
+        while at < end {
+            let next = self.lines[at + 1..end].iter().position(|line| begins(line)).map_or(end, |more| at + 1 + more);
+            if begins(&self.lines[at]) && self.lines[at..next].iter().any(|line| names(line, entry)) {
+                let wanted = (at..next).find_map(|line| word(&self.lines[line], key).map(|column| (line + 1, column)));
+                return wanted.or(Some((at + 1, 1)));
+            }
+            at = next;
+        }
+        None
+    }
+}
+
+/// Whether the line holds `name: entry`.
+fn names(line: &str, entry: &str) -> bool {
+    word(line, "name").is_some_and(|column| {
+        let value = line[column - 1..].trim_start_matches("name").trim_start_matches(':').trim_start();
+        let value = value.trim_start_matches(['"', '\'']);
+        value.starts_with(entry)
+            && !value[entry.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '-' || next == '_')
+    })
+}
+
+/// The column of `key:` as a whole word, from 1.
+fn word(line: &str, key: &str) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = line[from..].find(key).map(|at| at + from) {
+        let before = line[..at].chars().next_back();
+        let after = line[at + key.len()..].trim_start();
+        if before.is_none_or(|before| !before.is_alphanumeric() && before != '_') && after.starts_with(':') {
+            return Some(at + 1);
+        }
+        from = at + key.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_an_entry_is_found_in_block_and_flow_style() {
+        let text = "listen: x\nsinks:\n  - { name: pager, kind: pagerduty, routing_kye: y }\n  - name: pager-2\n    kind: sentry\n    dns: z\nsources: []\n";
+        let places = Places::new("tawny.yaml", text);
+        assert_eq!(places.of("sinks", "pager", "routing_kye"), "tawny.yaml:3:37");
+        assert_eq!(places.of("sinks", "pager-2", "dns"), "tawny.yaml:6:5");
+        assert_eq!(places.of("sinks", "pager-2", "absent"), "tawny.yaml:4:1");
+        assert_eq!(places.of("sinks", "nobody", "dns"), "tawny.yaml");
+        assert_eq!(places.of_top("sinks"), "tawny.yaml:2:1");
+    }
+}

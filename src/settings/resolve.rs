@@ -1,0 +1,272 @@
+//! From what people wrote to what runs: kinds looked up, secrets opened, guards decided. After this nothing
+//! about the settings can be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LimitSettings, Loaded, SettingsError, SinkEntry, SourceEntry, parse_bytes, parse_span};
+use crate::io::auth::Guard;
+use crate::io::instance::Instance;
+use crate::io::secrets::{LiveSecret, SecretRef, SecretSet};
+use crate::model::Labels;
+use crate::sinks::{Sink, SinkSettings, sink_kind};
+use crate::sources::{self, SOURCES, Source, source_of_kind};
+use crate::store::Retention;
+
+/// Both families of this machine and nobody else.
+const DEFAULT_LISTEN: [&str; 2] = ["127.0.0.1:9393", "[::1]:9393"];
+
+/// Everything that the daemon needs to know.
+pub struct Ready {
+    pub listen: Vec<SocketAddr>,
+    /// The address was not chosen by anybody: a host without one of the families may skip it.
+    pub listen_is_default: bool,
+    pub store: String,
+    pub instances: Vec<Instance>,
+    pub sinks: Vec<SinkPlan>,
+    pub limits: LimitSettings,
+    pub retention: Retention,
+}
+
+/// One configured sink.
+pub struct SinkPlan {
+    pub name: Arc<str>,
+    pub sink: Box<dyn Sink>,
+    pub secrets: SecretSet,
+}
+
+/// Whether secrets must be there. `explain` works without them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretsPolicy {
+    Required,
+    Ignored,
+}
+
+pub fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Ready, SettingsError> {
+    let settings = &loaded.settings;
+    let listen = addresses(loaded)?;
+    let is_loopback = listen.iter().all(|address| is_loopback(address.ip()));
+    let instances = if settings.sources.is_empty() {
+        default_instances(loaded, is_loopback)?
+    } else {
+        instances(loaded, is_loopback, secrets)?
+    };
+    let sinks = if settings.sinks.is_empty() {
+        vec![sink_plan(loaded, &console(), secrets)?]
+    } else {
+        unique(loaded, "sinks", settings.sinks.iter().map(|entry| entry.name.as_str()))?;
+        settings.sinks.iter().map(|entry| sink_plan(loaded, entry, secrets)).collect::<Result<_, _>>()?
+    };
+    let retention = Retention {
+        age: span(loaded, "retention", &settings.retention.age)?,
+        bytes_max: parse_bytes(&settings.retention.bytes).ok_or_else(|| {
+            top(
+                loaded,
+                "retention",
+                format!("`{}` is not a size", settings.retention.bytes),
+                "write `10GiB` or `500MiB`",
+            )
+        })?,
+    };
+    Ok(Ready {
+        listen_is_default: settings.listen.is_none(),
+        listen,
+        store: settings.store.clone(),
+        instances,
+        sinks,
+        limits: settings.limits.clone(),
+        retention,
+    })
+}
+
+fn top(loaded: &Loaded, key: &str, message: String, hint: &str) -> SettingsError {
+    SettingsError { place: loaded.place.of_top(key), message, hint: Some(hint.to_owned()) }
+}
+
+fn addresses(loaded: &Loaded) -> Result<Vec<SocketAddr>, SettingsError> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            top(
+                loaded,
+                "listen",
+                format!("`{text}` is not an address"),
+                "write `[::]:9393` for all, `127.0.0.1:9393` for this machine",
+            )
+        })
+    };
+    let written = match &loaded.settings.listen {
+        Some(listen) => listen.to_vec(),
+        None => DEFAULT_LISTEN.map(str::to_owned).to_vec(),
+    };
+    written.iter().map(parse).collect()
+}
+
+/// `::ffff:127.0.0.1` is IPv4 loopback as well.
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn span(loaded: &Loaded, key: &str, text: &str) -> Result<Duration, SettingsError> {
+    parse_span(text)
+        .ok_or_else(|| top(loaded, key, format!("`{text}` is not a duration"), "write `30s`, `5m`, `3h` or `30d`"))
+}
+
+fn unique<'a>(loaded: &Loaded, section: &str, names: impl Iterator<Item = &'a str>) -> Result<(), SettingsError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(SettingsError {
+                place: loaded.place.of(section, name, "name"),
+                message: format!("two entries of `{section}` are called `{name}`"),
+                hint: None,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// An instance per kind, only for this machine.
+fn default_instances(loaded: &Loaded, is_loopback: bool) -> Result<Vec<Instance>, SettingsError> {
+    if !is_loopback {
+        return Err(top(
+            loaded,
+            "listen",
+            "no sources are configured, and the default ones have no authentication: they need a loopback address"
+                .to_owned(),
+            "add `sources:` with a `token:` each, or listen on `127.0.0.1:9393`",
+        ));
+    }
+    let entry = |source: &dyn Source| SourceEntry {
+        name: source.kind().to_owned(),
+        kind: source.kind().to_owned(),
+        token: None,
+        auth: None,
+        constants: Labels::new(),
+        replica_labels: super::replica_labels(),
+        holds_for: None,
+        options: serde_json::Value::Null,
+    };
+    SOURCES.iter().map(|source| instance(loaded, &entry(*source), true, SecretsPolicy::Ignored)).collect()
+}
+
+fn instances(loaded: &Loaded, is_loopback: bool, secrets: SecretsPolicy) -> Result<Vec<Instance>, SettingsError> {
+    let entries = &loaded.settings.sources;
+    unique(loaded, "sources", entries.iter().map(|entry| entry.name.as_str()))?;
+    entries.iter().map(|entry| instance(loaded, entry, is_loopback, secrets)).collect()
+}
+
+fn instance(
+    loaded: &Loaded,
+    entry: &SourceEntry,
+    is_loopback: bool,
+    secrets: SecretsPolicy,
+) -> Result<Instance, SettingsError> {
+    let wrong = |key: &str, message: String, hint: Option<String>| SettingsError {
+        place: loaded.place.of("sources", &entry.name, key),
+        message,
+        hint,
+    };
+    if entry.name.is_empty() || !entry.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+        return Err(wrong(
+            "name",
+            format!("`{}` cannot be part of an address", entry.name),
+            Some("use letters, digits, `-`, `_`, `.`".to_owned()),
+        ));
+    }
+    let source = source_of_kind(&entry.kind).ok_or_else(|| {
+        let known: Vec<_> = SOURCES.iter().map(|source| source.kind()).collect();
+        wrong(
+            "kind",
+            format!("unknown kind of source `{}`", entry.kind),
+            Some(format!("known kinds: {}", known.join(", "))),
+        )
+    })?;
+    let guard = guard(entry, is_loopback, secrets).map_err(|(key, message, hint)| wrong(key, message, hint))?;
+    source.check_options(&entry.options).map_err(|message| wrong("options", message, None))?;
+    let holds_for = match &entry.holds_for {
+        Some(text) => Some(parse_span(text).ok_or_else(|| {
+            wrong("holds_for", format!("`{text}` is not a duration"), Some("write `5m` or `24h`".to_owned()))
+        })?),
+        None => None,
+    };
+    let decoder = sources::Instance {
+        name: entry.name.clone(),
+        kind: source.kind(),
+        constants: entry.constants.clone(),
+        replica_labels: entry.replica_labels.clone(),
+        holds_for,
+        options: entry.options.clone(),
+    };
+    Ok(Instance { source, guard, decoder })
+}
+
+type Wrong = (&'static str, String, Option<String>);
+
+fn guard(entry: &SourceEntry, is_loopback: bool, secrets: SecretsPolicy) -> Result<Guard, Wrong> {
+    match (&entry.token, entry.auth.as_deref()) {
+        (Some(_), Some(_)) => Err(("auth", "`token` and `auth` exclude each other".to_owned(), None)),
+        (Some(token), None) => {
+            let place = SecretRef::from_json(token).ok_or_else(|| {
+                let hint = "write `token: { env: NAME }` or `token: { file: PATH }`".to_owned();
+                ("token", "a secret is never written in the settings".to_owned(), Some(hint))
+            })?;
+            if secrets == SecretsPolicy::Ignored {
+                return Ok(Guard::Open);
+            }
+            LiveSecret::open(place).map(Guard::Token).map_err(|cause| ("token", cause.to_string(), None))
+        }
+        (None, Some("none")) => Ok(Guard::Open),
+        (None, Some(other)) => {
+            Err(("auth", format!("unknown authentication `{other}`"), Some("the only word here is `none`".to_owned())))
+        }
+        (None, None) if is_loopback => Ok(Guard::Open),
+        (None, None) => {
+            let message = format!("source `{}` has no authentication, and the listener is not on loopback", entry.name);
+            let hint = "add `token: { env: NAME }`, or say `auth: none` if that is what you want".to_owned();
+            Err(("name", message, Some(hint)))
+        }
+    }
+}
+
+/// What runs when nobody chose a sink.
+fn console() -> SinkEntry {
+    SinkEntry { name: "console".to_owned(), kind: "console".to_owned(), endpoint: None, rest: serde_json::Map::new() }
+}
+
+fn sink_plan(loaded: &Loaded, entry: &SinkEntry, policy: SecretsPolicy) -> Result<SinkPlan, SettingsError> {
+    let wrong = |key: &str, message: String| SettingsError {
+        place: loaded.place.of("sinks", &entry.name, key),
+        message: format!("sink `{}`: {message}", entry.name),
+        hint: None,
+    };
+    let kind = sink_kind(&entry.kind).ok_or_else(|| {
+        let known: Vec<_> = crate::sinks::SINK_KINDS.iter().map(|kind| kind.kind()).collect();
+        SettingsError {
+            hint: Some(format!("known kinds: {}", known.join(", "))),
+            ..wrong("kind", format!("unknown kind of sink `{}`", entry.kind))
+        }
+    })?;
+    let mut options = serde_json::Map::new();
+    let mut held = BTreeMap::new();
+    let mut secret_names = Vec::new();
+    for (key, value) in &entry.rest {
+        let Some(place) = SecretRef::from_json(value) else {
+            options.insert(key.clone(), value.clone());
+            continue;
+        };
+        secret_names.push(key.clone());
+        if policy == SecretsPolicy::Required {
+            let secret = LiveSecret::open(place).map_err(|cause| wrong(key, cause.to_string()))?;
+            held.insert(key.clone(), secret);
+        }
+    }
+    let settings = SinkSettings { name: entry.name.clone(), endpoint: entry.endpoint.clone(), options, secret_names };
+    let sink = kind.build(settings).map_err(|message| {
+        // The message names the key in back quotes first.
+        let key = message.split('`').nth(1).unwrap_or("").to_owned();
+        wrong(&key, message)
+    })?;
+    Ok(SinkPlan { name: Arc::from(entry.name.as_str()), sink, secrets: SecretSet(held) })
+}

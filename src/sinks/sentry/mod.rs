@@ -1,0 +1,119 @@
+//! Sentry, envelopes (develop.sentry.dev/sdk/foundations/transport): each transition of an incident is one
+//! event of one issue. Never sends what Sentry would accept and then damage: all limits are kept here.
+//!
+//! | our notice | their event |
+//! | --- | --- |
+//! | opened, changed | level by severity |
+//! | resolved | level `info` |
+//! | reminder, event | nothing: neither is news to an issue |
+
+mod dsn;
+mod event;
+mod quota;
+
+use std::time::Duration;
+
+use super::answer::{default_judgement, only};
+use super::{
+    EncodeError, HttpAnswer, HttpRequest, Judgement, Limits, Outgoing, Secrets, Sink, SinkKind, SinkSettings, options,
+    words,
+};
+use crate::model::{Notice, NoticeKind, Timestamp};
+
+pub(super) struct Kind;
+
+const DSN: &str = "dsn";
+/// When Sentry says 429 and not for how long.
+const THROTTLED_PAUSE: Duration = Duration::from_secs(60);
+
+impl SinkKind for Kind {
+    fn kind(&self) -> &'static str {
+        "sentry"
+    }
+
+    fn about(&self) -> &'static str {
+        "Makes each transition of an incident an event in Sentry, one issue per alert and service."
+    }
+
+    fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
+        options::check_keys(&settings, &["in_flight"])?;
+        options::check_secrets(&settings, &[DSN], &[])?;
+        let base = match &settings.endpoint {
+            Some(_) => Some(options::base_url(&settings, "")?),
+            None => None,
+        };
+        Ok(Box::new(Sentry { base, in_flight_max: options::count(&settings, "in_flight", 4, 256)? as usize }))
+    }
+}
+
+struct Sentry {
+    /// Replaces scheme, host and port of the DSN.
+    base: Option<String>,
+    in_flight_max: usize,
+}
+
+impl Sink for Sentry {
+    fn kind(&self) -> &'static str {
+        Kind.kind()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            batch_count_max: 1,
+            in_flight_max: self.in_flight_max,
+            rate: None,
+            // Sentry remembers an event's id for an hour; a later retry could show twice.
+            deadline: Duration::from_secs(3600),
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    fn says(&self, kind: NoticeKind) -> bool {
+        match kind {
+            NoticeKind::Opened | NoticeKind::Changed | NoticeKind::Resolved => true,
+            NoticeKind::Reminder | NoticeKind::Event => false,
+        }
+    }
+
+    fn encode(&self, notices: &[&Notice], secrets: &dyn Secrets, now: Timestamp) -> Result<Outgoing, EncodeError> {
+        let notice = only(notices)?;
+        if !self.says(notice.kind) {
+            return Ok(Outgoing::Nothing);
+        }
+        let secret = options::secret(secrets, DSN)?;
+        let target = dsn::parse(secret.reveal(), self.base.as_deref())
+            .map_err(|reason| EncodeError::SecretBad { name: DSN, reason })?;
+        Ok(Outgoing::Http(HttpRequest {
+            url: target.url,
+            headers: vec![
+                ("content-type".into(), "application/x-sentry-envelope".to_owned()),
+                ("user-agent".into(), words::PRODUCT.to_owned()),
+                ("x-sentry-auth".into(), target.auth),
+            ],
+            body: event::envelope(notice, now),
+        }))
+    }
+
+    fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement> {
+        vec![judgement(answer); notice_count]
+    }
+}
+
+/// Limits are read on every answer: a 200 announces them too.
+fn judgement(answer: &HttpAnswer<'_>) -> Judgement {
+    let pause = answer.rate_limits.and_then(quota::pause);
+    match (answer.status, default_judgement(answer), pause) {
+        (200, _, Some(pause)) => Judgement::DeliveredThenPause(pause),
+        (200, _, None) => Judgement::Delivered,
+        (_, Judgement::Throttled { .. } | Judgement::Transient { .. }, Some(pause)) => {
+            Judgement::Throttled { retry_after: Some(pause) }
+        }
+        (_, Judgement::Throttled { retry_after }, None) => {
+            Judgement::Throttled { retry_after: Some(retry_after.unwrap_or(THROTTLED_PAUSE)) }
+        }
+        (_, other, _) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

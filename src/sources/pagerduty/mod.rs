@@ -1,0 +1,261 @@
+//! PagerDuty's Events API, spoken as a server, so that a client is moved to us by its address alone. Never
+//! stores the routing key, which is a credential: it is only hashed.
+//!
+//! Format: <https://developer.pagerduty.com/docs/events-api-v2/overview/>
+//!
+//! | their field | our field | note |
+//! | --- | --- | --- |
+//! | `routing_key`, `dedup_key` | identity | with the constants of the instance |
+//! | `event_action` | `state` | change events are `info` |
+//! | `payload.summary` | `title` | |
+//! | `payload.class` | `name` | else `alertname` of the details, else the first word of the summary |
+//! | `payload.source`, `.component`, `.group`, `.class` | labels and fields | |
+//! | `payload.custom_details` | labels | flattened; rendered lists of labels stay text |
+//! | `payload.timestamp` | field `timestamp` | the time of the event, not of the episode's start |
+//! | `images`, `links`, `client_url` | `links` | |
+
+mod event;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::model::alert::Voice;
+use crate::model::id::IdHasher;
+use crate::model::{Alert, Identity, Labels, Link, Severity, State, Timestamp};
+
+use super::flatten::{bounded, flatten};
+use super::node::{self, Kind, Node};
+use super::{Answer, Batch, Credential, DecodeError, ERROR_SEPARATOR, Instance, Receipt, Request, Source, times};
+use event::{Event, Form};
+
+pub(super) struct PagerDuty;
+
+const KIND: &str = "pagerduty";
+/// PagerDuty itself never forgets; here each open alert needs an end.
+const HOLDS_FOR: Duration = Duration::from_secs(86_400);
+const LINK_COUNT_MAX: usize = 20;
+/// Version 1 has another name for it. One list for reading and checking, so that the key that was checked is
+/// the key that counts.
+const KEY_NAMES: [&str; 2] = ["routing_key", "service_key"];
+
+impl Source for PagerDuty {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn about(&self) -> &'static str {
+        "Clients of PagerDuty's Events API (version 2, change events, and version 1)."
+    }
+
+    fn fixed_paths(&self) -> &'static [&'static str] {
+        &[event::PATH_V2, event::PATH_CHANGE, event::PATH_V1]
+    }
+
+    /// PagerDuty's 512 KiB and a tenth.
+    fn body_bytes_max(&self) -> usize {
+        563_200
+    }
+
+    fn credential<'a>(&self, body: &'a [u8]) -> Credential<'a> {
+        Credential::Body(node::top_level_text(body, &KEY_NAMES))
+    }
+
+    fn decode<'a>(&self, request: &Request<'a>, instance: &'a Instance) -> Result<Batch<'a>, DecodeError> {
+        let form = Form::of_path(request.path)?;
+        let text = node::body_text(request.body)?;
+        let body = Node::parse(text)?;
+        if body.kind() != Kind::Object {
+            return Err(DecodeError::Bad {
+                field: Cow::Borrowed("body"),
+                reason: format!("expected an event object, found {}", body.kind().as_str()),
+            });
+        }
+        let routing_key = node::top_level_text(request.body, &KEY_NAMES).unwrap_or_default();
+        let mut event = Event::read(body, form);
+        event.check(form, &routing_key)?;
+        let decoder = Decoder { request, instance, routing_key: &routing_key, text };
+        let dedup_key = match form {
+            Form::Change => None,
+            Form::V2 | Form::V1 => Some(event.dedup_key.take().unwrap_or_else(|| Cow::Owned(decoder.invented_key()))),
+        };
+        Ok(Batch {
+            answer_key: dedup_key.as_deref().map(str::to_owned),
+            alerts: vec![decoder.alert(event, dedup_key)],
+            ..Batch::default()
+        })
+    }
+
+    fn answer(&self, path: &str, receipt: &Receipt<'_>) -> Answer {
+        match receipt {
+            Receipt::Taken { answer_key, .. } => taken(path, answer_key.unwrap_or_default()),
+            // An unknown key is a bad event to PagerDuty, and its clients log that body.
+            Receipt::Refused { status: 401, .. } => invalid(400, "`routing_key` is unknown or missing"),
+            Receipt::Refused { status, reason } => invalid(*status, reason),
+            Receipt::NotNow { reason } => {
+                Answer::bounded(503, reason, |reason| json!({ "status": "unavailable", "message": reason }))
+            }
+        }
+    }
+}
+
+/// Clients insist on the status and read `dedup_key` out of the body.
+fn taken(path: &str, key: &str) -> Answer {
+    match Form::of_path(path) {
+        Ok(Form::V1) => {
+            Answer::json(200, &json!({ "status": "success", "message": "Event processed", "incident_key": key }))
+        }
+        Ok(Form::Change) => Answer::json(202, &json!({ "status": "success", "message": "Change event processed" })),
+        Ok(Form::V2) | Err(_) => {
+            Answer::json(202, &json!({ "status": "success", "message": "Event processed", "dedup_key": key }))
+        }
+    }
+}
+
+fn invalid(status: u16, reason: &str) -> Answer {
+    Answer::bounded(status, reason, |reason| {
+        let errors: Vec<&str> = reason.split(ERROR_SEPARATOR).collect();
+        json!({ "status": "invalid event", "message": "Event object is invalid", "errors": errors })
+    })
+}
+
+struct Decoder<'r, 'a> {
+    request: &'r Request<'a>,
+    instance: &'a Instance,
+    routing_key: &'r str,
+    text: &'a str,
+}
+
+impl<'a> Decoder<'_, 'a> {
+    /// A client that gives no key gets one of the body and the time: shaped as a UUID, as PagerDuty does it,
+    /// without chance, so that the same input decodes to the same alert.
+    fn invented_key(&self) -> String {
+        let mut hasher = IdHasher::new("pagerduty-dedup-key");
+        hasher.part(self.text);
+        hasher.part(&self.request.received_at.as_ms().to_string());
+        let mut id = hasher.finish();
+        // Version 8 ("custom") and the variant of RFC 9562.
+        id[6] = id[6] & 0x0f | 0x80;
+        id[8] = id[8] & 0x3f | 0x80;
+        let hex = Identity(id).to_string();
+        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    }
+
+    fn alert(&self, event: Event<'a>, dedup_key: Option<Cow<'a, str>>) -> Alert<'a> {
+        let mut sender = IdHasher::new("sender");
+        sender.part(&self.instance.name);
+        let labels = self.labels(&event);
+        let title = self.title(&event, dedup_key.as_deref());
+        Alert {
+            identity: self.identity(dedup_key.as_deref()),
+            sender: sender.sender(),
+            voice: Voice::Evaluator,
+            state: event.state,
+            starts_at: None,
+            ends_at: None,
+            holds_for: match event.state {
+                State::Resolved | State::Info => Duration::ZERO,
+                State::Firing | State::Acknowledged | State::Suppressed | State::NoData => {
+                    self.instance.holds_for.unwrap_or(HOLDS_FOR)
+                }
+            },
+            severity: severity_of(&event),
+            name: name_of(&event, &labels, &title),
+            title,
+            fields: self.fields(&event, dedup_key),
+            links: self.links(&event),
+            labels,
+            annotations: Labels::new(),
+            fingerprint: None,
+        }
+    }
+
+    fn identity(&self, dedup_key: Option<&str>) -> Identity {
+        let mut hasher = IdHasher::new(if dedup_key.is_some() { "pagerduty" } else { "pagerduty-change" });
+        hasher.part(self.routing_key);
+        hasher.part(dedup_key.unwrap_or(self.text));
+        for (name, value) in self.instance.constants.iter() {
+            hasher.part(name);
+            hasher.part(value);
+        }
+        hasher.identity()
+    }
+
+    /// Details under their own names, so that rules read `label.service`; PagerDuty's own members win.
+    fn labels(&self, event: &Event<'a>) -> Labels<'a> {
+        let details = event.details.map(|details| match details.kind() {
+            Kind::Object => flatten("", details),
+            Kind::Text | Kind::Number | Kind::Bool | Kind::List | Kind::Null => flatten("custom_details", details),
+        });
+        let own = event.members().into_iter().filter_map(|(name, value)| Some((Cow::Borrowed(name), value?)));
+        details
+            .unwrap_or_default()
+            .into_iter()
+            .chain(own)
+            .filter(|(name, value)| self.is_public(name) && self.is_public(value))
+            .collect()
+    }
+
+    fn fields(&self, event: &Event<'a>, dedup_key: Option<Cow<'a, str>>) -> Labels<'a> {
+        let constants = self.instance.constants.iter().map(|(name, value)| (name, Cow::Borrowed(value)));
+        let own = event.members().into_iter().chain([
+            ("severity", event.severity.clone()),
+            ("client", event.client.clone()),
+            ("dedup_key", dedup_key),
+            ("timestamp", self.timestamp(event).map(|instant| Cow::Owned(instant.to_string()))),
+        ]);
+        let own = own.filter_map(|(name, value)| Some((name, value?)));
+        let fixed = [("source", Cow::Borrowed(KIND)), ("instance", Cow::Borrowed(self.instance.name.as_str()))];
+        // `source` says which kind of source spoke; PagerDuty's own is among the labels.
+        let own = own.filter(|(name, value)| *name != "source" && self.is_public(value));
+        constants.chain(own.map(|(name, value)| (name, bounded(value)))).chain(fixed).collect()
+    }
+
+    fn timestamp(&self, event: &Event<'a>) -> Option<Timestamp> {
+        let instant = times::parse_any(event.timestamp.as_deref()?)?;
+        Some(times::clamp(instant, self.request.received_at))
+    }
+
+    /// An acknowledgement or a resolve may come with nothing but its key.
+    fn title(&self, event: &Event<'a>, dedup_key: Option<&str>) -> Cow<'a, str> {
+        let summary = event.summary.clone().filter(|summary| self.is_public(summary));
+        let key = || dedup_key.filter(|key| self.is_public(key)).map(|key| Cow::Owned(key.to_owned()));
+        summary.or_else(key).unwrap_or(Cow::Borrowed("event"))
+    }
+
+    fn links(&self, event: &Event<'a>) -> Vec<Link> {
+        event
+            .links
+            .iter()
+            .filter(|(href, text)| self.is_public(href) && self.is_public(text))
+            .filter_map(|(href, text)| Link::checked(href, text))
+            .take(LINK_COUNT_MAX)
+            .collect()
+    }
+
+    /// Whether a text may be kept: clients do repeat their routing key inside the event.
+    fn is_public(&self, text: &str) -> bool {
+        const LENGTH_MIN: usize = 8;
+        text != self.routing_key && (self.routing_key.len() < LENGTH_MIN || !text.contains(self.routing_key))
+    }
+}
+
+fn severity_of(event: &Event<'_>) -> Severity {
+    match (event.state, event.severity.as_deref()) {
+        (State::Info, None) => Severity::Info,
+        // A word that nobody knows is no reason to lose an alert.
+        (_, severity) => severity.and_then(Severity::from_word).unwrap_or_default(),
+    }
+}
+
+fn name_of<'a>(event: &Event<'a>, labels: &Labels<'a>, title: &Cow<'a, str>) -> Cow<'a, str> {
+    // Alertmanager begins its summaries with `[FIRING:2]`.
+    let first = |title: &str| title.split_whitespace().find(|word| !word.starts_with('[')).map(str::to_owned);
+    labels
+        .get_cow("class")
+        .or_else(|| labels.get_cow("alertname"))
+        .cloned()
+        .or_else(|| first(event.summary.as_ref().map_or("", |_| title.as_ref())).map(Cow::Owned))
+        .unwrap_or_else(|| title.clone())
+}

@@ -1,0 +1,256 @@
+//! PagerDuty's Events API as a server.
+
+use super::*;
+use crate::model::{Severity, State};
+
+const KIND: &str = "pagerduty";
+const KEY: &str = "R0123456789ABCDEF0123456789ABCDE";
+const CHANGE: &str = "/v2/change/enqueue";
+const V1: &str = "/generic/2010-04-15/create_event.json";
+
+/// Decodes at a path what must be decodable there.
+fn decode_at<'a>(path: &'a str, body: &'a [u8], instance: &'a Instance) -> Batch<'a> {
+    let request = Request { path, ..request(body) };
+    source(KIND).decode(&request, instance).unwrap()
+}
+
+fn trigger(members: &str) -> String {
+    format!(
+        r#"{{"routing_key":"{KEY}","event_action":"trigger","dedup_key":"d","payload":{{"summary":"Disk full","source":"db-1","severity":"critical"{members}}}}}"#
+    )
+}
+
+fn refused(path: &str, body: &str) -> Answer {
+    let instance = instance(KIND);
+    let request = Request { path, ..request(body.as_bytes()) };
+    let error = source(KIND).decode(&request, &instance).map(|batch| batch.alerts.len()).unwrap_err();
+    source(KIND).answer(path, &Receipt::Refused { status: 400, reason: &error.to_string() })
+}
+
+#[test]
+fn a_full_trigger_is_read_whole() {
+    let (body, instance) = (sample("pagerduty-events-v2/schema-event.json"), instance(KIND));
+    let batch = decode_at("/v2/enqueue", &body, &instance);
+    let alert = &batch.alerts[0];
+    assert_eq!((alert.state, alert.severity), (State::Firing, Severity::Critical));
+    assert_eq!(
+        (alert.name.as_ref(), alert.title.as_ref()),
+        ("disk", "DISK at 99% on machine prod-datapipe03.example.com")
+    );
+    assert_eq!((alert.starts_at, alert.holds_for), (None, minutes(24 * 60)));
+    assert_eq!(
+        alert.labels.iter().collect::<Vec<_>>(),
+        [
+            ("class", "disk"),
+            ("component", "mysql"),
+            ("free space", "1%"),
+            ("group", "prod-datapipe"),
+            ("load avg", "0.75"),
+            ("ping time", "1500ms"),
+            ("source", "prod-datapipe03.example.com"),
+        ]
+    );
+    assert_eq!(
+        alert.fields.iter().collect::<Vec<_>>(),
+        [
+            ("class", "disk"),
+            ("client", "Sample Monitoring Service"),
+            ("component", "mysql"),
+            ("dedup_key", "srv01/mysql"),
+            ("group", "prod-datapipe"),
+            ("instance", "lab"),
+            ("severity", "critical"),
+            ("source", "pagerduty"),
+            ("timestamp", "2015-07-17T08:42:58.315Z"),
+        ]
+    );
+    let texts: Vec<_> = alert.all_links().into_iter().map(|link| link.text).collect();
+    assert_eq!(texts, ["An example link.", "An example link with an image", "Sample Monitoring Service"]);
+    let answer = source(KIND).answer("/v2/enqueue", &taken(&batch));
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.body, r#"{"dedup_key":"srv01/mysql","message":"Event processed","status":"success"}"#);
+}
+
+#[test]
+fn the_routing_key_is_in_the_identity_and_nowhere_else() {
+    let instance = instance(KIND);
+    for (name, body) in samples("pagerduty-events-v2") {
+        let path = if name.contains("change") { CHANGE } else { "/v2/enqueue" };
+        let batch = decode_at(path, &body, &instance);
+        let Credential::Body(Some(key)) = source(KIND).credential(&body) else { panic!("{name}") };
+        let alert = &batch.alerts[0];
+        let kept = format!("{:?}{:?}{}{}{:?}", alert.labels, alert.fields, alert.title, alert.name, alert.links);
+        assert!(!kept.contains(key.as_ref()), "{name}: {kept}");
+        let other = String::from_utf8(body.clone()).unwrap().replace(key.as_ref(), "another-key");
+        assert_ne!(decode_at(path, other.as_bytes(), &instance).alerts[0].identity, alert.identity, "{name}");
+    }
+    let body = trigger(&format!(r#","custom_details":{{"debug":"key={KEY}","{KEY}":"x","cell":"c2"}}"#));
+    let alert = &decode_at("", body.as_bytes(), &instance).alerts[0];
+    assert_eq!((alert.labels.get("debug"), alert.labels.get("cell"), alert.labels.len()), (None, Some("c2"), 2));
+}
+
+#[test]
+fn trigger_acknowledge_and_resolve_meet_on_their_key() {
+    let instance = instance(KIND);
+    let trigger = sample("pagerduty-events-v2/alertmanager-trigger.json");
+    let resolve = sample("pagerduty-events-v2/alertmanager-resolve.json");
+    let (trigger, resolve) = (decode(&trigger, &instance), decode(&resolve, &instance));
+    assert_eq!(trigger.alerts[0].identity, resolve.alerts[0].identity);
+    assert_eq!((trigger.alerts[0].state, resolve.alerts[0].state), (State::Firing, State::Resolved));
+    assert_eq!(trigger.answer_key.as_deref(), Some("bc374adea0e1ab822bcbcc4098faa9a63da28ae071487eee4d28fca91ab8ebc5"));
+    let (ack, end) = (sample("pagerduty-events-v2/acknowledge.json"), sample("pagerduty-events-v2/resolve.json"));
+    let (ack, end) = (decode(&ack, &instance), decode(&end, &instance));
+    assert_eq!((ack.alerts[0].state, ack.alerts[0].title.as_ref()), (State::Acknowledged, "dedupkeyhere"));
+    assert_eq!(ack.alerts[0].identity, end.alerts[0].identity);
+}
+
+#[test]
+fn change_events_are_facts_without_an_end() {
+    let instance = instance(KIND);
+    for name in ["change.json", "schema-build-change-event.json", "schema-git-change-event.json"] {
+        let body = sample(&format!("pagerduty-events-v2/{name}"));
+        let batch = decode_at(CHANGE, &body, &instance);
+        let alert = &batch.alerts[0];
+        assert_eq!((alert.state, alert.severity, batch.answer_key.is_none()), (State::Info, Severity::Info, true));
+        let answer = source(KIND).answer(CHANGE, &taken(&batch));
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (202, r#"{"message":"Change event processed","status":"success"}"#)
+        );
+        let mut later = body.clone();
+        later.push(b'\n');
+        assert_eq!(decode_at(CHANGE, &later, &instance).alerts[0].identity, alert.identity);
+    }
+}
+
+#[test]
+fn version_one_is_mapped_and_answered_in_its_own_words() {
+    let instance = instance(KIND);
+    let body = format!(
+        r#"{{"service_key":"{KEY}","event_type":"trigger","incident_key":"i","description":"FAILURE for db","client":"Nagios","client_url":"https://n.example","details":{{"service":"db"}},"contexts":[{{"type":"link","href":"https://l.example"}}]}}"#
+    );
+    let batch = decode_at(V1, body.as_bytes(), &instance);
+    let alert = &batch.alerts[0];
+    assert_eq!((alert.state, alert.title.as_ref(), alert.name.as_ref()), (State::Firing, "FAILURE for db", "FAILURE"));
+    assert_eq!((alert.severity, alert.labels.get("service")), (Severity::Error, Some("db")));
+    assert_eq!(alert.links.len(), 2);
+    let answer = source(KIND).answer(V1, &taken(&batch));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, r#"{"incident_key":"i","message":"Event processed","status":"success"}"#)
+    );
+    let resolve = format!(r#"{{"service_key":"{KEY}","event_type":"resolve","incident_key":"i"}}"#);
+    assert_eq!(decode_at(V1, resolve.as_bytes(), &instance).alerts[0].identity, alert.identity);
+}
+
+#[test]
+fn a_trigger_without_a_key_gets_one_that_closes_it_again() {
+    let instance = instance(KIND);
+    let body = trigger("").replace(r#""dedup_key":"d","#, "");
+    let batch = decode(body.as_bytes(), &instance);
+    let key = batch.answer_key.clone().unwrap();
+    assert_eq!(key.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{key}");
+    let resolve = format!(r#"{{"routing_key":"{KEY}","event_action":"resolve","dedup_key":"{key}"}}"#);
+    assert_eq!(decode(resolve.as_bytes(), &instance).alerts[0].identity, batch.alerts[0].identity);
+    assert_eq!(decode(body.as_bytes(), &instance).answer_key.as_deref(), Some(key.as_str()));
+    let later = Request { received_at: at("2026-11-23T02:21:00.001Z"), ..request(body.as_bytes()) };
+    assert_ne!(source(KIND).decode(&later, &instance).unwrap().answer_key, Some(key));
+}
+
+#[test]
+fn faults_are_listed_as_pagerduty_lists_them() {
+    let answer = refused("/v2/enqueue", r#"{"event_action":"trigger","payload":{"severity":""}}"#);
+    assert_eq!(answer.status, 400);
+    assert_eq!(
+        answer.body,
+        r#"{"errors":["`routing_key` is missing or blank","`payload.summary` is missing or blank","`payload.source` is missing or blank","`payload.severity` is missing or blank"],"message":"Event object is invalid","status":"invalid event"}"#
+    );
+    for (path, body, error) in [
+        ("", r#"{"routing_key":"k","dedup_key":"d"}"#.to_owned(), "`event_action` is missing or blank"),
+        (
+            "",
+            r#"{"routing_key":"k","event_action":"snooze"}"#.to_owned(),
+            "`event_action` is not one of trigger, acknowledge, resolve",
+        ),
+        ("", r#"{"routing_key":"k","event_action":"resolve"}"#.to_owned(), "`dedup_key` is missing or blank"),
+        (
+            "",
+            trigger("").replace("\"d\"", &format!("\"{}\"", "é".repeat(256))),
+            "`dedup_key` is longer than 255 characters",
+        ),
+        ("", trigger("").replace("Disk full", &"é".repeat(1025)), "`payload.summary` is longer than 1024 characters"),
+        (CHANGE, r#"{"routing_key":"k","payload":{}}"#.to_owned(), "`payload.summary` is missing or blank"),
+        (V1, r#"{"service_key":"k","event_type":"trigger"}"#.to_owned(), "`description` is missing or blank"),
+        ("", "[]".to_owned(), "field `body`: expected an event object, found a list"),
+        ("", "{\"routing_key\":".to_owned(), "the body is not JSON: EOF while parsing a value at line 1 column 15"),
+        ("", String::new(), "the body is empty"),
+        ("/v2/other", "{}".to_owned(), "no such address: `/v2/other`"),
+    ] {
+        let answer: serde_json::Value = serde_json::from_str(&refused(path, &body).body).unwrap();
+        assert_eq!(answer["errors"], serde_json::json!([error]), "{body}");
+    }
+    let unknown_key = source(KIND).answer("/v2/enqueue", &Receipt::Refused { status: 401, reason: "wrong credential" });
+    assert_eq!(unknown_key.status, 400);
+    let at_the_limit =
+        trigger("").replace("Disk full", &"é".repeat(1024)).replace("\"d\"", &format!("\"{}\"", "é".repeat(255)));
+    assert_eq!(decode(at_the_limit.as_bytes(), &instance(KIND)).alerts.len(), 1);
+}
+
+#[test]
+fn an_unknown_severity_or_a_strange_detail_loses_no_alert() {
+    let instance = instance(KIND);
+    for (severity, expected) in
+        [("CRITICAL", Severity::Critical), ("page", Severity::Critical), ("purple", Severity::Error)]
+    {
+        let body = trigger("").replace("\"critical\"", &format!("\"{severity}\""));
+        assert_eq!(decode(body.as_bytes(), &instance).alerts[0].severity, expected, "{severity}");
+    }
+    for (details, name, value) in [
+        (r#""plain text""#, "custom_details", "plain text"),
+        (r#"["a",{"b":1}]"#, "custom_details.1.b", "1"),
+        (r#"{"service":{"name":"owl"},"id":12345678901234567890123}"#, "service.name", "owl"),
+        (r#"{"class":"theirs","half":"a\ud800"}"#, "half", "a\u{fffd}\u{fffd}\u{fffd}"),
+    ] {
+        let body = trigger(&format!(r#","class":"ours","custom_details":{details}"#));
+        let alert = &decode(body.as_bytes(), &instance).alerts[0];
+        assert_eq!(alert.labels.get(name), Some(value), "{details}");
+        assert_eq!((alert.labels.get("class"), alert.name.as_ref()), (Some("ours"), "ours"));
+    }
+}
+
+#[test]
+fn details_are_bounded() {
+    let instance = instance(KIND);
+    let many: String = (0..500).map(|at| format!("\"k{at}\":\"{}\",", "x".repeat(600))).collect();
+    let body = trigger(&format!(r#","custom_details":{{{many}"deep":{}1{}}}"#, "[".repeat(200), "]".repeat(200)));
+    assert_eq!(decode(body.as_bytes(), &instance).alerts[0].labels.len(), 101);
+    let body = trigger(&format!(r#","custom_details":{{"long":"{}"}}"#, "é".repeat(9000)));
+    assert_eq!(decode(body.as_bytes(), &instance).alerts[0].labels.get("long").map(str::len), Some(4096));
+}
+
+#[test]
+fn the_key_that_is_checked_is_the_key_that_counts() {
+    let instance = instance(KIND);
+    let twice = trigger("").replacen('{', r#"{"routing_key":"first","service_key":"other","#, 1);
+    assert!(matches!(source(KIND).credential(twice.as_bytes()), Credential::Body(Some(key)) if key == KEY));
+    assert_eq!(
+        decode(twice.as_bytes(), &instance).alerts[0].identity,
+        decode(trigger("").as_bytes(), &instance).alerts[0].identity
+    );
+    for body in [&b""[..], b"{", b"[]", br#"{"routing_key":7}"#, br#"{"routing_key":"a","routing_key":null}"#] {
+        assert!(matches!(source(KIND).credential(body), Credential::Body(None)), "{}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn an_absurd_time_is_the_time_of_receipt_and_a_broken_one_is_overlooked() {
+    let instance = instance(KIND);
+    for (time, expected) in [
+        ("2026-11-23T02:20:00.000+0000", Some("2026-11-23T02:20:00.000Z")),
+        ("1999-01-01T00:00:00Z", Some(RECEIVED_AT)),
+        ("9999999-01-01T00:00:00Z", None),
+    ] {
+        let body = trigger(&format!(r#","timestamp":"{time}""#));
+        assert_eq!(decode(body.as_bytes(), &instance).alerts[0].fields.get("timestamp"), expected, "{time}");
+    }
+}

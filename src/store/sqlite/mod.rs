@@ -1,0 +1,99 @@
+//! The store on one machine: SQLite in WAL mode, synchronous=FULL, one connection that writes and a few
+//! that read.
+
+mod bulk;
+mod read;
+mod retain;
+mod write;
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Row, SqlStr, SqliteConnection};
+
+use super::{Reader, StoreError, Writer};
+
+pub use write::SqliteWriter;
+
+/// Pages before a commit copies the log into the database: 32 MiB, so that a page which changes often is
+/// copied once and not at each thousand pages.
+const CHECKPOINT_PAGES: &str = "8000";
+/// Page cache of the writer, in KiB (negative by SQLite's convention).
+const WRITER_CACHE: &str = "-24000";
+const READER_CACHE: &str = "-4000";
+/// Distinct statements: a few tables times four bucket sizes each.
+const STATEMENT_COUNT_MAX: usize = 256;
+
+/// Opens (and makes, and migrates) the database of `sqlite:PATH`.
+pub async fn open(url: &str) -> Result<(Box<dyn Writer>, Box<dyn Reader>), StoreError> {
+    let bad = |reason: String| StoreError::BadAddress { url: url.to_owned(), reason };
+    let options = SqliteConnectOptions::from_str(url).map_err(|cause| bad(cause.to_string()))?;
+    let folder = options.get_filename().parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        std::fs::create_dir_all(folder)
+            .map_err(|cause| bad(format!("cannot make the folder `{}`: {cause}", folder.display())))?;
+    }
+    let options = options
+        .create_if_missing(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", "67108864")
+        .pragma("temp_store", "memory")
+        .statement_cache_capacity(STATEMENT_COUNT_MAX)
+        .disable_statement_logging();
+    let mut connection = SqliteConnection::connect_with(&options.clone().pragma("cache_size", WRITER_CACHE))
+        .await
+        .map_err(unavailable)?;
+    migrator().run(&mut connection).await.map_err(|cause| bad(format!("migration: {cause}")))?;
+    let writer = SqliteWriter::new(connection).await?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_with(options.pragma("cache_size", READER_CACHE).pragma("query_only", "true"))
+        .await
+        .map_err(unavailable)?;
+    Ok((Box::new(writer), Box::new(read::SqliteReader::new(pool))))
+}
+
+fn migrator() -> Migrator {
+    let migrations = [(1, "tables of the alert road", include_str!("schema.sql"))];
+    Migrator {
+        migrations: migrations
+            .into_iter()
+            .map(|(version, description, sql)| {
+                Migration::new(
+                    version,
+                    Cow::Borrowed(description),
+                    MigrationType::Simple,
+                    SqlStr::from_static(sql),
+                    false,
+                )
+            })
+            .collect(),
+        ..Migrator::DEFAULT
+    }
+}
+
+fn unavailable(cause: sqlx::Error) -> StoreError {
+    StoreError::Unavailable { reason: cause.to_string() }
+}
+
+fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> StoreError {
+    move |cause| StoreError::Unreadable { what, reason: cause.to_string() }
+}
+
+/// The highest id of a table, 0 when it is empty.
+async fn last_id(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StoreError> {
+    let row = sqlx::query(sql).fetch_one(connection).await.map_err(unavailable)?;
+    Ok(row.try_get::<Option<i64>, _>(0).map_err(unavailable)?.unwrap_or(0))
+}
+
+type Pool = SqlitePool;

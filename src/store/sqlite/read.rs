@@ -1,0 +1,257 @@
+//! Reads that are part of no decision: deadlines, pending deliveries, and what people look at.
+
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite};
+
+use super::retain::used_bytes;
+use super::{Pool, unavailable, unreadable};
+use crate::model::{Delivery, DeliveryId, Incident, IncidentKey, Member, Notice, NoticeKind, Timestamp};
+use crate::store::{
+    Counts, DeliveryFilter, DeliveryRow, IncidentFilter, Later, Pending, Reader, RejectRow, StoreError,
+};
+
+pub(super) struct SqliteReader {
+    pool: Pool,
+}
+
+impl SqliteReader {
+    pub(super) fn new(pool: Pool) -> SqliteReader {
+        SqliteReader { pool }
+    }
+}
+
+impl Reader for SqliteReader {
+    fn due(
+        &self,
+        now: Timestamp,
+        count_max: u32,
+    ) -> Later<'_, Result<(Vec<IncidentKey>, Option<Timestamp>), StoreError>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "select key, deadline from incidents where deadline is not null order by deadline limit ?1",
+            )
+            .bind(i64::from(count_max) + 1)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(unavailable)?;
+            let mut due = Vec::new();
+            for row in rows {
+                let at = Timestamp::from_ms(row.try_get(1).map_err(unavailable)?);
+                if at > now || due.len() >= count_max as usize {
+                    return Ok((due, Some(at)));
+                }
+                due.push(key(&row, 0)?);
+            }
+            Ok((due, None))
+        })
+    }
+
+    fn pending<'a>(
+        &'a self,
+        sink: &'a str,
+        after: DeliveryId,
+        count_max: u32,
+    ) -> Later<'a, Result<Vec<Pending>, StoreError>> {
+        Box::pin(async move {
+            let sql = "select d.id, d.sink, d.attempts, d.created_at, d.next_at, d.reason, n.kind, n.reason, n.at, n.sequence, n.state \
+                       from deliveries d join notices n on n.id = d.notice \
+                       where d.outcome is null and d.sink = ?1 and d.id > ?2 order by d.id limit ?3";
+            let rows = sqlx::query::<Sqlite>(sql)
+                .bind(sink.to_owned())
+                .bind(after.0)
+                .bind(i64::from(count_max))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            rows.iter().map(pending).collect()
+        })
+    }
+
+    fn counts(&self) -> Later<'_, Result<Counts, StoreError>> {
+        Box::pin(async move {
+            let row = sqlx::query(
+                "select (select count(*) from incidents where deadline is not null), \
+                 (select count(*) from members where expires_at is not null), \
+                 (select count(*) from deliveries where outcome is null), \
+                 (select count(*) from deliveries where outcome = 'dead')",
+            )
+            .fetch_one(&self.pool)
+            .await
+            .map_err(unavailable)?;
+            let count = |at: usize| -> Result<u64, StoreError> {
+                Ok(u64::try_from(row.try_get::<i64, _>(at).map_err(unavailable)?).unwrap_or(0))
+            };
+            let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+            Ok(Counts {
+                open_incidents: count(0)?,
+                firing_members: count(1)?,
+                pending_deliveries: count(2)?,
+                dead_deliveries: count(3)?,
+                bytes: used_bytes(&mut connection).await?,
+            })
+        })
+    }
+
+    fn incidents(&self, filter: IncidentFilter) -> Later<'_, Result<Vec<Incident>, StoreError>> {
+        Box::pin(async move {
+            let (sql, count_max) = match filter {
+                IncidentFilter::Open { count_max } => (
+                    "select state from incidents where deadline is not null order by changed_at desc limit ?1",
+                    count_max,
+                ),
+                IncidentFilter::Recent { count_max } => {
+                    ("select state from incidents order by changed_at desc limit ?1", count_max)
+                }
+            };
+            let rows = sqlx::query(sql).bind(i64::from(count_max)).fetch_all(&self.pool).await.map_err(unavailable)?;
+            rows.iter().map(|row| state(row, 0, "incident")).collect()
+        })
+    }
+
+    fn incident(&self, key: IncidentKey) -> Later<'_, Result<Option<(Incident, Vec<Member>)>, StoreError>> {
+        Box::pin(async move {
+            let found = sqlx::query("select state from incidents where key = ?1")
+                .bind(key.0.to_vec())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            let Some(row) = found else { return Ok(None) };
+            let incident: Incident = state(&row, 0, "incident")?;
+            let rows =
+                sqlx::query("select state from members where incident = ?1 and expires_at is not null limit 1000")
+                    .bind(key.0.to_vec())
+                    .fetch_all(&self.pool)
+                    .await
+                    .map_err(unavailable)?;
+            let members = rows.iter().map(|row| state(row, 0, "member")).collect::<Result<_, _>>()?;
+            Ok(Some((incident, members)))
+        })
+    }
+
+    fn firing(&self, count_max: u32) -> Later<'_, Result<Vec<Member>, StoreError>> {
+        Box::pin(async move {
+            let rows = sqlx::query("select state from members where expires_at is not null limit ?1")
+                .bind(i64::from(count_max))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            rows.iter().map(|row| state(row, 0, "member")).collect()
+        })
+    }
+
+    fn deliveries(&self, filter: DeliveryFilter) -> Later<'_, Result<Vec<DeliveryRow>, StoreError>> {
+        Box::pin(async move {
+            let head = "select d.id, d.sink, d.attempts, d.created_at, d.next_at, d.reason, n.kind, d.outcome, n.sequence, n.state \
+                        from deliveries d join notices n on n.id = d.notice ";
+            let (tail, count_max) = match filter {
+                DeliveryFilter::Recent { count_max } => ("", count_max),
+                DeliveryFilter::Dead { count_max } => ("where d.outcome = 'dead' ", count_max),
+                DeliveryFilter::Pending { count_max } => ("where d.outcome is null ", count_max),
+            };
+            let sql = format!("{head}{tail}order by d.id desc limit ?1");
+            let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+                .bind(i64::from(count_max))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            rows.iter().map(delivery_row).collect()
+        })
+    }
+
+    fn rejects(&self, count_max: u32) -> Later<'_, Result<Vec<RejectRow>, StoreError>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "select id, received_at, source, kind, status, reason, substr(body, 1, 2000) from rejects order by id desc limit ?1",
+            )
+            .bind(i64::from(count_max))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(unavailable)?;
+            rows.iter().map(reject_row).collect()
+        })
+    }
+}
+
+fn key(row: &SqliteRow, at: usize) -> Result<IncidentKey, StoreError> {
+    let bytes: &[u8] = row.try_get(at).map_err(unavailable)?;
+    IncidentKey::from_slice(bytes)
+        .ok_or_else(|| StoreError::Unreadable { what: "incident key", reason: format!("{} bytes", bytes.len()) })
+}
+
+fn state<T: serde::de::DeserializeOwned>(row: &SqliteRow, at: usize, what: &'static str) -> Result<T, StoreError> {
+    serde_json::from_slice(row.try_get::<&[u8], _>(at).map_err(unavailable)?).map_err(unreadable(what))
+}
+
+fn word<T: serde::de::DeserializeOwned>(row: &SqliteRow, at: usize, what: &'static str) -> Result<T, StoreError> {
+    let text: String = row.try_get(at).map_err(unavailable)?;
+    serde_json::from_value(serde_json::Value::String(text)).map_err(unreadable(what))
+}
+
+fn number(row: &SqliteRow, at: usize) -> Result<i64, StoreError> {
+    row.try_get(at).map_err(unavailable)
+}
+
+fn text(row: &SqliteRow, at: usize) -> Result<String, StoreError> {
+    row.try_get(at).map_err(unavailable)
+}
+
+fn time(row: &SqliteRow, at: usize) -> Result<Timestamp, StoreError> {
+    number(row, at).map(Timestamp::from_ms)
+}
+
+fn small(row: &SqliteRow, at: usize) -> Result<u32, StoreError> {
+    number(row, at).map(|value| u32::try_from(value).unwrap_or(u32::MAX))
+}
+
+fn pending(row: &SqliteRow) -> Result<Pending, StoreError> {
+    let incident: Arc<Incident> = Arc::new(state(row, 10, "notice")?);
+    let kind: NoticeKind = word(row, 6, "notice kind")?;
+    let sequence = small(row, 9)?;
+    let delivery = Delivery {
+        id: DeliveryId(number(row, 0)?),
+        sink: Arc::from(text(row, 1)?),
+        key: incident.key,
+        sequence,
+        kind,
+        attempts: small(row, 2)?,
+        created_at: time(row, 3)?,
+        next_attempt_at: time(row, 4)?,
+        reason: text(row, 5)?,
+    };
+    let notice =
+        Arc::new(Notice { kind, reason: word(row, 7, "notice reason")?, at: time(row, 8)?, sequence, incident });
+    Ok(Pending { delivery, notice })
+}
+
+fn delivery_row(row: &SqliteRow) -> Result<DeliveryRow, StoreError> {
+    let incident: Incident = state(row, 9, "notice")?;
+    let outcome: Option<String> = row.try_get(7).map_err(unavailable)?;
+    Ok(DeliveryRow {
+        id: number(row, 0)?,
+        sink: text(row, 1)?,
+        incident: incident.key,
+        sequence: number(row, 8)?,
+        kind: text(row, 6)?,
+        title: incident.lead.title,
+        attempts: number(row, 2)?,
+        created_at: time(row, 3)?.to_string(),
+        next_attempt_at: time(row, 4)?.to_string(),
+        outcome: outcome.unwrap_or_else(|| "pending".to_owned()),
+        reason: text(row, 5)?,
+    })
+}
+
+fn reject_row(row: &SqliteRow) -> Result<RejectRow, StoreError> {
+    let body: &[u8] = row.try_get(6).map_err(unavailable)?;
+    Ok(RejectRow {
+        id: number(row, 0)?,
+        received_at: time(row, 1)?.to_string(),
+        source: text(row, 2)?,
+        kind: text(row, 3)?,
+        status: number(row, 4)?,
+        reason: text(row, 5)?,
+        body: String::from_utf8_lossy(body).into_owned(),
+    })
+}

@@ -1,0 +1,59 @@
+//! Deletes what is past its time, in small pieces, so that a sweep never holds the writer for long.
+
+use sqlx::{Row, SqliteConnection};
+
+use super::unavailable;
+use crate::model::Timestamp;
+use crate::store::{ENDED_MEMBER_AGE, Retention, StoreError};
+
+/// Rows deleted from one table in one piece.
+const PIECE: i64 = 500;
+
+/// Each deletes at most `?2` rows older than `?1`. Ids grow with time, so the oldest rows stand first and the
+/// scan ends at the first row that is young enough. What is pending or open is never old.
+const BY_AGE: [&str; 6] = [
+    "delete from records where id in (select id from records order by id limit ?2) and received_at < ?1",
+    "delete from rejects where id in (select id from rejects order by id limit ?2) and received_at < ?1",
+    "delete from deliveries where id in (select id from deliveries order by id limit ?2) and settled_at < ?1 and outcome in ('delivered', 'superseded')",
+    "delete from notices where id in (select id from notices order by id limit ?2) and at < ?1 \
+     and not exists (select 1 from deliveries where deliveries.notice = notices.id)",
+    "delete from incidents where id in (select id from incidents where deadline is null and changed_at < ?1 order by changed_at limit ?2)",
+    "delete from deliveries where id in (select id from deliveries where outcome = 'dead' and settled_at < ?1 order by id limit ?2)",
+];
+
+const ENDED_MEMBERS: &str = "delete from members where id in (select id from members where expires_at is null and changed_at < ?1 order by changed_at limit ?2)";
+
+pub(super) async fn retain(
+    connection: &mut SqliteConnection,
+    retention: &Retention,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let mut deleted = 0;
+    let cutoff = now.minus(retention.age);
+    for sql in BY_AGE {
+        deleted += delete(connection, sql, cutoff).await?;
+    }
+    deleted += delete(connection, ENDED_MEMBERS, now.minus(ENDED_MEMBER_AGE.min(retention.age))).await?;
+    if used_bytes(connection).await? > retention.bytes_max {
+        // The journal of raw bodies is what grows; decisions that still matter live in the other tables.
+        deleted += delete(connection, BY_AGE[0], Timestamp::MAX).await?;
+        deleted += delete(connection, BY_AGE[1], Timestamp::MAX).await?;
+    }
+    sqlx::query("pragma incremental_vacuum(1000)").execute(connection).await.map_err(unavailable)?;
+    Ok(deleted > 0)
+}
+
+async fn delete(connection: &mut SqliteConnection, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
+    let done = sqlx::query(sql).bind(before.as_ms()).bind(PIECE).execute(connection).await.map_err(unavailable)?;
+    Ok(done.rows_affected())
+}
+
+/// Bytes in use: free pages inside the file do not count, they are filled again first.
+pub(super) async fn used_bytes(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let sql = "select (select page_count from pragma_page_count()) - (select freelist_count from pragma_freelist_count()), \
+               (select page_size from pragma_page_size())";
+    let row = sqlx::query(sql).fetch_one(connection).await.map_err(unavailable)?;
+    let pages: i64 = row.try_get(0).map_err(unavailable)?;
+    let page_bytes: i64 = row.try_get(1).map_err(unavailable)?;
+    Ok(u64::try_from(pages.saturating_mul(page_bytes)).unwrap_or(0))
+}
