@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
+#![expect(unreachable_pub, reason = "a bench has no outside that could reach anything")]
 
 mod bodies;
 mod peers;
@@ -47,7 +48,8 @@ async fn main() {
     }
     let mut rows = Vec::new();
     let tawny = measure(&options, Kind::Tawny).await;
-    let alertmanager = if options.with_alertmanager { measure(&options, Kind::Alertmanager).await } else { Seen::default() };
+    let alertmanager =
+        if options.with_alertmanager { measure(&options, Kind::Alertmanager).await } else { Seen::default() };
     let us = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1} µs"));
     let ms = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3} ms"));
     let mut row = |what, bar, tawny, alertmanager| rows.push(Row { what, bar, tawny, alertmanager });

@@ -40,12 +40,17 @@ impl Peer {
     pub async fn alertmanager(stand_in: &StandIn) -> Peer {
         let folder = tempfile::tempdir().unwrap();
         let receiver = |name: &str| {
-            format!("- name: {name}\n  webhook_configs: [{{ url: 'http://{}/webhook', send_resolved: true }}]\n", stand_in.address)
+            format!(
+                "- name: {name}\n  webhook_configs: [{{ url: 'http://{}/webhook', send_resolved: true }}]\n",
+                stand_in.address
+            )
         };
         let config = format!(
             "route:\n  receiver: rest\n  group_by: [alertname, service, cell]\n  group_wait: 0s\n  group_interval: 5m\n  routes:\n  \
              - {{ matchers: ['severity=~\"critical|error\"'], receiver: page }}\n  - {{ matchers: ['severity=\"warning\"'], receiver: warn }}\nreceivers:\n{}{}{}",
-            receiver("page"), receiver("warn"), receiver("rest")
+            receiver("page"),
+            receiver("warn"),
+            receiver("rest")
         );
         std::fs::write(folder.path().join("alertmanager.yml"), config).unwrap();
         let address: SocketAddr = {
@@ -67,7 +72,14 @@ impl Peer {
 
     pub async fn post(&self, body: &str) {
         let url = format!("http://{}/api/v2/alerts", self.address);
-        let answer = self.client.post(url).header("content-type", "application/json").body(body.to_owned()).send().await.unwrap();
+        let answer = self
+            .client
+            .post(url)
+            .header("content-type", "application/json")
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap();
         let status = answer.status();
         let text = answer.text().await.unwrap();
         assert!(status.is_success(), "{status}: {text}");

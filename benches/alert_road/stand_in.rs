@@ -28,10 +28,8 @@ pub struct StandIn {
 impl StandIn {
     pub async fn start() -> StandIn {
         let shared = Arc::new(Shared::default());
-        let router = Router::new()
-            .route("/v2/enqueue", post(take))
-            .route("/webhook", post(take))
-            .with_state(shared.clone());
+        let router =
+            Router::new().route("/v2/enqueue", post(take)).route("/webhook", post(take)).with_state(shared.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
