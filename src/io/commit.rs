@@ -26,7 +26,7 @@ const RETAIN_PIECES_MAX: u32 = 20;
 pub struct Incoming {
     pub heard: Box<Heard>,
     pub mark: Mark,
-    /// Its part of the record, an open JSON object that the outcome completes.
+    /// Its part of the record, an open JSON array that incident and outcome complete.
     pub record_head: String,
 }
 
@@ -317,23 +317,24 @@ impl Decider {
 
     fn alerts(&mut self, alerts: Vec<Incoming>, mut record: Record, rejects: Vec<RejectRecord>) {
         let mut outcomes = Vec::with_capacity(alerts.len());
-        let mut lines = String::with_capacity(alerts.iter().map(|incoming| incoming.record_head.len() + 96).sum());
+        let mut lines = std::mem::take(&mut record.decisions);
+        lines.reserve(alerts.iter().map(|incoming| incoming.record_head.len() + 64).sum());
         let mut is_news = false;
         for Incoming { heard, mark, record_head } in alerts {
             let (key, outcome) = self.hear(heard);
             outcomes.push(outcome);
             self.decided.marks.push(mark);
             is_news |= !matches!(outcome, AlertOutcome::Repeated | AlertOutcome::Late | AlertOutcome::Updated);
-            lines.push(if lines.is_empty() { '[' } else { ',' });
+            lines.push(if outcomes.len() == 1 { '[' } else { ',' });
             lines.push_str(&record_head);
-            lines.push_str(",\"incident\":\"");
+            lines.push_str(",\"");
             lines.push_str(&key.to_string());
-            lines.push_str("\",\"outcome\":\"");
+            lines.push_str("\",\"");
             lines.push_str(outcome.as_str());
-            lines.push_str("\"}");
+            lines.push_str("\"]");
         }
         if is_news {
-            lines.push(']');
+            lines.push_str("]}");
             record.decisions = lines;
             self.changes.records.push(record);
         }

@@ -1,6 +1,8 @@
 //! From authenticated bytes to an answer: decode, drop what is only repeated, tag the rest, and wait for the
 //! committer. One request is one entry in the journal.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use super::clock::Clock;
 use super::commit::{Incoming, Work};
 use super::instance::Instance;
 use crate::incidents::Heard;
-use crate::model::{Alert, AlertOutcome, SourceRef, Timestamp};
+use crate::model::{Alert, AlertOutcome, SourceRef, Tags, Timestamp};
 use crate::rules::{Origin, RuleSet};
 use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
 use crate::store::{Record, RejectRecord};
@@ -64,11 +66,12 @@ impl Intake {
         let accepted_count = alerts.len();
         let mut repeated_count = 0;
         let mut incoming = Vec::new();
+        let mut journal = Journal::default();
         for alert in alerts {
             if self.cache.repeats(&alert, received_at) {
                 repeated_count += 1;
             } else {
-                incoming.push(self.tag(instance, alert, received_at));
+                incoming.push(self.tag(instance, alert, received_at, &mut journal));
             }
         }
         self.metrics.alerts(name, AlertOutcome::Repeated.as_str(), repeated_count);
@@ -78,7 +81,10 @@ impl Intake {
             return instance.source.answer(&raw.path, &receipt);
         }
         let reject_records = reject_records(instance, &rejects, &raw.body, received_at, accepted_count);
-        match self.commit(instance, incoming, reject_records, &raw.body, received_at).await {
+        match {
+            let record = self.record(instance, &journal, &raw.body, received_at);
+            self.commit(incoming, reject_records, record).await
+        } {
             Ok(outcomes) => {
                 self.count(name, &outcomes);
                 instance.source.answer(&raw.path, &receipt)
@@ -87,7 +93,7 @@ impl Intake {
         }
     }
 
-    fn tag(&self, instance: &Instance, alert: Alert<'_>, received_at: Timestamp) -> Incoming {
+    fn tag(&self, instance: &Instance, alert: Alert<'_>, received_at: Timestamp, journal: &mut Journal) -> Incoming {
         let decoder = &instance.decoder;
         let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
         let decision = self.rules.decide(&alert, origin);
@@ -101,24 +107,25 @@ impl Intake {
             route: decision.route,
             alert: alert.into_owned(),
         };
-        Incoming { mark, record_head: record_head(&heard), heard: Box::new(heard) }
+        Incoming { mark, record_head: journal.entry(&heard), heard: Box::new(heard) }
     }
 
-    async fn commit(
-        &self,
-        instance: &Instance,
-        alerts: Vec<Incoming>,
-        rejects: Vec<RejectRecord>,
-        body: &Bytes,
-        received_at: Timestamp,
-    ) -> Result<Vec<AlertOutcome>, String> {
-        let record = Record {
+    fn record(&self, instance: &Instance, journal: &Journal, body: &Bytes, received_at: Timestamp) -> Record {
+        Record {
             received_at,
             source: instance.decoder.name.clone(),
             kind: instance.decoder.kind,
             body: body.clone(),
-            decisions: String::new(),
-        };
+            decisions: journal.head(self.rules.revision()),
+        }
+    }
+
+    async fn commit(
+        &self,
+        alerts: Vec<Incoming>,
+        rejects: Vec<RejectRecord>,
+        record: Record,
+    ) -> Result<Vec<AlertOutcome>, String> {
         let (reply, answered) = oneshot::channel();
         let work = Work::Alerts { alerts, record, rejects, reply };
         if self.work.try_send(work).is_err() {
@@ -200,27 +207,42 @@ fn reject_record(
     }
 }
 
-/// The part of a journal line that is known before the decision. The committer adds incident and outcome.
-fn record_head(heard: &Heard) -> String {
-    #[derive(serde::Serialize)]
-    struct Head<'a> {
-        identity: crate::model::Identity,
-        state: crate::model::State,
-        name: &'a str,
-        tags: &'a crate::model::Tags,
-        route: &'a str,
-        rules: &'a str,
+/// The journal of one request. Most alerts of a batch bear the same tags, so each distinct set is written once:
+/// `{"rules":…,"tags":[…],"alerts":[[identity, name, state, tags, route, incident, outcome],…]}`.
+#[derive(Default)]
+struct Journal {
+    known: HashMap<u64, u32>,
+    tags: String,
+}
+
+impl Journal {
+    /// The position of these tags in the list.
+    fn tags(&mut self, tags: &Tags) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        for (name, tag) in tags.iter() {
+            (name, &tag.value, &tag.by, &tag.seen).hash(&mut hasher);
+        }
+        let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        *self.known.entry(hasher.finish()).or_insert_with(|| {
+            if next > 0 {
+                self.tags.push(',');
+            }
+            self.tags.push_str(&serde_json::to_string(tags).expect("our own types always serialise"));
+            next
+        })
     }
-    let head = Head {
-        identity: heard.alert.identity,
-        state: heard.alert.state,
-        name: &heard.alert.name,
-        tags: &heard.tags,
-        route: &heard.route.by,
-        rules: &heard.rules_revision,
-    };
-    let mut text = serde_json::to_string(&head).expect("our own types always serialise");
-    // The brace is closed by whoever completes the line.
-    text.pop();
-    text
+
+    /// The part of an alert's entry that is known before the decision. The committer adds incident and outcome.
+    fn entry(&mut self, heard: &Heard) -> String {
+        let tags = self.tags(&heard.tags);
+        let head = (heard.alert.identity, &heard.alert.name, heard.alert.state, tags, &heard.route.by);
+        let mut text = serde_json::to_string(&head).expect("our own types always serialise");
+        // The bracket is closed by whoever completes the entry.
+        text.pop();
+        text
+    }
+
+    fn head(&self, rules_revision: &str) -> String {
+        format!("{{\"rules\":\"{rules_revision}\",\"tags\":[{}],\"alerts\":", self.tags)
+    }
 }

@@ -7,6 +7,9 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, Type};
 use super::unavailable;
 use crate::store::StoreError;
 
+/// Statements of at most this many rows are sent together with others.
+const TOGETHER_MAX: usize = 4;
+
 /// Row counts that have a statement of their own. Greedy: 100 rows are 64 + 16 + 16 + 4.
 const BUCKETS: [usize; 4] = [64, 16, 4, 1];
 
@@ -24,29 +27,62 @@ impl Shape {
     }
 }
 
-/// Runs `shape` over all rows; `bind` adds the columns of one row in order.
-pub(super) async fn write_rows<T>(
-    connection: &mut SqliteConnection,
-    shape: &Shape,
-    mut rows: &[T],
-    bind: impl Fn(&mut Row, &T),
-) -> Result<(), StoreError> {
-    for size in BUCKETS {
-        while rows.len() >= size {
-            let (now, later) = rows.split_at(size);
-            rows = later;
-            let mut row = Row::default();
-            row.0.reserve(size * shape.column_count, 0);
-            for item in now {
-                bind(&mut row, item);
-            }
-            sqlx::query_with(AssertSqlSafe(shape.sql(size)), row.0)
-                .execute(&mut *connection)
-                .await
-                .map_err(unavailable)?;
-        }
+/// Statements on their way: short ones are sent together, because each trip to SQLite's thread costs more than
+/// the statement; long ones go alone, so that few distinct texts are prepared.
+pub(super) struct Script<'a> {
+    connection: &'a mut SqliteConnection,
+    sql: String,
+    row: Row,
+}
+
+impl<'a> Script<'a> {
+    pub(super) fn new(connection: &'a mut SqliteConnection) -> Script<'a> {
+        Script { connection, sql: String::new(), row: Row::default() }
     }
-    Ok(())
+
+    /// A statement without rows: `begin immediate`, `commit`.
+    pub(super) fn add(&mut self, sql: &str) {
+        if !self.sql.is_empty() {
+            self.sql.push(';');
+        }
+        self.sql.push_str(sql);
+    }
+
+    pub(super) async fn flush(&mut self) -> Result<(), StoreError> {
+        if self.sql.is_empty() {
+            return Ok(());
+        }
+        let (sql, row) = (std::mem::take(&mut self.sql), std::mem::take(&mut self.row));
+        sqlx::query_with(AssertSqlSafe(sql), row.0).execute(&mut *self.connection).await.map_err(unavailable)?;
+        Ok(())
+    }
+
+    /// `shape` over all rows; `bind` adds the columns of one row in order.
+    pub(super) async fn rows<T>(
+        &mut self,
+        shape: &Shape,
+        mut rows: &[T],
+        bind: impl Fn(&mut Row, &T),
+    ) -> Result<(), StoreError> {
+        for size in BUCKETS {
+            while rows.len() >= size {
+                let (now, later) = rows.split_at(size);
+                rows = later;
+                if size > TOGETHER_MAX {
+                    self.flush().await?;
+                }
+                self.row.0.reserve(size * shape.column_count, 0);
+                for item in now {
+                    bind(&mut self.row, item);
+                }
+                self.add(&shape.sql(size));
+                if size > TOGETHER_MAX {
+                    self.flush().await?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Arguments under construction.
@@ -59,9 +95,8 @@ impl Row {
     }
 }
 
-/// `?1,?2,…` padded to a bucket, so that few statement texts exist; padding repeats the last value.
-pub(super) fn in_list(count: usize, first: usize) -> (usize, String) {
+/// `?,?,…` padded to a bucket, so that few statement texts exist.
+pub(super) fn in_list(count: usize) -> (usize, String) {
     let padded = [1, 4, 16, 64, 256].into_iter().find(|size| *size >= count).unwrap_or(count);
-    let marks: Vec<String> = (first..first + padded).map(|at| format!("?{at}")).collect();
-    (padded, marks.join(","))
+    (padded, vec!["?"; padded].join(","))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite};
 
+use super::directory::Directory;
 use super::retain::used_bytes;
 use super::{Pool, unavailable, unreadable};
 use crate::model::{Delivery, DeliveryId, Incident, IncidentKey, Member, Notice, NoticeKind, Timestamp};
@@ -15,11 +16,12 @@ use crate::store::{
 
 pub(super) struct SqliteReader {
     pool: Pool,
+    directory: Directory,
 }
 
 impl SqliteReader {
-    pub(super) fn new(pool: Pool) -> SqliteReader {
-        SqliteReader { pool }
+    pub(super) fn new(pool: Pool, directory: Directory) -> SqliteReader {
+        SqliteReader { pool, directory }
     }
 }
 
@@ -109,8 +111,9 @@ impl Reader for SqliteReader {
 
     fn incident(&self, key: IncidentKey) -> Later<'_, Result<Option<Detail>, StoreError>> {
         Box::pin(async move {
-            let found = sqlx::query("select state from incidents where key = ?1")
-                .bind(key.0.to_vec())
+            let Some(id) = self.directory.read().incidents.get(&key).copied() else { return Ok(None) };
+            let found = sqlx::query("select state from incidents where id = ?1")
+                .bind(id)
                 .fetch_optional(&self.pool)
                 .await
                 .map_err(unavailable)?;
@@ -118,7 +121,7 @@ impl Reader for SqliteReader {
             let incident: Incident = state(&row, 0, "incident")?;
             let rows =
                 sqlx::query("select state from members where incident = ?1 and expires_at is not null limit 1000")
-                    .bind(key.0.to_vec())
+                    .bind(id)
                     .fetch_all(&self.pool)
                     .await
                     .map_err(unavailable)?;

@@ -2,8 +2,9 @@
 
 use sqlx::{Row, SqliteConnection};
 
+use super::directory::Directory;
 use super::unavailable;
-use crate::model::Timestamp;
+use crate::model::{Identity, IncidentKey, Timestamp};
 use crate::store::{ENDED_MEMBER_AGE, Retention, StoreError};
 
 /// Rows deleted from one table in one piece.
@@ -11,20 +12,24 @@ const PIECE: i64 = 500;
 
 /// Each deletes at most `?2` rows older than `?1`. Ids grow with time, so the oldest rows stand first and the
 /// scan ends at the first row that is young enough. What is pending or open is never old.
-const BY_AGE: [&str; 6] = [
+const BY_AGE: [&str; 5] = [
     "delete from records where id in (select id from records order by id limit ?2) and received_at < ?1",
     "delete from rejects where id in (select id from rejects order by id limit ?2) and received_at < ?1",
     "delete from deliveries where id in (select id from deliveries order by id limit ?2) and settled_at < ?1 and outcome in ('delivered', 'superseded')",
     "delete from notices where id in (select id from notices order by id limit ?2) and at < ?1 \
-     and not exists (select 1 from deliveries where deliveries.notice = notices.id)",
-    "delete from incidents where id in (select id from incidents where deadline is null and changed_at < ?1 order by changed_at limit ?2)",
+     and id < coalesce((select notice from deliveries order by id limit 1), 9223372036854775807)",
     "delete from deliveries where id in (select id from deliveries where outcome = 'dead' and settled_at < ?1 order by id limit ?2)",
 ];
 
-const ENDED_MEMBERS: &str = "delete from members where id in (select id from members where expires_at is null and changed_at < ?1 order by changed_at limit ?2)";
+const CLOSED_INCIDENTS: &str = "delete from incidents where id in \
+    (select id from incidents where deadline is null and changed_at < ?1 order by changed_at limit ?2) returning key";
+
+const ENDED_MEMBERS: &str = "delete from members where id in \
+    (select id from members where expires_at is null and changed_at < ?1 order by changed_at limit ?2) returning identity";
 
 pub(super) async fn retain(
     connection: &mut SqliteConnection,
+    directory: &Directory,
     retention: &Retention,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
@@ -33,7 +38,14 @@ pub(super) async fn retain(
     for sql in BY_AGE {
         deleted += delete(connection, sql, cutoff).await?;
     }
-    deleted += delete(connection, ENDED_MEMBERS, now.minus(ENDED_MEMBER_AGE.min(retention.age))).await?;
+    for key in forget(connection, CLOSED_INCIDENTS, cutoff).await? {
+        deleted += 1;
+        directory.write().incidents.remove(&IncidentKey(key));
+    }
+    for identity in forget(connection, ENDED_MEMBERS, now.minus(ENDED_MEMBER_AGE.min(retention.age))).await? {
+        deleted += 1;
+        directory.write().members.remove(&Identity(identity));
+    }
     if used_bytes(connection).await? > retention.bytes_max {
         // The journal of raw bodies is what grows; decisions that still matter live in the other tables.
         deleted += delete(connection, BY_AGE[0], Timestamp::MAX).await?;
@@ -41,6 +53,17 @@ pub(super) async fn retain(
     }
     sqlx::query("pragma incremental_vacuum(1000)").execute(connection).await.map_err(unavailable)?;
     Ok(deleted > 0)
+}
+
+/// Deletes rows that the directory knows; returns what they were known by.
+async fn forget(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    before: Timestamp,
+) -> Result<Vec<[u8; 16]>, StoreError> {
+    let rows = sqlx::query(sql).bind(before.as_ms()).bind(PIECE).fetch_all(connection).await.map_err(unavailable)?;
+    let hashes = rows.iter().filter_map(|row| row.try_get::<&[u8], _>(0).ok()?.try_into().ok());
+    Ok(hashes.collect())
 }
 
 async fn delete(connection: &mut SqliteConnection, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {

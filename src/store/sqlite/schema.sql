@@ -1,7 +1,8 @@
--- Rows are found by 16-byte hashes; `state` is JSON. Row ids grow, so the oldest rows stand first.
+-- Incidents and members are found by 16-byte hashes through a directory in memory (see directory.rs), so there is
+-- no index over the hashes. `state` is JSON. Row ids grow, so the oldest rows stand first.
 create table incidents (
     id         integer primary key,
-    key        blob    not null unique,
+    key        blob    not null,
     deadline   integer,             -- ms; null once closed
     changed_at integer not null,
     state      blob    not null
@@ -11,8 +12,8 @@ create index incidents_closed on incidents (changed_at) where deadline is null;
 
 create table members (
     id         integer primary key,
-    identity   blob    not null unique,
-    incident   blob,                -- key; null for a resolve that never had an incident
+    identity   blob    not null,
+    incident   integer,             -- incidents.id; null for a resolve that never had an incident
     expires_at integer,             -- ms; null once ended
     changed_at integer not null,
     state      blob    not null
@@ -49,8 +50,8 @@ create table records (
     received_at integer not null,
     source      text    not null,
     kind        text    not null,
-    body        blob    not null,
-    decisions   blob    not null
+    body        blob    not null,   -- LZ4 block behind its length
+    decisions   blob    not null    -- likewise
 );
 
 create table rejects (

@@ -1,17 +1,19 @@
 //! One transaction per batch: load, decide, write, commit.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 
+use lz4_flex::block::compress_prepend_size;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row as _, SqliteConnection};
 
-use super::bulk::{Row, Shape, in_list, write_rows};
+use super::bulk::{Row, Script, Shape, in_list};
+use super::directory::Directory;
 use super::{last_id, retain, unavailable, unreadable};
 use crate::incidents::deadline;
-use crate::model::{Delivery, DeliveryId, Identity, Incident, IncidentKey, Member, Timestamp};
+use crate::model::{Delivery, DeliveryId, Identity, Incident, IncidentKey, Member, Notice, Timestamp};
 use crate::store::{
-    Changes, Decide, Due, Later, Loaded, Pending, RejectRecord, Retention, Settlement, StoreError, Wanted, Writer,
+    Changes, Decide, Due, Later, Loaded, Pending, Record, RejectRecord, Retention, Settlement, StoreError, Wanted,
+    Writer,
 };
 
 /// Ids in one `in (…)`; more are asked for in pieces.
@@ -21,51 +23,80 @@ const DUE_COUNT_MAX: i64 = 2000;
 
 pub struct SqliteWriter {
     connection: SqliteConnection,
-    last_notice: i64,
-    last_delivery: i64,
+    directory: Directory,
+    last: LastIds,
+}
+
+/// The highest id given in each table.
+#[derive(Clone, Copy, Debug)]
+struct LastIds {
+    incident: i64,
+    member: i64,
+    notice: i64,
+    delivery: i64,
+}
+
+/// Rows of one transaction with the ids they get. Ids of a transaction that fails are lost, which harms nobody.
+struct Numbered<'a> {
+    incidents: Vec<(i64, &'a Incident)>,
+    members: Vec<(i64, Option<i64>, &'a Member)>,
+    notices: Vec<(i64, &'a Notice)>,
+    deliveries: Vec<(i64, Pending)>,
 }
 
 impl SqliteWriter {
-    pub(super) async fn new(mut connection: SqliteConnection) -> Result<SqliteWriter, StoreError> {
-        let last_notice = last_id(&mut connection, "select max(id) from notices").await?;
-        let last_delivery = last_id(&mut connection, "select max(id) from deliveries").await?;
-        Ok(SqliteWriter { connection, last_notice, last_delivery })
+    pub(super) async fn new(
+        mut connection: SqliteConnection,
+        directory: Directory,
+    ) -> Result<SqliteWriter, StoreError> {
+        let last = LastIds {
+            incident: last_id(&mut connection, "select max(id) from incidents").await?,
+            member: last_id(&mut connection, "select max(id) from members").await?,
+            notice: last_id(&mut connection, "select max(id) from notices").await?,
+            delivery: last_id(&mut connection, "select max(id) from deliveries").await?,
+        };
+        Ok(SqliteWriter { connection, directory, last })
     }
 
+    /// Reads before `begin`: nobody else writes, so nothing can change in between.
     async fn decide_and_write(&mut self, wanted: Wanted, decide: Decide<'_>) -> Result<Vec<Pending>, StoreError> {
-        let loaded = load(&mut self.connection, &wanted).await?;
+        let loaded = self.load(&wanted).await?;
         let changes = decide(loaded);
         if changes.is_empty() {
-            sqlx::query("rollback").execute(&mut self.connection).await.map_err(unavailable)?;
             return Ok(Vec::new());
         }
-        let pending = self.write(&changes).await?;
-        sqlx::query("commit").execute(&mut self.connection).await.map_err(unavailable)?;
-        Ok(pending)
+        let numbered = self.number(&changes);
+        write(&mut self.connection, &changes, &numbered).await?;
+        let mut rows = self.directory.write();
+        rows.incidents.extend(numbered.incidents.iter().map(|(id, incident)| (incident.key, *id)));
+        rows.members.extend(numbered.members.iter().map(|(id, _, member)| (member.identity, *id)));
+        Ok(numbered.deliveries.into_iter().map(|(_, pending)| pending).collect())
     }
 
-    async fn write(&mut self, changes: &Changes) -> Result<Vec<Pending>, StoreError> {
-        let connection = &mut self.connection;
-        write_incidents(connection, changes).await?;
-        write_members(connection, changes).await?;
-        let pending = self.number(changes);
-        let connection = &mut self.connection;
-        write_notices(connection, changes, self.last_notice).await?;
-        write_deliveries(connection, &pending, self.last_notice, changes).await?;
-        write_records(connection, changes).await?;
-        settle(connection, &changes.settlements).await?;
-        Ok(pending.into_iter().map(|(pending, _)| pending).collect())
-    }
-
-    /// Gives ids. Ids of a transaction that fails are lost, which harms nobody.
-    fn number(&mut self, changes: &Changes) -> Vec<(Pending, i64)> {
-        let mut pending = Vec::new();
+    fn number<'a>(&mut self, changes: &'a Changes) -> Numbered<'a> {
+        let rows = self.directory.read();
+        let last = &mut self.last;
+        let mut fresh = HashMap::new();
+        let incidents = changes.incidents.iter().map(|incident| {
+            let id = rows.incidents.get(&incident.key).copied().unwrap_or_else(|| next(&mut last.incident));
+            fresh.insert(incident.key, id);
+            (id, incident.as_ref())
+        });
+        let incidents = incidents.collect();
+        let members = changes.members.iter().map(|member| {
+            let id = rows.members.get(&member.identity).copied().unwrap_or_else(|| next(&mut last.member));
+            let incident =
+                member.incident.and_then(|key| fresh.get(&key).or_else(|| rows.incidents.get(&key)).copied());
+            (id, incident, member)
+        });
+        let members = members.collect();
+        let mut numbered = Numbered { incidents, members, notices: Vec::new(), deliveries: Vec::new() };
         for (notice, sinks) in &changes.notices {
-            self.last_notice += 1;
+            let notice_id = next(&mut last.notice);
+            numbered.notices.push((notice_id, notice));
             for sink in sinks {
-                self.last_delivery += 1;
                 let delivery = Delivery {
-                    id: DeliveryId(self.last_delivery),
+                    id: DeliveryId(next(&mut last.delivery)),
                     sink: sink.clone(),
                     key: notice.incident.key,
                     sequence: notice.sequence,
@@ -75,11 +106,47 @@ impl SqliteWriter {
                     next_attempt_at: changes.now,
                     reason: String::new(),
                 };
-                pending.push((Pending { delivery, notice: notice.clone() }, self.last_notice));
+                numbered.deliveries.push((notice_id, Pending { delivery, notice: notice.clone() }));
             }
         }
-        pending
+        numbered
     }
+
+    async fn load(&mut self, wanted: &Wanted) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::default();
+        let member_ids: Vec<i64> = {
+            let rows = self.directory.read();
+            wanted.identities.iter().filter_map(|identity| rows.members.get(identity)).copied().collect()
+        };
+        for row in ask(&mut self.connection, "select state from members where id in ", &member_ids).await? {
+            let member: Member = state(&row, "member")?;
+            loaded.members.insert(member.identity, member);
+        }
+        let incident_ids: BTreeSet<i64> = {
+            let rows = self.directory.read();
+            let of_members = loaded.members.values().filter_map(|member| member.incident.as_ref());
+            let keys = wanted.keys.iter().chain(&wanted.ticks).chain(of_members);
+            keys.filter_map(|key| rows.incidents.get(key)).copied().collect()
+        };
+        let incident_ids: Vec<i64> = incident_ids.into_iter().collect();
+        for row in ask(&mut self.connection, "select state from incidents where id in ", &incident_ids).await? {
+            let incident: Incident = state(&row, "incident")?;
+            loaded.incidents.insert(incident.key, incident);
+        }
+        for key in &wanted.ticks {
+            let id = self.directory.read().incidents.get(key).copied();
+            if let Some(id) = id {
+                let due = load_due(&mut self.connection, id, wanted.now).await?;
+                loaded.due.insert(*key, due);
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+fn next(last: &mut i64) -> i64 {
+    *last += 1;
+    *last
 }
 
 impl Writer for SqliteWriter {
@@ -95,74 +162,33 @@ impl Writer for SqliteWriter {
     }
 
     fn retain<'a>(&'a mut self, retention: &'a Retention, now: Timestamp) -> Later<'a, Result<bool, StoreError>> {
-        Box::pin(retain::retain(&mut self.connection, retention, now))
+        Box::pin(retain::retain(&mut self.connection, &self.directory, retention, now))
     }
 }
 
-async fn load(connection: &mut SqliteConnection, wanted: &Wanted) -> Result<Loaded, StoreError> {
-    let mut loaded = Loaded::default();
-    sqlx::query("begin immediate").execute(&mut *connection).await.map_err(unavailable)?;
-    for identities in wanted.identities.chunks(ASKED_COUNT_MAX) {
-        let (padded, marks) = in_list(identities.len(), 1);
-        let sql = format!(
-            "select 0, state from members where identity in ({marks}) union all \
-             select 1, state from incidents where key in (select incident from members where identity in ({marks}))"
-        );
-        let rows = ask(connection, sql, identities.iter().map(|identity| identity.0.to_vec()), padded).await?;
-        keep(&mut loaded, rows)?;
-    }
-    let asked: Vec<IncidentKey> =
-        wanted.keys.iter().chain(&wanted.ticks).filter(|key| !loaded.incidents.contains_key(key)).copied().collect();
-    for keys in asked.chunks(ASKED_COUNT_MAX) {
-        let (padded, marks) = in_list(keys.len(), 1);
-        let sql = format!("select 1, state from incidents where key in ({marks})");
-        let rows = ask(connection, sql, keys.iter().map(|key| key.0.to_vec()), padded).await?;
-        keep(&mut loaded, rows)?;
-    }
-    for key in &wanted.ticks {
-        let due = load_due(connection, *key, wanted.now).await?;
-        loaded.due.insert(*key, due);
-    }
-    Ok(loaded)
-}
-
-async fn ask(
-    connection: &mut SqliteConnection,
-    sql: String,
-    values: impl ExactSizeIterator<Item = Vec<u8>>,
-    padded: usize,
-) -> Result<Vec<SqliteRow>, StoreError> {
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(padded, 0);
-    let mut last = Vec::new();
-    let count = values.len();
-    for value in values {
-        last.clone_from(&value);
-        arguments.add(value).expect("a blob always encodes");
-    }
-    for _ in count..padded {
-        arguments.add(last.clone()).expect("a blob always encodes");
-    }
-    sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await.map_err(unavailable)
-}
-
-fn keep(loaded: &mut Loaded, rows: Vec<SqliteRow>) -> Result<(), StoreError> {
-    for row in rows {
-        let state: &[u8] = row.try_get(1).map_err(unavailable)?;
-        if row.try_get::<i64, _>(0).map_err(unavailable)? == 0 {
-            let member: Member = serde_json::from_slice(state).map_err(unreadable("member"))?;
-            loaded.members.insert(member.identity, member);
-        } else {
-            let incident: Incident = serde_json::from_slice(state).map_err(unreadable("incident"))?;
-            loaded.incidents.insert(incident.key, incident);
+async fn ask(connection: &mut SqliteConnection, head: &str, ids: &[i64]) -> Result<Vec<SqliteRow>, StoreError> {
+    let mut rows = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(ASKED_COUNT_MAX) {
+        let (padded, marks) = in_list(ids.len());
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(padded, 0);
+        for at in 0..padded {
+            // Padding repeats the last id, which finds nothing twice.
+            arguments.add(ids[at.min(ids.len() - 1)]).expect("a number always encodes");
         }
+        let sql = AssertSqlSafe(format!("{head}({marks})"));
+        rows.extend(sqlx::query_with(sql, arguments).fetch_all(&mut *connection).await.map_err(unavailable)?);
     }
-    Ok(())
+    Ok(rows)
 }
 
-async fn load_due(connection: &mut SqliteConnection, key: IncidentKey, now: Timestamp) -> Result<Due, StoreError> {
+fn state<T: serde::de::DeserializeOwned>(row: &SqliteRow, what: &'static str) -> Result<T, StoreError> {
+    serde_json::from_slice(row.try_get::<&[u8], _>(0).map_err(unavailable)?).map_err(unreadable(what))
+}
+
+async fn load_due(connection: &mut SqliteConnection, incident: i64, now: Timestamp) -> Result<Due, StoreError> {
     let rows = sqlx::query("select state from members where incident = ?1 and expires_at <= ?2 limit ?3")
-        .bind(key.0.to_vec())
+        .bind(incident)
         .bind(now.as_ms())
         .bind(DUE_COUNT_MAX)
         .fetch_all(&mut *connection)
@@ -170,15 +196,14 @@ async fn load_due(connection: &mut SqliteConnection, key: IncidentKey, now: Time
         .map_err(unavailable)?;
     let mut due = Due::default();
     for row in &rows {
-        let state: &[u8] = row.try_get(0).map_err(unavailable)?;
-        due.members.push(serde_json::from_slice(state).map_err(unreadable("member"))?);
+        due.members.push(state(row, "member")?);
     }
     if i64::try_from(rows.len()).is_ok_and(|count| count == DUE_COUNT_MAX) {
         due.next_expiry = now;
         return Ok(due);
     }
     let next: Option<i64> = sqlx::query("select min(expires_at) from members where incident = ?1 and expires_at > ?2")
-        .bind(key.0.to_vec())
+        .bind(incident)
         .bind(now.as_ms())
         .fetch_one(connection)
         .await
@@ -188,89 +213,109 @@ async fn load_due(connection: &mut SqliteConnection, key: IncidentKey, now: Time
     Ok(due)
 }
 
+async fn write(
+    connection: &mut SqliteConnection,
+    changes: &Changes,
+    numbered: &Numbered<'_>,
+) -> Result<(), StoreError> {
+    let mut script = Script::new(connection);
+    script.add("begin immediate");
+    write_incidents(&mut script, &numbered.incidents, changes.now).await?;
+    write_members(&mut script, &numbered.members, changes.now).await?;
+    write_notices(&mut script, &numbered.notices).await?;
+    write_deliveries(&mut script, &numbered.deliveries, changes.now).await?;
+    write_records(&mut script, changes).await?;
+    settle(&mut script, &changes.settlements).await?;
+    script.add("commit");
+    script.flush().await
+}
+
 fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("our own types always serialise")
 }
 
-async fn write_incidents(connection: &mut SqliteConnection, changes: &Changes) -> Result<(), StoreError> {
+async fn write_incidents(
+    script: &mut Script<'_>,
+    incidents: &[(i64, &Incident)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into incidents (key, deadline, changed_at, state) values ",
-        column_count: 4,
-        tail: " on conflict (key) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, state = excluded.state",
+        head: "insert into incidents (id, key, deadline, changed_at, state) values ",
+        column_count: 5,
+        tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, state = excluded.state",
     };
-    write_rows(connection, &SHAPE, &changes.incidents, |row: &mut Row, incident: &Arc<Incident>| {
+    let bind = |row: &mut Row, (id, incident): &(i64, &Incident)| {
+        row.add(*id);
         row.add(incident.key.0.to_vec());
         row.add(deadline(incident).map(Timestamp::as_ms));
-        row.add(changes.now.as_ms());
+        row.add(now.as_ms());
         row.add(json(incident));
-    })
-    .await
-}
-
-async fn write_members(connection: &mut SqliteConnection, changes: &Changes) -> Result<(), StoreError> {
-    const SHAPE: Shape = Shape {
-        head: "insert into members (identity, incident, expires_at, changed_at, state) values ",
-        column_count: 5,
-        tail: " on conflict (identity) do update set incident = excluded.incident, expires_at = excluded.expires_at, changed_at = excluded.changed_at, state = excluded.state",
     };
-    write_rows(connection, &SHAPE, &changes.members, |row: &mut Row, member: &Member| {
-        row.add(member.identity.0.to_vec());
-        row.add(member.incident.map(|key| key.0.to_vec()));
-        row.add(if member.is_firing() { member.expires_at().map(Timestamp::as_ms) } else { None });
-        row.add(changes.now.as_ms());
-        row.add(json(member));
-    })
-    .await
+    script.rows(&SHAPE, incidents, bind).await
 }
 
-async fn write_notices(
-    connection: &mut SqliteConnection,
-    changes: &Changes,
-    last_notice: i64,
+async fn write_members(
+    script: &mut Script<'_>,
+    members: &[(i64, Option<i64>, &Member)],
+    now: Timestamp,
 ) -> Result<(), StoreError> {
+    const SHAPE: Shape = Shape {
+        head: "insert into members (id, identity, incident, expires_at, changed_at, state) values ",
+        column_count: 6,
+        tail: " on conflict (id) do update set incident = excluded.incident, expires_at = excluded.expires_at, changed_at = excluded.changed_at, state = excluded.state",
+    };
+    let bind = |row: &mut Row, (id, incident, member): &(i64, Option<i64>, &Member)| {
+        row.add(*id);
+        row.add(member.identity.0.to_vec());
+        row.add(*incident);
+        row.add(if member.is_firing() { member.expires_at().map(Timestamp::as_ms) } else { None });
+        row.add(now.as_ms());
+        row.add(json(member));
+    };
+    script.rows(&SHAPE, members, bind).await
+}
+
+async fn write_notices(script: &mut Script<'_>, notices: &[(i64, &Notice)]) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
         head: "insert into notices (id, at, kind, reason, sequence, state) values ",
         column_count: 6,
         tail: "",
     };
-    let count = i64::try_from(changes.notices.len()).unwrap_or(i64::MAX);
-    let numbered: Vec<_> = (last_notice - count + 1..).zip(&changes.notices).collect();
-    write_rows(connection, &SHAPE, &numbered, |row: &mut Row, (id, (notice, _))| {
+    let bind = |row: &mut Row, (id, notice): &(i64, &Notice)| {
         row.add(*id);
         row.add(notice.at.as_ms());
         row.add(notice.kind.as_str());
         row.add(notice.reason.as_str());
         row.add(i64::from(notice.sequence));
         row.add(json(&notice.incident));
-    })
-    .await
+    };
+    script.rows(&SHAPE, notices, bind).await
 }
 
 async fn write_deliveries(
-    connection: &mut SqliteConnection,
-    pending: &[(Pending, i64)],
-    _last_notice: i64,
-    changes: &Changes,
+    script: &mut Script<'_>,
+    deliveries: &[(i64, Pending)],
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
         head: "insert into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
         column_count: 8,
         tail: "",
     };
-    write_rows(connection, &SHAPE, pending, |row: &mut Row, (pending, notice)| {
+    let bind = |row: &mut Row, (notice, pending): &(i64, Pending)| {
         row.add(pending.delivery.id.0);
         row.add(*notice);
         row.add(pending.delivery.sink.to_string());
         row.add(pending.delivery.key.0.to_vec());
         row.add(0_i64);
-        row.add(changes.now.as_ms());
-        row.add(changes.now.as_ms());
+        row.add(now.as_ms());
+        row.add(now.as_ms());
         row.add("");
-    })
-    .await
+    };
+    script.rows(&SHAPE, deliveries, bind).await
 }
 
-async fn write_records(connection: &mut SqliteConnection, changes: &Changes) -> Result<(), StoreError> {
+async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(), StoreError> {
     const RECORDS: Shape = Shape {
         head: "insert into records (received_at, source, kind, body, decisions) values ",
         column_count: 5,
@@ -281,26 +326,26 @@ async fn write_records(connection: &mut SqliteConnection, changes: &Changes) -> 
         column_count: 6,
         tail: "",
     };
-    write_rows(connection, &RECORDS, &changes.records, |row: &mut Row, record| {
+    let bind = |row: &mut Row, record: &Record| {
         row.add(record.received_at.as_ms());
         row.add(record.source.clone());
         row.add(record.kind);
-        row.add(record.body.to_vec());
-        row.add(record.decisions.clone().into_bytes());
-    })
-    .await?;
-    write_rows(connection, &REJECTS, &changes.rejects, |row: &mut Row, reject: &RejectRecord| {
+        row.add(compress_prepend_size(&record.body));
+        row.add(compress_prepend_size(record.decisions.as_bytes()));
+    };
+    script.rows(&RECORDS, &changes.records, bind).await?;
+    let bind = |row: &mut Row, reject: &RejectRecord| {
         row.add(reject.received_at.as_ms());
         row.add(reject.source.clone());
         row.add(reject.kind.clone());
         row.add(i64::from(reject.status));
         row.add(reject.reason.clone());
         row.add(reject.body.to_vec());
-    })
-    .await
+    };
+    script.rows(&REJECTS, &changes.rejects, bind).await
 }
 
-async fn settle(connection: &mut SqliteConnection, settlements: &[Settlement]) -> Result<(), StoreError> {
+async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
         head: "with settled (id, attempts, next_at, outcome, reason, settled_at) as (values ",
         column_count: 6,
@@ -314,19 +359,19 @@ async fn settle(connection: &mut SqliteConnection, settlements: &[Settlement]) -
     }
     let mut rows: Vec<&Settlement> = last.into_values().collect();
     rows.sort_by_key(|settlement| settlement.id);
-    write_rows(connection, &SHAPE, &rows, |row: &mut Row, settlement: &&Settlement| {
+    let bind = |row: &mut Row, settlement: &&Settlement| {
         row.add(settlement.id.0);
         row.add(i64::from(settlement.attempts));
         row.add(settlement.next_attempt_at.as_ms());
         row.add(settlement.outcome.map(|outcome| outcome.as_str()));
         row.add(settlement.reason.clone());
         row.add(settlement.outcome.map(|_| settlement.at.as_ms()));
-    })
-    .await
+    };
+    script.rows(&SHAPE, &rows, bind).await
 }
 
 impl Wanted {
-    /// Asks for each identity once.
+    /// Asks for what a message is about.
     pub fn want(&mut self, identity: Identity, key: IncidentKey) {
         self.identities.push(identity);
         self.keys.push(key);
