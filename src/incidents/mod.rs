@@ -44,7 +44,7 @@ pub struct Heard {
 /// What happens to an incident.
 pub enum Event {
     /// A message; `member` is what is held under the alert's identity.
-    Heard { heard: Box<Heard>, member: Option<Member> },
+    Heard { heard: Box<Heard>, member: Option<Box<Member>> },
     /// A deadline has come. `due` are the firing members whose last word should have lapsed by `now`;
     /// `next_expiry` is the earliest expiry among the others.
     Tick { due: Vec<Member>, next_expiry: Timestamp, listening_since: Timestamp },
@@ -65,7 +65,7 @@ pub struct Step {
 /// One step of an incident's life.
 pub fn step(incident: Option<Incident>, event: Event, now: Timestamp) -> Step {
     let step = match event {
-        Event::Heard { heard, member } => hear::hear(incident, *heard, member),
+        Event::Heard { heard, member } => hear::hear(incident, *heard, member.map(|member| *member)),
         Event::Tick { due, next_expiry, listening_since } => match incident {
             Some(incident) => tick::tick(incident, due, next_expiry, listening_since, now),
             None => Step::unchanged(None, None, AlertOutcome::Noted),

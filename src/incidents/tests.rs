@@ -120,7 +120,7 @@ impl World {
         let key = key_for(&heard, member.as_ref());
         let incident = self.incidents.remove(&key.0);
         let now = heard.received_at;
-        self.keep(step(incident, Event::Heard { heard: Box::new(heard), member }, now))
+        self.keep(step(incident, Event::Heard { heard: Box::new(heard), member: member.map(Box::new) }, now))
     }
 
     fn tick(&mut self, seconds: u64) {
@@ -368,7 +368,7 @@ fn history(seed: u64) -> Vec<(NoticeKind, Reason, String)> {
         seconds += chance.u64(0..90);
         let name = ["a", "b", "c", "d"][chance.usize(0..4)];
         let platform = ["eks", "ecs"][chance.usize(0..2)];
-        let hold = if seed % 2 == 0 { Duration::ZERO } else { MINUTE };
+        let hold = if seed.is_multiple_of(2) { Duration::ZERO } else { MINUTE };
         let voice = if chance.bool() { Voice::Evaluator } else { Voice::Relay };
         let says = prometheus(name, seconds)
             .on(platform)

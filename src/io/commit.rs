@@ -348,7 +348,7 @@ impl Decider {
         let member = if is_event { None } else { self.loaded.members.remove(&identity) };
         let key = key_for(&heard, member.as_ref());
         let incident = if is_event { None } else { self.loaded.incidents.remove(&key) };
-        let step = step(incident, Event::Heard { heard, member }, now);
+        let step = step(incident, Event::Heard { heard, member: member.map(Box::new) }, now);
         let outcome = step.outcome;
         self.keep(key, step);
         (key, outcome)

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::clock::{Clock, Jump};
 use super::commit::Work;
 use crate::model::Timestamp;
-use crate::store::Reader;
+use crate::store::{Deadlines, Reader};
 
 /// Incidents ticked in one transaction.
 const TICK_COUNT_MAX: u32 = 256;
@@ -67,7 +67,8 @@ impl Timers {
                 false
             });
             let now = self.clock.now();
-            let (keys, next) = self.reader.due(now, TICK_COUNT_MAX).await.map_err(|error| error.to_string())?;
+            let Deadlines { due: keys, next } =
+                self.reader.due(now, TICK_COUNT_MAX).await.map_err(|error| error.to_string())?;
             if keys.is_empty() {
                 return Ok(next);
             }

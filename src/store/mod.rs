@@ -147,14 +147,20 @@ pub struct Retention {
 /// for 15 minutes, an Alertmanager group for its repeat interval).
 pub const ENDED_MEMBER_AGE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
+/// What is due, and the earliest deadline among the rest.
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    pub due: Vec<IncidentKey>,
+    pub next: Option<Timestamp>,
+}
+
+/// An incident and its firing members.
+pub type Detail = (Incident, Vec<Member>);
+
 /// Reads that are part of no decision.
 pub trait Reader: Send + Sync {
-    /// Incidents whose deadline is at or before `now`, the earliest first, and the earliest deadline after it.
-    fn due(
-        &self,
-        now: Timestamp,
-        count_max: u32,
-    ) -> Later<'_, Result<(Vec<IncidentKey>, Option<Timestamp>), StoreError>>;
+    /// Incidents whose deadline is at or before `now`, the earliest first.
+    fn due(&self, now: Timestamp, count_max: u32) -> Later<'_, Result<Deadlines, StoreError>>;
 
     /// Unsettled deliveries of a sink with an id above `after`, in order.
     fn pending<'a>(
@@ -168,7 +174,7 @@ pub trait Reader: Send + Sync {
 
     fn incidents(&self, filter: IncidentFilter) -> Later<'_, Result<Vec<Incident>, StoreError>>;
 
-    fn incident(&self, key: IncidentKey) -> Later<'_, Result<Option<(Incident, Vec<Member>)>, StoreError>>;
+    fn incident(&self, key: IncidentKey) -> Later<'_, Result<Option<Detail>, StoreError>>;
 
     /// Members that fire, for Alertmanager's `GET /alerts`.
     fn firing(&self, count_max: u32) -> Later<'_, Result<Vec<Member>, StoreError>>;

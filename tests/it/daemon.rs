@@ -265,6 +265,7 @@ fn stop(child: &mut Child) {
     let _reaped = child.wait();
 }
 
+/// The first address in the file; a daemon that listens on both loopbacks writes two.
 fn read_port(path: &Path) -> Option<SocketAddr> {
-    fs::read_to_string(path).ok()?.strip_suffix('\n')?.parse().ok()
+    fs::read_to_string(path).ok()?.split_once('\n')?.0.parse().ok()
 }

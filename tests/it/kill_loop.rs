@@ -24,7 +24,12 @@ const WAVES: [&str; 12] = [
     "Mails",
 ];
 const KILLS_PER_WAVE: usize = 10;
-const CELLS: [&str; 3] = ["c1", "c2", "c3"];
+/// Cells of the built-in rules, each with two of its clusters and the number of platforms these stand for.
+const CELLS: [(&str, [&str; 2], usize); 3] = [
+    ("prod-use1-c1", ["prod-c1-use1", "prod-legacy"], 2),
+    ("prod-use1-c2", ["eks-prod-1", "prod-c2-use1"], 2),
+    ("prod-use1-c3", ["prod-c3-use1", "eks-prod-3"], 1),
+];
 
 /// Deaths in the short form; the environment asks for more.
 const KILL_COUNT_DEFAULT: u32 = 8;
@@ -154,7 +159,7 @@ fn plan(chance: &mut fastrand::Rng, kill_count: u32) -> Vec<Group> {
     for wave in &WAVES[..wave_count] {
         for service in SERVICES {
             for class in CLASSES {
-                groups.extend(CELLS.map(|cell| group(chance, service, format!("{class}{wave}"), cell)));
+                groups.extend((0..CELLS.len()).map(|cell| group(chance, service, format!("{class}{wave}"), cell)));
             }
         }
     }
@@ -169,12 +174,13 @@ fn plan(chance: &mut fastrand::Rng, kill_count: u32) -> Vec<Group> {
     groups
 }
 
-fn group(chance: &mut fastrand::Rng, service: &'static str, class: String, cell: &'static str) -> Group {
-    let spans_platforms = chance.u32(0..3) == 0;
+fn group(chance: &mut fastrand::Rng, service: &'static str, class: String, cell: usize) -> Group {
+    let (cell, clusters, platform_count) = CELLS[cell];
+    let spans_clusters = chance.u32(0..3) == 0;
     let alert_count = chance.usize(2..9);
     let alerts = (0..alert_count)
         .map(|number| {
-            let cluster = if spans_platforms && number % 2 == 1 { "prod-legacy" } else { "eks-prod-1" };
+            let cluster = if spans_clusters { clusters[number % 2] } else { clusters[0] };
             let instance = format!("10.0.{}.{number}:9090", chance.u8(..));
             Alert::firing(&[
                 ("alertname", &class),
@@ -191,7 +197,7 @@ fn group(chance: &mut fastrand::Rng, service: &'static str, class: String, cell:
         class,
         cell,
         alerts,
-        platform_count: if spans_platforms { 2 } else { 1 },
+        platform_count: if spans_clusters { platform_count } else { 1 },
         ending: [Ending::AllResolve, Ending::SomeResolve, Ending::NoneResolves][chance.usize(0..3)],
         road: [Road::Prometheus, Road::Prometheus, Road::Alertmanager, Road::Both][chance.usize(0..4)],
         begins_at: 0,

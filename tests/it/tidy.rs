@@ -37,7 +37,9 @@ const IMPURE: &[(&str, &str)] = &[
     (r"\btokio\b", "pure code does not wait"),
     (r"\.await\b", "pure code does not wait"),
     (r"\basync\b", "pure code does not wait"),
-    (r"\bstd::(fs|net|process|thread|env)\b", "pure code touches neither files nor sockets nor the process"),
+    (r"\bstd::(fs|process|thread|env)\b", "pure code touches neither files nor the process"),
+    // Addresses are words like others; sockets are not.
+    (r"\b(Tcp|Udp|Unix)[A-Z][a-z]+\b|\bToSocketAddrs\b", "pure code touches no socket"),
     (r"\b(SystemTime|Instant|Timestamp|Zoned)::now\b", "time is an argument"),
     (r"\btracing\b", "pure code does not log"),
     (r"\bfastrand\b", "chance is an argument"),

@@ -47,7 +47,7 @@ impl SinkKind for Kind {
             _ => "https://events.pagerduty.com",
         };
         let base = options::base_url(&settings, vendor)?;
-        let per_minute = options::count(&settings, "rate_per_minute", RATE_PER_MINUTE, 10_000)?;
+        let per_minute = options::count(&settings, "rate_per_minute", RATE_PER_MINUTE, 100_000_000)?;
         let in_flight = options::count(&settings, "in_flight", 8, 256)?;
         Ok(Box::new(PagerDuty {
             alerts_url: format!("{base}/v2/enqueue"),

@@ -9,7 +9,8 @@ use super::retain::used_bytes;
 use super::{Pool, unavailable, unreadable};
 use crate::model::{Delivery, DeliveryId, Incident, IncidentKey, Member, Notice, NoticeKind, Timestamp};
 use crate::store::{
-    Counts, DeliveryFilter, DeliveryRow, IncidentFilter, Later, Pending, Reader, RejectRow, StoreError,
+    Counts, Deadlines, DeliveryFilter, DeliveryRow, Detail, IncidentFilter, Later, Pending, Reader, RejectRow,
+    StoreError,
 };
 
 pub(super) struct SqliteReader {
@@ -23,11 +24,7 @@ impl SqliteReader {
 }
 
 impl Reader for SqliteReader {
-    fn due(
-        &self,
-        now: Timestamp,
-        count_max: u32,
-    ) -> Later<'_, Result<(Vec<IncidentKey>, Option<Timestamp>), StoreError>> {
+    fn due(&self, now: Timestamp, count_max: u32) -> Later<'_, Result<Deadlines, StoreError>> {
         Box::pin(async move {
             let rows = sqlx::query(
                 "select key, deadline from incidents where deadline is not null order by deadline limit ?1",
@@ -40,11 +37,11 @@ impl Reader for SqliteReader {
             for row in rows {
                 let at = Timestamp::from_ms(row.try_get(1).map_err(unavailable)?);
                 if at > now || due.len() >= count_max as usize {
-                    return Ok((due, Some(at)));
+                    return Ok(Deadlines { due, next: Some(at) });
                 }
                 due.push(key(&row, 0)?);
             }
-            Ok((due, None))
+            Ok(Deadlines { due, next: None })
         })
     }
 
@@ -110,7 +107,7 @@ impl Reader for SqliteReader {
         })
     }
 
-    fn incident(&self, key: IncidentKey) -> Later<'_, Result<Option<(Incident, Vec<Member>)>, StoreError>> {
+    fn incident(&self, key: IncidentKey) -> Later<'_, Result<Option<Detail>, StoreError>> {
         Box::pin(async move {
             let found = sqlx::query("select state from incidents where key = ?1")
                 .bind(key.0.to_vec())
