@@ -250,3 +250,42 @@ fn every_path_is_described() {
     let documented = table(section(&text, "## Reading"), "path").iter().flat_map(|row| quoted(&row[0])).collect();
     assert_same("docs/api.md", documented, routes);
 }
+
+/// The keys of an object in the golden files of a sink, over all of its notices.
+fn sent(kind: &str, pointer: &str) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::new();
+    for notice in ["opened", "changed", "acknowledged", "resolved"] {
+        let text = read(&format!("tests/fixtures/sinks/{kind}/{notice}.json"));
+        let body: Value = serde_json::from_str(&text).expect("a golden file is JSON");
+        let object = body.pointer(pointer).and_then(Value::as_object);
+        keys.extend(object.unwrap_or_else(|| panic!("{kind}/{notice}: nothing at `{pointer}`")).keys().cloned());
+    }
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// The words between two marks, separated by commas.
+fn listed(text: &str, from: &str, to: &str) -> Vec<String> {
+    let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no `{from}`"));
+    let list = rest.split(to).next().unwrap_or_default();
+    list.split(',').map(|word| word.trim().trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn every_field_of_our_own_that_a_sink_sends_is_described() {
+    let text = read("docs/sinks.md");
+    let part = |kind: &str| section(&text, &format!("## {kind}"));
+    for (kind, pointer, documented) in [
+        ("pagerduty", "/payload/custom_details", listed(part("pagerduty"), "`tawny.*`: ", ";")),
+        ("honeycomb", "/0/data", listed(part("honeycomb"), "`tawny.*` | ", " |")),
+    ] {
+        for field in sent(kind, pointer).iter().filter_map(|key| key.strip_prefix("tawny.")) {
+            assert!(documented.iter().any(|known| known == field), "{kind} sends `tawny.{field}`: {documented:?}");
+        }
+    }
+    let documented = quoted(part("webhook").split_once("`data` holds").expect("it is described").1);
+    for field in sent("webhook", "/data") {
+        assert!(documented.contains(&field), "webhook sends `{field}`");
+    }
+}
