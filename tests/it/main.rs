@@ -10,6 +10,8 @@ mod client;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod every_sink;
 #[cfg(test)]
 mod kill_loop;
