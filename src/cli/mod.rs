@@ -1,6 +1,7 @@
 //! The command line: one file per command. Every command's help has an example.
 
 mod check;
+mod demo;
 mod explain;
 mod rules;
 mod run;
@@ -28,6 +29,8 @@ pub struct Cli {
 enum Command {
     /// Starts the daemon.
     Run(run::RunArgs),
+    /// Plays a story through a real daemon, with stand-ins for the services it speaks to.
+    Demo(demo::DemoArgs),
     /// Compiles and lints rules and settings.
     Check(check::CheckArgs),
     /// Shows what would become of a payload, with no side effect.
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Check(args) => return check::check(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Send(args) => send::send(&args),

@@ -61,7 +61,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 /// Waits for what asks a daemon to stop.
-async fn stop_signal() -> anyhow::Result<&'static str> {
+pub(super) async fn stop_signal() -> anyhow::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

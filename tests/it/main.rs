@@ -11,6 +11,7 @@ mod client;
 mod daemon;
 #[cfg(test)]
 mod docs;
+mod demo;
 #[cfg(test)]
 mod every_sink;
 #[cfg(test)]
