@@ -35,7 +35,7 @@ pub struct Heard {
     pub alert: Alert<'static>,
     pub source: SourceRef,
     pub received_at: Timestamp,
-    pub tags: Tags,
+    pub tags: Arc<Tags>,
     pub rules_revision: Arc<str>,
     pub key: IncidentKey,
     pub route: Arc<Route>,

@@ -57,7 +57,7 @@ fn prometheus(name: &str, seconds: u64) -> Says {
         alert,
         source: SourceRef { kind: "alertmanager-api".into(), instance: "prom".into() },
         received_at: at(seconds),
-        tags: Tags::default(),
+        tags: Arc::default(),
         rules_revision: "r1".into(),
         key: IncidentKey([7; 16]),
         route: Arc::new(route),
@@ -67,11 +67,13 @@ fn prometheus(name: &str, seconds: u64) -> Says {
 
 impl Says {
     fn on(mut self, platform: &str) -> Says {
-        self.heard.tags.replace(TagName::Platform, Tag { value: platform.into(), by: "test".into(), seen: None });
+        Arc::make_mut(&mut self.heard.tags)
+            .replace(TagName::Platform, Tag { value: platform.into(), by: "test".into(), seen: None });
         self
     }
     fn cell(mut self, cell: &str) -> Says {
-        self.heard.tags.replace(TagName::Cell, Tag { value: cell.into(), by: "test".into(), seen: None });
+        Arc::make_mut(&mut self.heard.tags)
+            .replace(TagName::Cell, Tag { value: cell.into(), by: "test".into(), seen: None });
         self
     }
     fn resolved(mut self) -> Says {

@@ -1,8 +1,9 @@
 //! Answers an unchanged resend without touching the store. Holds only what a committed transaction said;
 //! losing an entry costs one look into the store and nothing else.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
+use crate::model::id::IdHash;
 use crate::model::{Alert, Identity, SenderId, State, Timestamp};
 
 /// About 100 bytes an entry; enough for every alert of a large company and its replicas.
@@ -18,12 +19,16 @@ struct Known {
 }
 
 pub struct ResendCache {
-    known: moka::sync::Cache<(Identity, SenderId), Known>,
+    known: moka::sync::Cache<(Identity, SenderId), Known, BuildHasherDefault<IdHash>>,
 }
 
 impl Default for ResendCache {
     fn default() -> ResendCache {
-        ResendCache { known: moka::sync::Cache::builder().max_capacity(ENTRY_COUNT_MAX).build() }
+        ResendCache {
+            known: moka::sync::Cache::builder()
+                .max_capacity(ENTRY_COUNT_MAX)
+                .build_with_hasher(BuildHasherDefault::default()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The committer: one task that owns the writer. It takes whatever is waiting, decides all of it in one
 //! transaction, and answers after the commit; so an fsync is shared and nothing waits in order to batch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,6 +11,7 @@ use super::cache::{Mark, ResendCache};
 use super::clock::Clock;
 use super::mailbox::Mailbox;
 use crate::incidents::{Event, Heard, deadline, key_for, step};
+use crate::model::id::IdSet;
 use crate::model::{AlertOutcome, Identity, IncidentKey, Notice, NoticeKind, State, Timestamp};
 use crate::store::{Changes, Loaded, Pending, Record, RejectRecord, Retention, Settlement, StoreError, Wanted, Writer};
 use crate::telemetry::Metrics;
@@ -254,8 +255,8 @@ struct Decided {
 struct Decider {
     loaded: Loaded,
     outlets: Arc<HashMap<Arc<str>, Outlet>>,
-    changed_incidents: HashSet<IncidentKey>,
-    changed_members: HashSet<Identity>,
+    changed_incidents: IdSet<IncidentKey>,
+    changed_members: IdSet<Identity>,
     changes: Changes,
     decided: Decided,
     now: Timestamp,
@@ -272,8 +273,8 @@ impl Decider {
         Decider {
             loaded,
             outlets,
-            changed_incidents: HashSet::new(),
-            changed_members: HashSet::new(),
+            changed_incidents: IdSet::default(),
+            changed_members: IdSet::default(),
             changes: Changes { now, ..Changes::default() },
             decided: Decided::default(),
             now,
@@ -282,7 +283,7 @@ impl Decider {
     }
 
     fn decide(mut self, batch: Vec<Work>) -> (Changes, Decided) {
-        let mut spoken_of = HashSet::new();
+        let mut spoken_of = IdSet::default();
         for work in &batch {
             if let Work::Alerts { alerts, .. } = work {
                 spoken_of.extend(alerts.iter().map(|incoming| incoming.heard.alert.identity));
@@ -355,7 +356,7 @@ impl Decider {
         (key, outcome)
     }
 
-    fn tick(&mut self, key: IncidentKey, spoken_of: &HashSet<Identity>) {
+    fn tick(&mut self, key: IncidentKey, spoken_of: &IdSet<Identity>) {
         let due = self.loaded.due.remove(&key).unwrap_or_default();
         // What a message of this very batch speaks of is not silent; the tick comes again after it.
         let (spoken_of, due_members): (Vec<_>, Vec<_>) =

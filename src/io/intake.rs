@@ -2,7 +2,6 @@
 //! committer. One request is one entry in the journal.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::commit::{Incoming, Work};
 use super::instance::Instance;
 use crate::incidents::Heard;
 use crate::model::{Alert, AlertOutcome, SourceRef, Tags, Timestamp};
-use crate::rules::{Origin, RuleSet};
+use crate::rules::{Memo, Origin, RuleSet};
 use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
 use crate::store::{Record, RejectRecord};
 use crate::telemetry::Metrics;
@@ -81,10 +80,8 @@ impl Intake {
             return instance.source.answer(&raw.path, &receipt);
         }
         let reject_records = reject_records(instance, &rejects, &raw.body, received_at, accepted_count);
-        match {
-            let record = self.record(instance, &journal, &raw.body, received_at);
-            self.commit(incoming, reject_records, record).await
-        } {
+        let record = self.record(instance, &journal, &raw.body, received_at);
+        match self.commit(incoming, reject_records, record).await {
             Ok(outcomes) => {
                 self.count(name, &outcomes);
                 instance.source.answer(&raw.path, &receipt)
@@ -96,7 +93,7 @@ impl Intake {
     fn tag(&self, instance: &Instance, alert: Alert<'_>, received_at: Timestamp, journal: &mut Journal) -> Incoming {
         let decoder = &instance.decoder;
         let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
-        let decision = self.rules.decide(&alert, origin);
+        let decision = self.rules.decide_in_batch(&alert, origin, &mut journal.memo);
         let mark = Mark::of(&alert, received_at);
         let heard = Heard {
             source: SourceRef { kind: decoder.kind.into(), instance: decoder.name.clone() },
@@ -211,25 +208,24 @@ fn reject_record(
 /// `{"rules":…,"tags":[…],"alerts":[[identity, name, state, tags, route, incident, outcome],…]}`.
 #[derive(Default)]
 struct Journal {
-    known: HashMap<u64, u32>,
+    memo: Memo,
+    /// Keeps the tags alive, so that an address means one set for the whole batch.
+    known: HashMap<usize, (u32, Arc<Tags>)>,
     tags: String,
 }
 
 impl Journal {
     /// The position of these tags in the list.
-    fn tags(&mut self, tags: &Tags) -> u32 {
-        let mut hasher = DefaultHasher::new();
-        for (name, tag) in tags.iter() {
-            (name, &tag.value, &tag.by, &tag.seen).hash(&mut hasher);
-        }
+    fn tags(&mut self, tags: &Arc<Tags>) -> u32 {
         let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        *self.known.entry(hasher.finish()).or_insert_with(|| {
+        let (position, _) = self.known.entry(Arc::as_ptr(tags).addr()).or_insert_with(|| {
             if next > 0 {
                 self.tags.push(',');
             }
-            self.tags.push_str(&serde_json::to_string(tags).expect("our own types always serialise"));
-            next
-        })
+            self.tags.push_str(&serde_json::to_string(tags.as_ref()).expect("our own types always serialise"));
+            (next, tags.clone())
+        });
+        *position
     }
 
     /// The part of an alert's entry that is known before the decision. The committer adds incident and outcome.

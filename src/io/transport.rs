@@ -33,26 +33,32 @@ pub trait Transport: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// For this machine's own addresses: a proxy of the company knows nothing of them.
+    direct: reqwest::Client,
 }
 
 impl HttpTransport {
     pub fn new() -> anyhow::Result<HttpTransport> {
         // Fails only when another provider was installed before, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_secs(50))
-            .user_agent(concat!("tawny/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(HttpTransport { client })
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(Duration::from_secs(5))
+                .pool_idle_timeout(Duration::from_secs(50))
+                .user_agent(concat!("tawny/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(HttpTransport { client: builder().build()?, direct: builder().no_proxy().build()? })
     }
 }
 
 impl Transport for HttpTransport {
     fn post(&self, request: HttpRequest, timeout: Duration) -> Later<'_, Result<Received, NoAnswer>> {
         Box::pin(async move {
-            let mut builder = self.client.post(request.url).timeout(timeout).body(request.body);
+            let url = reqwest::Url::parse(&request.url)
+                .map_err(|_| NoAnswer { reason: "the address is not a URL".to_owned() })?;
+            let client = if is_local(&url) { &self.direct } else { &self.client };
+            let mut builder = client.post(url).timeout(timeout).body(request.body);
             for (name, value) in request.headers {
                 builder = builder.header(name.as_ref(), value);
             }
@@ -75,6 +81,11 @@ impl Transport for HttpTransport {
             Ok(received)
         })
     }
+}
+
+fn is_local(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or("").trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// The chain of causes without the address: it may be the secret.

@@ -63,6 +63,35 @@ hash_id!(
     "v1-"
 );
 
+/// For maps whose keys are ids: an id is a hash already, so its first bytes serve. Not for anything that a sender
+/// can choose freely; ids are made of SHA-256.
+pub type IdMap<K, V> = std::collections::HashMap<K, V, std::hash::BuildHasherDefault<IdHash>>;
+pub type IdSet<K> = std::collections::HashSet<K, std::hash::BuildHasherDefault<IdHash>>;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdHash(u64);
+
+impl std::hash::Hasher for IdHash {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut first = [0; 8];
+        let count = bytes.len().min(8);
+        first[..count].copy_from_slice(&bytes[..count]);
+        self.0 = self.0.rotate_left(32) ^ u64::from_le_bytes(first);
+    }
+
+    fn write_usize(&mut self, _length: usize) {
+        // The length that arrays write before their bytes says nothing here.
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = self.0.rotate_left(32) ^ word;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Who spoke: an evaluator (one Prometheus replica) or a relay (an Alertmanager). Its words are kept apart
 /// from those of the others, so that two replicas that disagree do not flap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -91,7 +91,7 @@ pub struct Incident {
     pub severity: Severity,
     pub acknowledged: bool,
     /// Tags of the lead, frozen.
-    pub tags: Tags,
+    pub tags: Arc<Tags>,
     /// Revision of the rules that tagged the lead.
     pub rules_revision: Arc<str>,
     pub legs: Vec<Leg>,
@@ -120,31 +120,43 @@ impl Incident {
     }
 }
 
-/// One alert of an incident, found again by its identity at the source.
+/// One alert of an incident, found again by its identity at the source. There are many of them and each is a
+/// row, so the names in the store are one letter long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
+    #[serde(rename = "k")]
     pub identity: Identity,
     /// The incident it belongs to; `None` for a resolve that never had one.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<IncidentKey>,
     /// The episode of that incident in which it was counted last.
+    #[serde(rename = "e")]
     pub episode: u32,
+    #[serde(rename = "p")]
     pub platform: Arc<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub cell: Option<Arc<str>>,
+    #[serde(rename = "s")]
     pub severity: Severity,
+    #[serde(rename = "t")]
     pub starts_at: Timestamp,
     /// `None` while it fires.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
     /// Live "firing" words, one per sender. After the end: the last word of the sender that ended it.
+    #[serde(rename = "w")]
     pub words: Vec<Word>,
+    #[serde(rename = "n")]
     pub name: String,
+    #[serde(rename = "h")]
     pub title: String,
-    #[serde(deserialize_with = "Labels::deserialize_owned")]
+    #[serde(rename = "l", deserialize_with = "Labels::deserialize_owned")]
     pub labels: Labels<'static>,
-    #[serde(default, deserialize_with = "Labels::deserialize_owned")]
+    #[serde(rename = "a", default, deserialize_with = "Labels::deserialize_owned")]
     pub annotations: Labels<'static>,
+    #[serde(rename = "o")]
     pub source: SourceRef,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
     pub generator_url: Option<String>,
 }
 
@@ -169,14 +181,18 @@ pub enum EndedHow {
 /// One sender's claim that the alert fires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
+    #[serde(rename = "s")]
     pub sender: SenderId,
+    #[serde(rename = "v")]
     pub voice: Voice,
     /// When we last heard it, by our clock.
+    #[serde(rename = "h")]
     pub heard_at: Timestamp,
     /// When it lapses, by our clock.
+    #[serde(rename = "e")]
     pub expires_at: Timestamp,
     /// The sender's own `endsAt`, if it gave one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub said_ends_at: Option<Timestamp>,
 }
 

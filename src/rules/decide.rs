@@ -51,17 +51,27 @@ type Made = [Option<Tag>; TagName::ALL.len()];
 
 impl Program {
     pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> (Decision, Option<ServiceFound>) {
-        let scopes = Scopes::of_alert(alert, origin);
-        let values = self.keys.look_up(&scopes);
-        let Tagging { mut tags, class, service } = self.tag(&values, &alert.name);
+        let values = self.keys.look_up(&Scopes::of_alert(alert, origin));
+        self.decide_on(&values, alert, origin)
+    }
+
+    /// Depends on nothing but the values, the alert's name and its severity; and on its identity only for the
+    /// key of an alert that belongs to no service.
+    pub(super) fn decide_on(
+        &self,
+        values: &[Option<&str>],
+        alert: &Alert<'_>,
+        origin: Origin<'_>,
+    ) -> (Decision, Option<ServiceFound>) {
+        let Tagging { mut tags, class, service } = self.tag(values, &alert.name);
         // Routes ask for `out.severity`, whoever gave it.
         tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
         let severity = tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(alert.severity);
-        let route = self.route(&values, &tags);
+        let route = self.route(values, &tags);
         let mut hasher = IdHasher::new("v1");
         visit_key_parts(&tags, &class, route.fold, alert, origin, |_, value| hasher.part(value.unwrap_or("")));
         let key = IncidentKey(hasher.finish());
-        (Decision { tags, key, route: Arc::clone(&route.route), class, severity }, service)
+        (Decision { tags: Arc::new(tags), key, route: Arc::clone(&route.route), class, severity }, service)
     }
 
     /// How the route that an answer holds folds platforms.

@@ -15,6 +15,7 @@ mod glob;
 mod hash;
 mod index;
 mod matcher;
+mod memo;
 mod route;
 mod rule;
 mod service;
@@ -36,6 +37,7 @@ use crate::model::id::IdHasher;
 use crate::model::{Alert, IncidentKey, Labels, Route, Severity, TagName, Tags};
 
 pub use diagnostic::{Diagnostic, DiagnosticSeverity};
+pub use memo::Memo;
 pub use service::Match;
 
 /// One rule file, already read: the rules themselves never touch a disk.
@@ -68,7 +70,7 @@ pub struct RuleSet {
 /// What the rules say of one alert.
 #[derive(Clone, Debug, Serialize)]
 pub struct Decision {
-    pub tags: Tags,
+    pub tags: Arc<Tags>,
     pub key: IncidentKey,
     pub route: Arc<Route>,
     /// The alert's name without the parts that say where.
@@ -164,6 +166,11 @@ impl RuleSet {
 
     pub fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {
         self.program.decide(alert, origin).0
+    }
+
+    /// The same answer, looked up when an alert of this batch gave the rules the same things to look at.
+    pub fn decide_in_batch(&self, alert: &Alert<'_>, origin: Origin<'_>, memo: &mut Memo) -> Decision {
+        memo.decide(&self.program, alert, origin)
     }
 
     /// The same code as [`RuleSet::decide`], and the reasons.

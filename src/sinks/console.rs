@@ -215,7 +215,7 @@ mod tests {
     fn what_a_stranger_wrote_cannot_colour_or_move_the_terminal() {
         let mut incident = owl();
         incident.lead.title = "bad\u{1b}[31m\r\nOPENED  info  fake".to_owned();
-        incident.tags.replace(TagName::Owner, tag("x\u{9b}2J\n", "services.yaml:1 x"));
+        std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Owner, tag("x\u{9b}2J\n", "services.yaml:1 x"));
         let mut text = String::new();
         write_notice(&mut text, &notice(incident, NoticeKind::Opened, Reason::FirstAlert));
         assert!(text.lines().all(|line| !line.chars().any(char::is_control)), "{text:?}");
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn parts_of_the_platform_that_another_rule_gave_have_a_row_of_their_own() {
         let mut incident = owl();
-        incident.tags.replace(TagName::PlatformCluster, tag("other", "cells.yaml:9 x"));
+        std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::PlatformCluster, tag("other", "cells.yaml:9 x"));
         let mut text = String::new();
         write_notice(&mut text, &notice(incident, NoticeKind::Opened, Reason::FirstAlert));
         assert!(text.contains("\n  cluster   other"), "{text}");

@@ -59,7 +59,7 @@ pub(crate) fn owl() -> Incident {
         started_at: at("2026-11-23T00:40:12Z"),
         severity: Severity::Critical,
         acknowledged: false,
-        tags,
+        tags: tags.into(),
         rules_revision: "9f1c2ab".into(),
         legs: vec![leg("ecs", 1, 0), leg("eks", 2, 0)],
         cells: vec!["prod-use1-c2".into()],
@@ -120,7 +120,7 @@ pub(crate) fn labels_of(count: usize, value: &str) -> Labels<'static> {
 /// A service that no rule knows: no tags, no labels, nothing but a name.
 pub(crate) fn bare() -> Incident {
     let mut incident = owl();
-    incident.tags = Tags::default();
+    incident.tags = Tags::default().into();
     incident.legs = vec![leg("unknown", 1, 0)];
     incident.cells.clear();
     incident.samples.clear();

@@ -211,9 +211,9 @@ mod tests {
     fn the_key_is_readable_and_falls_back_to_the_hash_when_it_would_be_too_long() {
         let mut incident = owl();
         assert_eq!(dedup_key(&incident), "prod/prod-use1-c2/owl-service/HighErrorRate/0f1e00bbeec802e0");
-        incident.tags.replace(TagName::Class, tag(&"é".repeat(120), "x"));
+        std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Class, tag(&"é".repeat(120), "x"));
         assert_eq!(dedup_key(&incident), incident.key.to_string());
-        incident.tags = Tags::default();
+        incident.tags = Tags::default().into();
         assert_eq!(dedup_key(&incident), "unknown/unknown/unknown/unknown/0f1e00bbeec802e0");
     }
 

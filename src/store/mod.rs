@@ -3,13 +3,13 @@
 
 pub mod sqlite;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::model::id::IdMap;
 use crate::model::{Delivery, DeliveryId, DeliveryOutcome, Identity, Incident, IncidentKey, Member, Notice, Timestamp};
 
 /// A future of a trait method.
@@ -40,9 +40,9 @@ pub struct Wanted {
 /// What stands in the store, locked until the commit.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    pub members: HashMap<Identity, Member>,
-    pub incidents: HashMap<IncidentKey, Incident>,
-    pub due: HashMap<IncidentKey, Due>,
+    pub members: IdMap<Identity, Member>,
+    pub incidents: IdMap<IncidentKey, Incident>,
+    pub due: IdMap<IncidentKey, Due>,
 }
 
 /// Members of a ticked incident whose words have lapsed, and when the next of the others will.

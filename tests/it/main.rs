@@ -9,9 +9,9 @@ mod bad_input;
 mod client;
 #[cfg(test)]
 mod daemon;
+mod demo;
 #[cfg(test)]
 mod docs;
-mod demo;
 #[cfg(test)]
 mod every_sink;
 #[cfg(test)]

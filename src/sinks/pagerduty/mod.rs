@@ -22,6 +22,9 @@ use crate::model::{Notice, NoticeKind, Reason, Timestamp};
 
 pub(super) struct Kind;
 
+/// Requests at once, each of another incident. What bounds a key is its rate; this lets settlements share a commit.
+const IN_FLIGHT: u32 = 32;
+
 /// About 120 calls a minute and key are allowed, counted over a sliding minute.
 const RATE_PER_MINUTE: u32 = 120;
 const BURST: u32 = 20;
@@ -48,7 +51,7 @@ impl SinkKind for Kind {
         };
         let base = options::base_url(&settings, vendor)?;
         let per_minute = options::count(&settings, "rate_per_minute", RATE_PER_MINUTE, 100_000_000)?;
-        let in_flight = options::count(&settings, "in_flight", 8, 256)?;
+        let in_flight = options::count(&settings, "in_flight", IN_FLIGHT, 256)?;
         Ok(Box::new(PagerDuty {
             alerts_url: format!("{base}/v2/enqueue"),
             changes_url: format!("{base}/v2/change/enqueue"),
@@ -237,7 +240,8 @@ mod tests {
     fn an_event_of_huge_labels_keeps_what_is_pinned() {
         let mut incident = owl();
         incident.lead.labels = labels_of(40_000, "x");
-        incident.tags.replace(TagName::Owner, super::super::testkit::tag(&"o".repeat(600_000), "x"));
+        std::sync::Arc::make_mut(&mut incident.tags)
+            .replace(TagName::Owner, super::super::testkit::tag(&"o".repeat(600_000), "x"));
         let request =
             request(sink().encode(&[&notice(incident, NoticeKind::Opened, Reason::FirstAlert)], &SECRETS, now()));
         assert!(request.body.len() <= 512_000, "{}", request.body.len());

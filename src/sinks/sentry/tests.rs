@@ -66,8 +66,8 @@ fn levels_are_the_words_of_sentry() {
 #[test]
 fn both_platforms_make_one_issue() {
     let mut ecs = owl();
-    ecs.tags.replace(TagName::Platform, tag("ecs", "x"));
-    ecs.tags.replace(TagName::Cell, tag("prod-use1-c3", "x"));
+    std::sync::Arc::make_mut(&mut ecs.tags).replace(TagName::Platform, tag("ecs", "x"));
+    std::sync::Arc::make_mut(&mut ecs.tags).replace(TagName::Cell, tag("prod-use1-c3", "x"));
     let [eks, ecs] = [owl(), ecs].map(|incident| event_of(&notice(incident, NoticeKind::Opened, Reason::FirstAlert)));
     assert_eq!(eks["fingerprint"], ecs["fingerprint"]);
     assert_eq!(eks["fingerprint"], json!(["alert", "HighErrorRate", "owl-service"]));
@@ -88,9 +88,9 @@ fn hostile() -> Notice {
     incident.lead.labels.set("\u{fc}ber", "x");
     incident.lead.labels.set("a".repeat(250), "x");
     incident.lead.annotations = labels_of(300, &"\u{1}".repeat(9000));
-    incident.tags.replace(TagName::Environment, tag(&"pro/d".repeat(40), "x"));
-    incident.tags.replace(TagName::Owner, tag(&"o".repeat(900), "x"));
-    incident.tags.replace(TagName::Class, tag(&"c".repeat(900), &"f".repeat(9000)));
+    std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Environment, tag(&"pro/d".repeat(40), "x"));
+    std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Owner, tag(&"o".repeat(900), "x"));
+    std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Class, tag(&"c".repeat(900), &"f".repeat(9000)));
     Notice { at: Timestamp::from_ms(0), ..notice(incident, NoticeKind::Opened, Reason::FirstAlert) }
 }
 
@@ -125,7 +125,7 @@ fn all_limits_are_kept_before_sending() {
 fn an_environment_that_sentry_refuses_is_left_out() {
     for (environment, expected) in [("None", None), ("  ", None), ("prod", Some("prod")), ("a/b\\c", Some("a-b-c"))] {
         let mut incident = owl();
-        incident.tags.replace(TagName::Environment, tag(environment, "x"));
+        std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Environment, tag(environment, "x"));
         let event = event_of(&notice(incident, NoticeKind::Opened, Reason::FirstAlert));
         assert_eq!(event.get("environment").and_then(Value::as_str), expected, "{environment}");
     }

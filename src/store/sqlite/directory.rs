@@ -2,19 +2,19 @@
 //! database would touch a page of its own for nearly every new alert, and those pages, not the rows, would be
 //! most of what is written. It is rebuilt at the start and follows every commit; it knows nothing else.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sqlx::{Row, SqliteConnection};
 
 use super::unavailable;
+use crate::model::id::IdMap;
 use crate::model::{Identity, IncidentKey};
 use crate::store::StoreError;
 
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    pub(super) members: HashMap<Identity, i64>,
-    pub(super) incidents: HashMap<IncidentKey, i64>,
+    pub(super) members: IdMap<Identity, i64>,
+    pub(super) incidents: IdMap<IncidentKey, i64>,
 }
 
 /// Shared by the writer, which changes it after a commit, and the readers. About 50 bytes an entry.

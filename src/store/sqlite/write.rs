@@ -10,6 +10,7 @@ use super::bulk::{Row, Script, Shape, in_list};
 use super::directory::Directory;
 use super::{last_id, retain, unavailable, unreadable};
 use crate::incidents::deadline;
+use crate::model::id::IdMap;
 use crate::model::{Delivery, DeliveryId, Identity, Incident, IncidentKey, Member, Notice, Timestamp};
 use crate::store::{
     Changes, Decide, Due, Later, Loaded, Pending, Record, RejectRecord, Retention, Settlement, StoreError, Wanted,
@@ -38,7 +39,8 @@ struct LastIds {
 
 /// Rows of one transaction with the ids they get. Ids of a transaction that fails are lost, which harms nobody.
 struct Numbered<'a> {
-    incidents: Vec<(i64, &'a Incident)>,
+    /// With the state as it is written, which a notice of this transaction often repeats.
+    incidents: Vec<(i64, &'a Incident, Vec<u8>)>,
     members: Vec<(i64, Option<i64>, &'a Member)>,
     notices: Vec<(i64, &'a Notice)>,
     deliveries: Vec<(i64, Pending)>,
@@ -68,7 +70,7 @@ impl SqliteWriter {
         let numbered = self.number(&changes);
         write(&mut self.connection, &changes, &numbered).await?;
         let mut rows = self.directory.write();
-        rows.incidents.extend(numbered.incidents.iter().map(|(id, incident)| (incident.key, *id)));
+        rows.incidents.extend(numbered.incidents.iter().map(|(id, incident, _)| (incident.key, *id)));
         rows.members.extend(numbered.members.iter().map(|(id, _, member)| (member.identity, *id)));
         Ok(numbered.deliveries.into_iter().map(|(_, pending)| pending).collect())
     }
@@ -80,7 +82,7 @@ impl SqliteWriter {
         let incidents = changes.incidents.iter().map(|incident| {
             let id = rows.incidents.get(&incident.key).copied().unwrap_or_else(|| next(&mut last.incident));
             fresh.insert(incident.key, id);
-            (id, incident.as_ref())
+            (id, incident.as_ref(), json(incident))
         });
         let incidents = incidents.collect();
         let members = changes.members.iter().map(|member| {
@@ -222,7 +224,7 @@ async fn write(
     script.add("begin immediate");
     write_incidents(&mut script, &numbered.incidents, changes.now).await?;
     write_members(&mut script, &numbered.members, changes.now).await?;
-    write_notices(&mut script, &numbered.notices).await?;
+    write_notices(&mut script, numbered).await?;
     write_deliveries(&mut script, &numbered.deliveries, changes.now).await?;
     write_records(&mut script, changes).await?;
     settle(&mut script, &changes.settlements).await?;
@@ -236,7 +238,7 @@ fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
 
 async fn write_incidents(
     script: &mut Script<'_>,
-    incidents: &[(i64, &Incident)],
+    incidents: &[(i64, &Incident, Vec<u8>)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
@@ -244,12 +246,12 @@ async fn write_incidents(
         column_count: 5,
         tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, state = excluded.state",
     };
-    let bind = |row: &mut Row, (id, incident): &(i64, &Incident)| {
+    let bind = |row: &mut Row, (id, incident, state): &(i64, &Incident, Vec<u8>)| {
         row.add(*id);
         row.add(incident.key.0.to_vec());
         row.add(deadline(incident).map(Timestamp::as_ms));
         row.add(now.as_ms());
-        row.add(json(incident));
+        row.add(state.clone());
     };
     script.rows(&SHAPE, incidents, bind).await
 }
@@ -275,21 +277,26 @@ async fn write_members(
     script.rows(&SHAPE, members, bind).await
 }
 
-async fn write_notices(script: &mut Script<'_>, notices: &[(i64, &Notice)]) -> Result<(), StoreError> {
+async fn write_notices(script: &mut Script<'_>, numbered: &Numbered<'_>) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
         head: "insert into notices (id, at, kind, reason, sequence, state) values ",
         column_count: 6,
         tail: "",
     };
+    let states: IdMap<IncidentKey, (&Incident, &Vec<u8>)> =
+        numbered.incidents.iter().map(|(_, incident, state)| (incident.key, (*incident, state))).collect();
     let bind = |row: &mut Row, (id, notice): &(i64, &Notice)| {
         row.add(*id);
         row.add(notice.at.as_ms());
         row.add(notice.kind.as_str());
         row.add(notice.reason.as_str());
         row.add(i64::from(notice.sequence));
-        row.add(json(&notice.incident));
+        row.add(match states.get(&notice.incident.key) {
+            Some((incident, state)) if *incident == notice.incident.as_ref() => (*state).clone(),
+            _ => json(&notice.incident),
+        });
     };
-    script.rows(&SHAPE, notices, bind).await
+    script.rows(&SHAPE, &numbered.notices, bind).await
 }
 
 async fn write_deliveries(

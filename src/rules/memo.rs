@@ -1,0 +1,61 @@
+//! Answers of one batch: its alerts often differ only in what no rule looks at (the instance, the pod). Holds
+//! answers that the rules gave to exactly the same values, and never one that depends on an alert's identity.
+
+use std::hash::Hasher;
+
+use crate::model::{Alert, Severity, TagName};
+
+use super::decide::Program;
+use super::facts::Scopes;
+use super::hash::FastHasher;
+use super::{Decision, Origin};
+
+/// Different answers kept: more than a batch of 256 has in practice, few enough to search one by one.
+const KNOWN_COUNT_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+pub struct Memo {
+    known: Vec<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    hash: u64,
+    name: Box<str>,
+    severity: Severity,
+    values: Vec<Option<Box<str>>>,
+    decision: Decision,
+}
+
+impl Memo {
+    pub(super) fn decide(&mut self, program: &Program, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {
+        let values = program.keys.look_up(&Scopes::of_alert(alert, origin));
+        let mut hasher = FastHasher::default();
+        hasher.write(alert.name.as_bytes());
+        values.iter().flatten().for_each(|value| hasher.write(value.as_bytes()));
+        let hash = hasher.finish();
+        if let Some(known) = self.known.iter().find(|known| known.hash == hash && known.is_same(alert, &values)) {
+            return known.decision.clone();
+        }
+        let (decision, _) = program.decide_on(&values, alert, origin);
+        // Without a service the key is made of the identity, which is not compared here.
+        if self.known.len() < KNOWN_COUNT_MAX && decision.tags.get(TagName::Service).is_some() {
+            self.known.push(Known {
+                hash,
+                name: alert.name.as_ref().into(),
+                severity: alert.severity,
+                values: values.iter().map(|value| value.map(Into::into)).collect(),
+                decision: decision.clone(),
+            });
+        }
+        decision
+    }
+}
+
+impl Known {
+    fn is_same(&self, alert: &Alert<'_>, values: &[Option<&str>]) -> bool {
+        self.severity == alert.severity
+            && self.name.as_ref() == alert.name
+            && self.values.iter().map(Option::as_deref).eq(values.iter().copied())
+    }
+}
