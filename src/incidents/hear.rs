@@ -23,7 +23,7 @@ pub fn key_for(heard: &Heard, member: Option<&Member>) -> IncidentKey {
     }
 }
 
-pub(super) fn hear(incident: Option<Incident>, heard: Heard, member: Option<Member>) -> Step {
+pub(super) fn hear(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {
     match heard.alert.state {
         State::Firing => hear_firing(incident, heard, member),
         State::Resolved => hear_resolved(incident, heard, member),
@@ -36,7 +36,7 @@ pub(super) fn hear(incident: Option<Incident>, heard: Heard, member: Option<Memb
     }
 }
 
-fn hear_firing(incident: Option<Incident>, heard: Heard, member: Option<Member>) -> Step {
+fn hear_firing(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {
     match member {
         None => join(incident, heard, None),
         Some(member) if member.is_firing() => match incident {
@@ -72,7 +72,7 @@ fn starts_new_episode(heard: &Heard, member: &Member) -> bool {
 }
 
 /// Another "firing" about a member that fires: its expiry moves, it may have become worse.
-fn refresh(mut incident: Incident, heard: Heard, mut member: Member) -> Step {
+fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>) -> Step {
     let before = member.severity;
     say(&mut member, &heard);
     if let Some(starts_at) = heard.alert.starts_at {
@@ -118,7 +118,7 @@ fn say(member: &mut Member, heard: &Heard) {
 }
 
 /// A member begins to fire: in an open incident, or as the first of a new episode.
-fn join(incident: Option<Incident>, heard: Heard, previous: Option<Member>) -> Step {
+fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>) -> Step {
     let now = heard.received_at;
     let platform: Arc<str> = tag(&heard, TagName::Platform).unwrap_or_else(|| Arc::from("unknown"));
     let cell = tag(&heard, TagName::Cell);
@@ -167,8 +167,8 @@ fn member_of(
     platform: Arc<str>,
     cell: Option<Arc<str>>,
     severity: Severity,
-) -> Member {
-    let mut member = Member {
+) -> Box<Member> {
+    let mut member = Box::new(Member {
         identity: heard.alert.identity,
         incident: Some(incident.key),
         episode: incident.episode,
@@ -184,7 +184,7 @@ fn member_of(
         annotations: Default::default(),
         source: heard.source.clone(),
         generator_url: heard.alert.fields.get("generatorURL").map(str::to_owned),
-    };
+    });
     say(&mut member, &heard);
     member.name = heard.alert.name.into_owned();
     member.title = heard.alert.title.into_owned();
@@ -222,8 +222,8 @@ fn open(heard: &Heard, previous: Option<&Incident>) -> Incident {
     }
 }
 
-fn sample(heard: &Heard) -> Sample {
-    Sample {
+fn sample(heard: &Heard) -> Arc<Sample> {
+    Arc::new(Sample {
         identity: heard.alert.identity,
         source: heard.source.clone(),
         name: heard.alert.name.to_string(),
@@ -233,10 +233,10 @@ fn sample(heard: &Heard) -> Sample {
         labels: heard.alert.labels.clone(),
         annotations: heard.alert.annotations.clone(),
         links: heard.alert.all_links(),
-    }
+    })
 }
 
-fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Member>) -> Step {
+fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {
     match (incident, member) {
         (Some(incident), Some(member)) if member.is_firing() => end_word(incident, heard, member),
         // An orphan that is said to have ended again, later, by the same sender and with the same start: no
@@ -256,7 +256,7 @@ fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Member
 }
 
 /// One sender takes its "firing" back; the member ends when nobody else says so any more.
-fn end_word(mut incident: Incident, mut heard: Heard, mut member: Member) -> Step {
+fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>) -> Step {
     let now = heard.received_at;
     if heard.alert.ends_at.is_some_and(|ends_at| ends_at < member.starts_at) {
         return Step::unchanged(Some(incident), Some(member), AlertOutcome::Late);
@@ -312,10 +312,10 @@ fn clock_is_behind(heard: &Heard, member: &Member) -> bool {
 }
 
 /// A resolve without an episode is kept as a fact, so that the firing message it overtook is known as late.
-fn orphan(heard: Heard) -> Member {
+fn orphan(heard: Heard) -> Box<Member> {
     let now = heard.received_at;
     let ended_at = heard.alert.ends_at.unwrap_or(now).min(now);
-    let mut member = Member {
+    let mut member = Box::new(Member {
         identity: heard.alert.identity,
         incident: None,
         episode: 0,
@@ -331,12 +331,12 @@ fn orphan(heard: Heard) -> Member {
         annotations: Default::default(),
         source: heard.source.clone(),
         generator_url: None,
-    };
+    });
     say(&mut member, &heard);
     member
 }
 
-fn hear_acknowledged(incident: Option<Incident>, heard: Heard, member: Option<Member>) -> Step {
+fn hear_acknowledged(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {
     match (incident, member) {
         (Some(mut incident), Some(member)) if member.is_firing() && !incident.acknowledged => {
             incident.acknowledged = true;

@@ -55,9 +55,9 @@ pub enum Event {
 pub struct Step {
     pub incident: Option<Incident>,
     pub incident_changed: bool,
-    pub members: Vec<Member>,
+    pub members: Vec<Box<Member>>,
     /// The member that was given, when nothing about it changed.
-    pub unchanged_member: Option<Member>,
+    pub unchanged_member: Option<Box<Member>>,
     pub notices: Vec<Notice>,
     pub outcome: AlertOutcome,
 }
@@ -65,7 +65,7 @@ pub struct Step {
 /// One step of an incident's life.
 pub fn step(incident: Option<Incident>, event: Event, now: Timestamp) -> Step {
     let step = match event {
-        Event::Heard { heard, member } => hear::hear(incident, *heard, member.map(|member| *member)),
+        Event::Heard { heard, member } => hear::hear(incident, *heard, member),
         Event::Tick { due, next_expiry, listening_since } => match incident {
             Some(incident) => tick::tick(incident, due, next_expiry, listening_since, now),
             None => Step::unchanged(None, None, AlertOutcome::Noted),
@@ -94,7 +94,7 @@ pub fn deadline(incident: &Incident) -> Option<Timestamp> {
 }
 
 impl Step {
-    fn unchanged(incident: Option<Incident>, member: Option<Member>, outcome: AlertOutcome) -> Step {
+    fn unchanged(incident: Option<Incident>, member: Option<Box<Member>>, outcome: AlertOutcome) -> Step {
         Step {
             incident,
             incident_changed: false,

@@ -152,7 +152,7 @@ impl World {
     fn keep(&mut self, step: Step) -> AlertOutcome {
         self.incidents.extend(step.incident.map(|incident| (incident.key.0, incident)));
         let members = step.members.into_iter().chain(step.unchanged_member);
-        self.members.extend(members.map(|member| (member.identity, member)));
+        self.members.extend(members.map(|member| (member.identity, *member)));
         for notice in step.notices {
             self.told.push((notice.kind, notice.reason, notice.title()));
         }

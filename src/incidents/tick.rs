@@ -26,7 +26,7 @@ pub(super) fn tick(
             Some(_) | None => {
                 end_member(&mut incident, &mut member, Ended { at: now, heard_at: now, how: EndedHow::Stale });
                 ended_any = true;
-                members.push(member);
+                members.push(Box::new(member));
             }
         }
     }

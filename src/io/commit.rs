@@ -348,9 +348,9 @@ impl Decider {
         let now = heard.received_at;
         let is_event = heard.alert.state == State::Info;
         let member = if is_event { None } else { self.loaded.members.remove(&identity) };
-        let key = key_for(&heard, member.as_ref());
+        let key = key_for(&heard, member.as_deref());
         let incident = if is_event { None } else { self.loaded.incidents.remove(&key) };
-        let step = step(incident, Event::Heard { heard, member: member.map(Box::new) }, now);
+        let step = step(incident, Event::Heard { heard, member }, now);
         let outcome = step.outcome;
         self.keep(key, step);
         (key, outcome)

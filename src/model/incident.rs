@@ -97,9 +97,9 @@ pub struct Incident {
     pub legs: Vec<Leg>,
     /// Cells with a firing member in this episode, in order of appearance.
     pub cells: Vec<Arc<str>>,
-    pub lead: Sample,
+    pub lead: Arc<Sample>,
     /// The first few further members, for readers.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<Arc<Sample>>,
     pub route: Arc<Route>,
     pub told: Option<Told>,
     /// No firing member expires before this instant. A lower bound: refreshes do not raise it.

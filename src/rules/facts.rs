@@ -6,6 +6,7 @@ use crate::model::{Alert, Labels, TagName, Tags};
 use super::Origin;
 use super::diagnostic::Faults;
 use super::hash::FastMap;
+use super::rule::Stage;
 use super::suggest;
 use super::table::Tables;
 use super::walk::Word;
@@ -80,6 +81,9 @@ pub(super) type Key = usize;
 #[derive(Debug)]
 pub(super) struct Keys {
     texts: Vec<Box<str>>,
+    /// Which keys a rule that sets something looks at. The others only serve explanations.
+    live: Vec<bool>,
+    reading: Stage,
     /// One map per scope but `out`.
     numbers: [FastMap<Box<str>, Key>; 7],
 }
@@ -87,7 +91,17 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new() -> Keys {
         let texts = TagName::ALL.iter().map(|name| format!("out.{}", name.as_str()).into()).collect();
-        Keys { texts, numbers: Default::default() }
+        Keys { live: vec![false; TagName::ALL.len()], texts, reading: Stage::Live, numbers: Default::default() }
+    }
+
+    /// Whose keys are read next.
+    pub(super) fn reading(&mut self, stage: Stage) {
+        self.reading = stage;
+    }
+
+    /// The values that an answer can depend on.
+    pub(super) fn live<'v>(&self, values: &'v [Option<&'v str>]) -> impl Iterator<Item = Option<&'v str>> {
+        self.live.iter().zip(values).filter(|(live, _)| **live).map(|(_, value)| *value)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -131,13 +145,16 @@ impl Keys {
     }
 
     fn intern(&mut self, scope: Scope, name: &str, text: &str) -> Key {
+        let is_live = self.reading == Stage::Live;
         let numbers = &mut self.numbers[scope as usize];
         if let Some(key) = numbers.get(name) {
+            self.live[*key] |= is_live;
             return *key;
         }
         let key = self.texts.len();
         numbers.insert(name.into(), key);
         self.texts.push(text.into());
+        self.live.push(is_live);
         key
     }
 

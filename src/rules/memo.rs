@@ -32,9 +32,11 @@ impl Memo {
         let values = program.keys.look_up(&Scopes::of_alert(alert, origin));
         let mut hasher = FastHasher::default();
         hasher.write(alert.name.as_bytes());
-        values.iter().flatten().for_each(|value| hasher.write(value.as_bytes()));
+        program.keys.live(&values).flatten().for_each(|value| hasher.write(value.as_bytes()));
         let hash = hasher.finish();
-        if let Some(known) = self.known.iter().find(|known| known.hash == hash && known.is_same(alert, &values)) {
+        if let Some(known) =
+            self.known.iter().find(|known| known.hash == hash && known.is_same(alert, program.keys.live(&values)))
+        {
             return known.decision.clone();
         }
         let (decision, _) = program.decide_on(&values, alert, origin);
@@ -44,7 +46,7 @@ impl Memo {
                 hash,
                 name: alert.name.as_ref().into(),
                 severity: alert.severity,
-                values: values.iter().map(|value| value.map(Into::into)).collect(),
+                values: program.keys.live(&values).map(|value| value.map(Into::into)).collect(),
                 decision: decision.clone(),
             });
         }
@@ -53,9 +55,14 @@ impl Memo {
 }
 
 impl Known {
-    fn is_same(&self, alert: &Alert<'_>, values: &[Option<&str>]) -> bool {
+    fn is_same<'v>(&self, alert: &Alert<'_>, values: impl Iterator<Item = Option<&'v str>>) -> bool {
         self.severity == alert.severity
             && self.name.as_ref() == alert.name
-            && self.values.iter().map(Option::as_deref).eq(values.iter().copied())
+            && same(values, &self.values)
     }
+}
+
+fn same<'v>(mut values: impl Iterator<Item = Option<&'v str>>, known: &[Option<Box<str>>]) -> bool {
+    // Both lists have one place per live key of the same program.
+    known.iter().all(|known| values.next().is_some_and(|value| value == known.as_deref()))
 }

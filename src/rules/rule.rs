@@ -60,6 +60,7 @@ impl Rule {
         {
             faults.error(date.at, format!("`{}` is not a date", date.text), Some("write `2027-06-30`".to_owned()));
         }
+        reading.keys.reading(stage);
         let mut bindable = Bindable::default();
         let when = match fields.get("when") {
             Some(node) => All::read(node, reading, &mut bindable, faults),

@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn what_a_stranger_wrote_cannot_colour_or_move_the_terminal() {
         let mut incident = owl();
-        incident.lead.title = "bad\u{1b}[31m\r\nOPENED  info  fake".to_owned();
+        std::sync::Arc::make_mut(&mut incident.lead).title = "bad\u{1b}[31m\r\nOPENED  info  fake".to_owned();
         std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Owner, tag("x\u{9b}2J\n", "services.yaml:1 x"));
         let mut text = String::new();
         write_notice(&mut text, &notice(incident, NoticeKind::Opened, Reason::FirstAlert));

@@ -320,13 +320,13 @@ mod tests {
     #[test]
     fn a_full_batch_of_huge_alerts_stays_within_the_limits() {
         let mut incident = owl();
-        incident.lead.labels = labels_of(3000, &"\u{1}".repeat(1000));
-        incident.lead.title = "\u{e4}".repeat(100_000);
+        std::sync::Arc::make_mut(&mut incident.lead).labels = labels_of(3000, &"\u{1}".repeat(1000));
+        std::sync::Arc::make_mut(&mut incident.lead).title = "\u{e4}".repeat(100_000);
         let huge = notice(incident, NoticeKind::Opened, Reason::FirstAlert);
         let batch = request(sink().encode(&vec![&huge; 50], &SECRETS, now()));
         assert!(batch.body.len() < 5_000_000, "{}", batch.body.len());
         let mut incident = owl();
-        incident.lead.annotations = labels_of(1, &"\u{e4}".repeat(40_000));
+        std::sync::Arc::make_mut(&mut incident.lead).annotations = labels_of(1, &"\u{e4}".repeat(40_000));
         let long = body(sink().encode(&[&notice(incident, NoticeKind::Opened, Reason::FirstAlert)], &SECRETS, now()));
         let text = long[0]["data"]["alert.annotation.label_0"].as_str().unwrap();
         assert!((65_530..=65_535).contains(&text.len()) && text.ends_with('…'), "{}", text.len());

@@ -63,8 +63,8 @@ pub(crate) fn owl() -> Incident {
         rules_revision: "9f1c2ab".into(),
         legs: vec![leg("ecs", 1, 0), leg("eks", 2, 0)],
         cells: vec!["prod-use1-c2".into()],
-        lead: sample("owl-service-7c9f8b6d5f-x2k4q", "eks"),
-        samples: vec![sample("owl-service-7c9f8b6d5f-p9m2d", "eks")],
+        lead: sample("owl-service-7c9f8b6d5f-x2k4q", "eks").into(),
+        samples: vec![sample("owl-service-7c9f8b6d5f-p9m2d", "eks").into()],
         route: Arc::new(Route {
             by: "routes.yaml:8 page-owners".into(),
             sinks: vec!["pager".into(), "errors".into()],
@@ -124,10 +124,10 @@ pub(crate) fn bare() -> Incident {
     incident.legs = vec![leg("unknown", 1, 0)];
     incident.cells.clear();
     incident.samples.clear();
-    incident.lead.title.clear();
-    incident.lead.labels = Labels::new();
-    incident.lead.annotations = Labels::new();
-    incident.lead.links.clear();
+    Arc::make_mut(&mut incident.lead).title.clear();
+    Arc::make_mut(&mut incident.lead).labels = Labels::new();
+    Arc::make_mut(&mut incident.lead).annotations = Labels::new();
+    Arc::make_mut(&mut incident.lead).links.clear();
     incident.started_at = Timestamp::ZERO;
     incident
 }
@@ -159,9 +159,9 @@ pub(crate) fn life() -> Vec<(&'static str, Notice)> {
     let mut event = bare();
     event.tags = owl().tags;
     event.severity = Severity::Info;
-    event.lead.title = "owl-service: EKS canary weight 10 % to 25 % (release 1.42.0)".to_owned();
-    event.lead.name = "argocd-sync".to_owned();
-    event.lead.links = owl().lead.links;
+    Arc::make_mut(&mut event.lead).title = "owl-service: EKS canary weight 10 % to 25 % (release 1.42.0)".to_owned();
+    Arc::make_mut(&mut event.lead).name = "argocd-sync".to_owned();
+    Arc::make_mut(&mut event.lead).links = owl().lead.links.clone();
     vec![
         ("opened", notice(opened, NoticeKind::Opened, Reason::FirstAlert)),
         ("changed", notice(changed, NoticeKind::Changed, Reason::NewLeg)),

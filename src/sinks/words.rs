@@ -103,7 +103,7 @@ pub(super) fn origin(source: &SourceRef) -> &str {
 
 /// The lead, then the samples.
 pub(super) fn samples(incident: &Incident) -> impl Iterator<Item = &Sample> {
-    std::iter::once(&incident.lead).chain(&incident.samples)
+    std::iter::once(&incident.lead).chain(&incident.samples).map(AsRef::as_ref)
 }
 
 /// Links of a notice: back to the tool that raised it, the runbook, and whatever else the source gave.
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_long_title_keeps_its_bracket() {
         let mut incident = owl();
-        incident.lead.title = "é".repeat(2000);
+        std::sync::Arc::make_mut(&mut incident.lead).title = "é".repeat(2000);
         let title = title(&notice(incident, NoticeKind::Opened, Reason::FirstAlert), 1024);
         assert_eq!(title.chars().count(), 1024);
         assert!(title.ends_with("é… [ECS+EKS prod-use1-c2]"), "{title}");
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn only_real_addresses_become_links() {
         let mut incident = owl();
-        let mut link = |href: &str| incident.lead.links.push(Link { href: href.to_owned(), text: "x".to_owned() });
+        let mut link = |href: &str| std::sync::Arc::make_mut(&mut incident.lead).links.push(Link { href: href.to_owned(), text: "x".to_owned() });
         link("javascript:alert(1)");
         link("/graph?g0.expr=up");
         link("https://argocd.example.com/applications/owl-service");

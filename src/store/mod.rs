@@ -40,7 +40,7 @@ pub struct Wanted {
 /// What stands in the store, locked until the commit.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    pub members: IdMap<Identity, Member>,
+    pub members: IdMap<Identity, Box<Member>>,
     pub incidents: IdMap<IncidentKey, Incident>,
     pub due: IdMap<IncidentKey, Due>,
 }
@@ -62,7 +62,7 @@ impl Default for Due {
 #[derive(Debug, Default)]
 pub struct Changes {
     pub incidents: Vec<Arc<Incident>>,
-    pub members: Vec<Member>,
+    pub members: Vec<Box<Member>>,
     /// Each with the sinks it goes to.
     pub notices: Vec<(Arc<Notice>, Vec<Arc<str>>)>,
     pub records: Vec<Record>,

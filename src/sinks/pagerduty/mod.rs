@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn long_texts_are_cut_to_what_pagerduty_takes() {
         let mut incident = owl();
-        incident.lead.title = "ö".repeat(3000);
+        std::sync::Arc::make_mut(&mut incident.lead).title = "ö".repeat(3000);
         let body = body(sink().encode(&[&notice(incident, NoticeKind::Opened, Reason::FirstAlert)], &SECRETS, now()));
         let summary = body["payload"]["summary"].as_str().unwrap();
         assert_eq!(summary.chars().count(), 1024);
@@ -201,9 +201,9 @@ mod tests {
         let mut incident = owl();
 
         let sample =
-            Sample { annotations: Labels::from_iter([("dump", "x".repeat(text_bytes))]), ..incident.lead.clone() };
-        incident.lead = sample.clone();
-        incident.samples = vec![sample; sample_count - 1];
+            Sample { annotations: Labels::from_iter([("dump", "x".repeat(text_bytes))]), ..incident.lead.as_ref().clone() };
+        incident.lead = sample.clone().into();
+        incident.samples = vec![sample.into(); sample_count - 1];
         notice(incident, NoticeKind::Opened, Reason::FirstAlert)
     }
 
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn an_event_of_huge_labels_keeps_what_is_pinned() {
         let mut incident = owl();
-        incident.lead.labels = labels_of(40_000, "x");
+        std::sync::Arc::make_mut(&mut incident.lead).labels = labels_of(40_000, "x");
         std::sync::Arc::make_mut(&mut incident.tags)
             .replace(TagName::Owner, super::super::testkit::tag(&"o".repeat(600_000), "x"));
         let request =

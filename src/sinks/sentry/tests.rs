@@ -78,16 +78,16 @@ fn both_platforms_make_one_issue() {
 /// Everything is longer, stranger or older than Sentry takes it.
 fn hostile() -> Notice {
     let mut incident = owl();
-    incident.lead.title = "t\u{e9}".repeat(9000);
-    incident.lead.name = "n".repeat(9000);
-    incident.lead.labels = labels_of(300, &"v\n".repeat(9000));
-    incident.lead.labels.set("app.kubernetes.io/name", "owl");
-    incident.lead.labels.set("release", "kube-prometheus-stack");
-    incident.lead.labels.set("pod", "p".repeat(300));
-    incident.lead.labels.set("service_version", "registry.example.com/owl:1\\2");
-    incident.lead.labels.set("\u{fc}ber", "x");
-    incident.lead.labels.set("a".repeat(250), "x");
-    incident.lead.annotations = labels_of(300, &"\u{1}".repeat(9000));
+    std::sync::Arc::make_mut(&mut incident.lead).title = "t\u{e9}".repeat(9000);
+    std::sync::Arc::make_mut(&mut incident.lead).name = "n".repeat(9000);
+    std::sync::Arc::make_mut(&mut incident.lead).labels = labels_of(300, &"v\n".repeat(9000));
+    std::sync::Arc::make_mut(&mut incident.lead).labels.set("app.kubernetes.io/name", "owl");
+    std::sync::Arc::make_mut(&mut incident.lead).labels.set("release", "kube-prometheus-stack");
+    std::sync::Arc::make_mut(&mut incident.lead).labels.set("pod", "p".repeat(300));
+    std::sync::Arc::make_mut(&mut incident.lead).labels.set("service_version", "registry.example.com/owl:1\\2");
+    std::sync::Arc::make_mut(&mut incident.lead).labels.set("\u{fc}ber", "x");
+    std::sync::Arc::make_mut(&mut incident.lead).labels.set("a".repeat(250), "x");
+    std::sync::Arc::make_mut(&mut incident.lead).annotations = labels_of(300, &"\u{1}".repeat(9000));
     std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Environment, tag(&"pro/d".repeat(40), "x"));
     std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Owner, tag(&"o".repeat(900), "x"));
     std::sync::Arc::make_mut(&mut incident.tags).replace(TagName::Class, tag(&"c".repeat(900), &"f".repeat(9000)));
@@ -98,8 +98,8 @@ fn hostile() -> Notice {
 fn all_limits_are_kept_before_sending() {
     let (mut fewer, hostile) = (hostile(), hostile());
     let incident = std::sync::Arc::make_mut(&mut fewer.incident);
-    incident.lead.labels = labels_of(8, &"v\n".repeat(9000));
-    incident.lead.annotations = labels_of(8, &"\u{e9}\u{1}".repeat(9000));
+    std::sync::Arc::make_mut(&mut incident.lead).labels = labels_of(8, &"v\n".repeat(9000));
+    std::sync::Arc::make_mut(&mut incident.lead).annotations = labels_of(8, &"\u{e9}\u{1}".repeat(9000));
     for (file, notice) in [("limits.http", &hostile), ("limits-labels.http", &fewer)] {
         check("sentry", file, &format!("POST x\n\n{}", String::from_utf8(body(notice, now())).unwrap()));
     }

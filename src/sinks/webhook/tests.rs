@@ -60,9 +60,9 @@ fn a_body_stays_under_twenty_kilobytes_whatever_the_alert_holds() {
     assert_eq!(many["data"]["labels"]["namespace"], "owl", "the lead is told whole");
 
     let value = "\u{1}".repeat(3000);
-    incident.lead.labels = labels_of(2000, &value);
-    incident.lead.annotations = labels_of(1, &"x".repeat(1 << 20));
-    incident.lead.title = value.clone();
+    std::sync::Arc::make_mut(&mut incident.lead).labels = labels_of(2000, &value);
+    std::sync::Arc::make_mut(&mut incident.lead).annotations = labels_of(1, &"x".repeat(1 << 20));
+    std::sync::Arc::make_mut(&mut incident.lead).title = value.clone();
     incident.cells = (0..2000).map(|at| format!("cell-{at}").into()).collect();
     let huge = request(sink().encode(&[&notice(incident, NoticeKind::Opened, Reason::FirstAlert)], &SECRETS, now()));
     assert!(huge.body.len() < 20_000, "{}", huge.body.len());

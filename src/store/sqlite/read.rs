@@ -234,7 +234,7 @@ fn delivery_row(row: &SqliteRow) -> Result<DeliveryRow, StoreError> {
         incident: incident.key,
         sequence: number(row, 8)?,
         kind: text(row, 6)?,
-        title: incident.lead.title,
+        title: incident.lead.title.clone(),
         attempts: number(row, 2)?,
         created_at: time(row, 3)?.to_string(),
         next_attempt_at: time(row, 4)?.to_string(),

@@ -1,6 +1,7 @@
 //! One transaction per batch: load, decide, write, commit.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use lz4_flex::block::compress_prepend_size;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -26,6 +27,31 @@ pub struct SqliteWriter {
     connection: SqliteConnection,
     directory: Directory,
     last: LastIds,
+    recent: Recent,
+}
+
+/// Incidents that were written last, as they stand in the store: problems that go on are asked for with every
+/// batch. Two generations; the older one goes when the younger is full.
+#[derive(Debug, Default)]
+struct Recent {
+    young: HashMap<i64, Arc<Incident>>,
+    old: HashMap<i64, Arc<Incident>>,
+}
+
+/// Per generation; an incident is about 4 KB in memory.
+const RECENT_COUNT_MAX: usize = 1024;
+
+impl Recent {
+    fn get(&self, id: i64) -> Option<&Arc<Incident>> {
+        self.young.get(&id).or_else(|| self.old.get(&id))
+    }
+
+    fn put(&mut self, id: i64, incident: Arc<Incident>) {
+        if self.young.len() >= RECENT_COUNT_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id, incident);
+    }
 }
 
 /// The highest id given in each table.
@@ -40,7 +66,7 @@ struct LastIds {
 /// Rows of one transaction with the ids they get. Ids of a transaction that fails are lost, which harms nobody.
 struct Numbered<'a> {
     /// With the state as it is written, which a notice of this transaction often repeats.
-    incidents: Vec<(i64, &'a Incident, Vec<u8>)>,
+    incidents: Vec<(i64, &'a Arc<Incident>, Vec<u8>)>,
     members: Vec<(i64, Option<i64>, &'a Member)>,
     notices: Vec<(i64, &'a Notice)>,
     deliveries: Vec<(i64, Pending)>,
@@ -57,7 +83,7 @@ impl SqliteWriter {
             notice: last_id(&mut connection, "select max(id) from notices").await?,
             delivery: last_id(&mut connection, "select max(id) from deliveries").await?,
         };
-        Ok(SqliteWriter { connection, directory, last })
+        Ok(SqliteWriter { connection, directory, last, recent: Recent::default() })
     }
 
     /// Reads before `begin`: nobody else writes, so nothing can change in between.
@@ -69,6 +95,9 @@ impl SqliteWriter {
         }
         let numbered = self.number(&changes);
         write(&mut self.connection, &changes, &numbered).await?;
+        for (id, incident, _) in &numbered.incidents {
+            self.recent.put(*id, (*incident).clone());
+        }
         let mut rows = self.directory.write();
         rows.incidents.extend(numbered.incidents.iter().map(|(id, incident, _)| (incident.key, *id)));
         rows.members.extend(numbered.members.iter().map(|(id, _, member)| (member.identity, *id)));
@@ -82,14 +111,14 @@ impl SqliteWriter {
         let incidents = changes.incidents.iter().map(|incident| {
             let id = rows.incidents.get(&incident.key).copied().unwrap_or_else(|| next(&mut last.incident));
             fresh.insert(incident.key, id);
-            (id, incident.as_ref(), json(incident))
+            (id, incident, json(incident))
         });
         let incidents = incidents.collect();
         let members = changes.members.iter().map(|member| {
             let id = rows.members.get(&member.identity).copied().unwrap_or_else(|| next(&mut last.member));
             let incident =
                 member.incident.and_then(|key| fresh.get(&key).or_else(|| rows.incidents.get(&key)).copied());
-            (id, incident, member)
+            (id, incident, member.as_ref())
         });
         let members = members.collect();
         let mut numbered = Numbered { incidents, members, notices: Vec::new(), deliveries: Vec::new() };
@@ -116,12 +145,13 @@ impl SqliteWriter {
 
     async fn load(&mut self, wanted: &Wanted) -> Result<Loaded, StoreError> {
         let mut loaded = Loaded::default();
+        loaded.members.reserve(wanted.identities.len());
         let member_ids: Vec<i64> = {
             let rows = self.directory.read();
             wanted.identities.iter().filter_map(|identity| rows.members.get(identity)).copied().collect()
         };
         for row in ask(&mut self.connection, "select state from members where id in ", &member_ids).await? {
-            let member: Member = state(&row, "member")?;
+            let member: Box<Member> = state(&row, "member")?;
             loaded.members.insert(member.identity, member);
         }
         let incident_ids: BTreeSet<i64> = {
@@ -130,8 +160,14 @@ impl SqliteWriter {
             let keys = wanted.keys.iter().chain(&wanted.ticks).chain(of_members);
             keys.filter_map(|key| rows.incidents.get(key)).copied().collect()
         };
-        let incident_ids: Vec<i64> = incident_ids.into_iter().collect();
-        for row in ask(&mut self.connection, "select state from incidents where id in ", &incident_ids).await? {
+        let mut missing = Vec::with_capacity(incident_ids.len());
+        for id in incident_ids {
+            match self.recent.get(id) {
+                Some(incident) => drop(loaded.incidents.insert(incident.key, incident.as_ref().clone())),
+                None => missing.push(id),
+            }
+        }
+        for row in ask(&mut self.connection, "select state from incidents where id in ", &missing).await? {
             let incident: Incident = state(&row, "incident")?;
             loaded.incidents.insert(incident.key, incident);
         }
@@ -238,7 +274,7 @@ fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
 
 async fn write_incidents(
     script: &mut Script<'_>,
-    incidents: &[(i64, &Incident, Vec<u8>)],
+    incidents: &[(i64, &Arc<Incident>, Vec<u8>)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
@@ -246,7 +282,7 @@ async fn write_incidents(
         column_count: 5,
         tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, state = excluded.state",
     };
-    let bind = |row: &mut Row, (id, incident, state): &(i64, &Incident, Vec<u8>)| {
+    let bind = |row: &mut Row, (id, incident, state): &(i64, &Arc<Incident>, Vec<u8>)| {
         row.add(*id);
         row.add(incident.key.0.to_vec());
         row.add(deadline(incident).map(Timestamp::as_ms));
@@ -284,7 +320,7 @@ async fn write_notices(script: &mut Script<'_>, numbered: &Numbered<'_>) -> Resu
         tail: "",
     };
     let states: IdMap<IncidentKey, (&Incident, &Vec<u8>)> =
-        numbered.incidents.iter().map(|(_, incident, state)| (incident.key, (*incident, state))).collect();
+        numbered.incidents.iter().map(|(_, incident, state)| (incident.key, (incident.as_ref(), state))).collect();
     let bind = |row: &mut Row, (id, notice): &(i64, &Notice)| {
         row.add(*id);
         row.add(notice.at.as_ms());
