@@ -2,6 +2,8 @@
 //! record of why; nothing here decides, sends or reads the clock.
 
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod testkit;
 
 use std::collections::HashMap;
 use std::future::Future;

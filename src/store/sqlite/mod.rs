@@ -4,6 +4,8 @@
 mod bulk;
 mod read;
 mod retain;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::borrow::Cow;
