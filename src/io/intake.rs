@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::cache::{Mark, ResendCache};
+use super::cache::ResendCache;
 use super::clock::Clock;
 use super::commit::{Incoming, Work};
 use super::instance::Instance;
@@ -91,7 +91,7 @@ impl Intake {
         let decoder = &instance.decoder;
         let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
         let decision = self.rules.decide(&alert, origin);
-        let mark = Mark::of(&alert, received_at);
+        let mark = self.cache.mark(&alert, received_at);
         let heard = Heard {
             source: SourceRef { kind: decoder.kind.into(), instance: decoder.name.clone() },
             received_at,
