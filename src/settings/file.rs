@@ -98,21 +98,16 @@ fn strangeness(known: &str, wrong: &str) -> usize {
 /// An error after the merge can only come from the environment or a flag: the file was checked before. Says
 /// nothing of the value: somebody may have put a secret where none belongs.
 fn merged(cause: &config::ConfigError) -> SettingsError {
-    let (message, hint) = match cause {
-        config::ConfigError::Type { expected, key, .. } => {
-            let key = key.as_deref().unwrap_or("a value");
-            (format!("`{key}` must be {expected}"), None)
-        }
-        config::ConfigError::At { error, key, .. } => {
-            let inner = merged(error);
-            let place = key.as_ref().map_or_else(String::new, |key| format!(" (key `{key}`)"));
-            (format!("{}{place}", inner.message), inner.hint)
-        }
-        other => {
-            let text = other.to_string();
-            let unquoted: Vec<&str> = text.split('"').step_by(2).collect();
-            explain(&unquoted.join("\"…\""))
-        }
+    if let config::ConfigError::At { error, key: Some(key), .. } = cause {
+        let inner = merged(error);
+        return SettingsError { message: format!("{} (key `{key}`)", inner.message), ..inner };
+    }
+    let (message, hint) = if let config::ConfigError::Type { expected, key, .. } = cause {
+        (format!("`{}` must be {expected}", key.as_deref().unwrap_or("a value")), None)
+    } else {
+        let text = cause.to_string();
+        let unquoted: Vec<&str> = text.split('"').step_by(2).collect();
+        explain(&unquoted.join("\"…\""))
     };
     SettingsError { place: "environment TAWNY__… or flags".to_owned(), message, hint }
 }
