@@ -2,12 +2,25 @@
 //! losing an entry costs one look into the store and nothing else.
 
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::id::IdHash;
 use crate::model::{Alert, Identity, SenderId, State, Timestamp};
 
 /// About 100 bytes an entry; enough for every alert of a large company and its replicas.
 pub const ENTRY_COUNT_MAX: u64 = 400_000;
+
+/// What the cache holds of one sender and one alert.
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    /// A message is on its way to the store: until it is committed nothing repeats what stands there.
+    UnderWay {
+        number: u64,
+    },
+    /// Messages overtook each other on their way: the next one must ask the store.
+    Unsure,
+    Known(Known),
+}
 
 /// What one sender said last of one alert, as it stands in the store.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +32,17 @@ struct Known {
 }
 
 pub struct ResendCache {
-    known: moka::sync::Cache<(Identity, SenderId), Known, BuildHasherDefault<IdHash>>,
+    held: moka::sync::Cache<(Identity, SenderId), Held, BuildHasherDefault<IdHash>>,
+    marked_count: AtomicU64,
 }
 
 impl Default for ResendCache {
     fn default() -> ResendCache {
         ResendCache {
-            known: moka::sync::Cache::builder()
+            held: moka::sync::Cache::builder()
                 .max_capacity(ENTRY_COUNT_MAX)
                 .build_with_hasher(BuildHasherDefault::default()),
+            marked_count: AtomicU64::new(0),
         }
     }
 }
@@ -37,30 +52,36 @@ impl Default for ResendCache {
 pub struct Mark {
     key: (Identity, SenderId),
     known: Known,
-}
-
-impl Mark {
-    pub fn of(alert: &Alert<'_>, received_at: Timestamp) -> Mark {
-        Mark {
-            key: (alert.identity, alert.sender),
-            known: Known { said: said(alert), expires_at: received_at.plus(alert.holds_for) },
-        }
-    }
+    number: u64,
 }
 
 impl ResendCache {
+    /// Call before the message goes to the committer. Whatever comes after it is then no repeat of what was
+    /// said before it: a refire must not be dropped because the resolve ahead of it still waits for the disk.
+    pub fn mark(&self, alert: &Alert<'_>, received_at: Timestamp) -> Mark {
+        let number = self.marked_count.fetch_add(1, Ordering::Relaxed);
+        let key = (alert.identity, alert.sender);
+        self.held.insert(key, Held::UnderWay { number });
+        Mark { key, known: Known { said: said(alert), expires_at: received_at.plus(alert.holds_for) }, number }
+    }
+
     /// Whether this says again what is stored, with so much of the stored expiry left that it need not be
     /// refreshed yet: at least half of what the new message would give.
     pub fn repeats(&self, alert: &Alert<'_>, received_at: Timestamp) -> bool {
-        let Some(known) = self.known.get(&(alert.identity, alert.sender)) else { return false };
+        let Some(Held::Known(known)) = self.held.get(&(alert.identity, alert.sender)) else { return false };
         if known.said != said(alert) {
             return false;
         }
         alert.state != State::Firing || known.expires_at.since(received_at) * 2 >= alert.holds_for
     }
 
+    /// Call after the commit, in its order. Only a message that was alone on its way is remembered.
     pub fn remember(&self, mark: Mark) {
-        self.known.insert(mark.key, mark.known);
+        self.held.entry(mark.key).and_upsert_with(|held| match held.map(moka::Entry::into_value) {
+            Some(Held::UnderWay { number }) if number == mark.number => Held::Known(mark.known),
+            // Pushed out meanwhile, or another one set out.
+            None | Some(Held::UnderWay { .. } | Held::Unsure | Held::Known(_)) => Held::Unsure,
+        });
     }
 }
 
@@ -75,4 +96,100 @@ fn said(alert: &Alert<'_>) -> u64 {
         alert.ends_at.hash(&mut hasher);
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::alert::Voice;
+    use crate::model::{Labels, Severity};
+    use crate::store::testkit::{START, at, identity};
+
+    const HOLD: Duration = Duration::from_secs(240);
+
+    /// As PagerDuty's and plain JSON's senders speak: no start, no end.
+    fn says(state: State) -> Alert<'static> {
+        Alert {
+            identity: identity(1),
+            sender: SenderId(1),
+            voice: Voice::Evaluator,
+            state,
+            starts_at: None,
+            ends_at: None,
+            holds_for: HOLD,
+            severity: Severity::Error,
+            name: "HighErrorRate".into(),
+            title: "Errors".into(),
+            labels: Labels::new(),
+            annotations: Labels::new(),
+            fields: Labels::new(),
+            links: Vec::new(),
+            fingerprint: None,
+        }
+    }
+
+    fn commit(cache: &ResendCache, alert: &Alert<'_>, received_at: Timestamp) {
+        let mark = cache.mark(alert, received_at);
+        cache.remember(mark);
+    }
+
+    #[test]
+    fn a_repeat_is_known_until_half_of_its_hold_is_over() {
+        let cache = ResendCache::default();
+        let firing = says(State::Firing);
+        assert!(!cache.repeats(&firing, START));
+        commit(&cache, &firing, START);
+        assert!(cache.repeats(&firing, at(120)));
+        assert!(!cache.repeats(&firing, at(121)), "less than half is left");
+        assert!(!cache.repeats(&firing, at(100_000)));
+    }
+
+    #[test]
+    fn fire_resolve_fire_is_never_swallowed_at_any_pace() {
+        let cache = ResendCache::default();
+        for round in 0..10 {
+            for state in [State::Firing, State::Acknowledged, State::Resolved] {
+                let alert = says(state);
+                assert!(!cache.repeats(&alert, at(round)), "round {round}: {state:?}");
+                commit(&cache, &alert, at(round));
+                assert!(cache.repeats(&alert, at(round)));
+            }
+        }
+    }
+
+    #[test]
+    fn another_sender_another_severity_another_start_and_a_later_end_are_no_repeats() {
+        let cache = ResendCache::default();
+        commit(&cache, &says(State::Firing), START);
+        assert!(!cache.repeats(&Alert { sender: SenderId(2), ..says(State::Firing) }, START));
+        assert!(!cache.repeats(&Alert { severity: Severity::Critical, ..says(State::Firing) }, START));
+        assert!(!cache.repeats(&Alert { starts_at: Some(START), ..says(State::Firing) }, START));
+        assert!(cache.repeats(&Alert { ends_at: Some(at(240)), ..says(State::Firing) }, START), "a promise moves on");
+        commit(&cache, &Alert { ends_at: Some(at(1)), ..says(State::Resolved) }, at(1));
+        assert!(!cache.repeats(&Alert { ends_at: Some(at(2)), ..says(State::Resolved) }, at(2)));
+    }
+
+    #[test]
+    fn nothing_is_a_repeat_while_another_word_waits_for_the_commit() {
+        let cache = ResendCache::default();
+        commit(&cache, &says(State::Firing), START);
+        let resolve = cache.mark(&says(State::Resolved), at(1));
+        assert!(!cache.repeats(&says(State::Firing), at(2)), "the resolve stands before it in the queue");
+        let refire = cache.mark(&says(State::Firing), at(2));
+        cache.remember(resolve);
+        assert!(!cache.repeats(&says(State::Resolved), at(3)), "the refire stands before it in the queue");
+        cache.remember(refire);
+        assert!(!cache.repeats(&says(State::Resolved), at(4)));
+    }
+
+    #[test]
+    fn a_commit_that_failed_is_not_remembered_and_the_next_one_is() {
+        let cache = ResendCache::default();
+        let _lost = cache.mark(&says(State::Firing), START);
+        assert!(!cache.repeats(&says(State::Firing), START));
+        commit(&cache, &says(State::Firing), START);
+        assert!(cache.repeats(&says(State::Firing), START));
+    }
 }

@@ -1,6 +1,9 @@
 //! The committer: one task that owns the writer. It takes whatever is waiting, decides all of it in one
 //! transaction, and answers after the commit; so an fsync is shared and nothing waits in order to batch.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

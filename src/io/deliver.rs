@@ -3,6 +3,8 @@
 
 mod lanes;
 mod outcome;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,8 @@ use outcome::{After, Bucket, after, superseded};
 const PAGE: u32 = 500;
 /// A settlement that could not be committed is tried again after this; the lane waits for it.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);
+/// A store that could not be read is not asked faster than this.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Deliverer {
     pub name: Arc<str>,
@@ -60,6 +64,8 @@ struct State {
     settling: bool,
     settle_not_before: Option<Instant>,
     paused_until: Option<Instant>,
+    /// The store could not be read; what is in memory goes on meanwhile.
+    read_not_before: Option<Instant>,
     last_seen: DeliveryId,
 }
 
@@ -79,11 +85,13 @@ impl Deliverer {
             settling: false,
             settle_not_before: None,
             paused_until: None,
+            read_not_before: None,
             last_seen: DeliveryId(0),
         };
         let mut stop = this.stop.clone();
         loop {
-            let stopping = *stop.borrow();
+            // An owner that is gone cannot say stop any more, and means it.
+            let stopping = *stop.borrow() || stop.has_changed().is_err();
             if !stopping {
                 this.refill(&mut state).await;
                 this.dispatch(&mut state);
@@ -111,13 +119,14 @@ impl Deliverer {
 
     /// Takes what is new: from the mailbox, or from the store when the mailbox could not hold it all.
     async fn refill(&self, state: &mut State) {
+        state.read_not_before = state.read_not_before.filter(|at| *at > Instant::now());
         while state.lanes.len() < PENDING_COUNT_MAX {
             let fresh = self.mailbox.take(PENDING_COUNT_MAX - state.lanes.len());
             if !fresh.is_empty() {
                 state.accept(fresh);
                 continue;
             }
-            if !self.mailbox.is_behind() {
+            if !self.mailbox.is_behind() || state.read_not_before.is_some() {
                 return;
             }
             self.mailbox.catching_up();
@@ -131,7 +140,7 @@ impl Deliverer {
                 Err(error) => {
                     tracing::warn!(sink = %self.name, error = %error, "pending deliveries cannot be read, trying again");
                     self.mailbox.still_behind();
-                    state.pause(Instant::now() + SETTLE_AGAIN);
+                    state.read_not_before = Some(Instant::now() + READ_AGAIN);
                     return;
                 }
             }
@@ -302,7 +311,7 @@ impl State {
                 (None, Some(_)) => self.paused_until,
             }
         };
-        [ready, self.settle_not_before].into_iter().flatten().min()
+        [ready, self.settle_not_before, self.read_not_before].into_iter().flatten().min()
     }
 }
 

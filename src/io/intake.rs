@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::cache::{Mark, ResendCache};
+use super::cache::ResendCache;
 use super::clock::Clock;
 use super::commit::{Incoming, Work};
 use super::instance::Instance;
@@ -94,7 +94,7 @@ impl Intake {
         let decoder = &instance.decoder;
         let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
         let decision = self.rules.decide_in_batch(&alert, origin, &mut journal.memo);
-        let mark = Mark::of(&alert, received_at);
+        let mark = self.cache.mark(&alert, received_at);
         let heard = Heard {
             source: SourceRef { kind: decoder.kind.into(), instance: decoder.name.clone() },
             received_at,

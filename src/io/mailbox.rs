@@ -87,3 +87,60 @@ impl Mailbox {
         self.woken.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NoticeKind;
+    use crate::store::testkit::{START, pending};
+
+    fn post(mailbox: &Mailbox, ids: std::ops::RangeInclusive<u32>) {
+        ids.for_each(|id| mailbox.post(pending(id, 1, NoticeKind::Opened, START)));
+    }
+
+    fn ids(taken: &[Pending]) -> Vec<i64> {
+        taken.iter().map(|row| row.delivery.id.0).collect()
+    }
+
+    #[test]
+    fn a_new_mailbox_sends_its_reader_to_the_store_first() {
+        let mailbox = Mailbox::default();
+        post(&mailbox, 1..=3);
+        assert!(mailbox.is_behind());
+        assert!(mailbox.take(10).is_empty(), "the store has them, behind what an earlier process left");
+    }
+
+    #[test]
+    fn what_comes_during_the_read_that_reaches_the_end_is_handed_out_in_order() {
+        let mailbox = Mailbox::default();
+        mailbox.catching_up();
+        post(&mailbox, 1..=5);
+        assert!(!mailbox.is_behind());
+        assert_eq!(ids(&mailbox.take(2)), [1, 2]);
+        assert_eq!(ids(&mailbox.take(10)), [3, 4, 5]);
+    }
+
+    #[test]
+    fn what_comes_during_a_read_that_does_not_reach_the_end_is_left_to_the_store() {
+        let mailbox = Mailbox::default();
+        mailbox.catching_up();
+        post(&mailbox, 1..=5);
+        mailbox.still_behind();
+        post(&mailbox, 6..=7);
+        assert!(mailbox.take(10).is_empty());
+        assert!(mailbox.is_behind());
+    }
+
+    #[test]
+    fn a_full_mailbox_drops_the_newest_and_says_so_only_after_the_older_ones_are_taken() {
+        let full = u32::try_from(PENDING_COUNT_MAX).unwrap();
+        let mailbox = Mailbox::default();
+        mailbox.catching_up();
+        post(&mailbox, 1..=full + 10);
+        assert!(!mailbox.is_behind(), "the older ones come first");
+        assert_eq!(mailbox.take(usize::MAX).len(), PENDING_COUNT_MAX);
+        assert!(mailbox.is_behind());
+        post(&mailbox, full + 11..=full + 12);
+        assert!(mailbox.take(10).is_empty(), "room again, but order is the store's until it was read");
+    }
+}

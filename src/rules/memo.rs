@@ -56,9 +56,7 @@ impl Memo {
 
 impl Known {
     fn is_same<'v>(&self, alert: &Alert<'_>, values: impl Iterator<Item = Option<&'v str>>) -> bool {
-        self.severity == alert.severity
-            && self.name.as_ref() == alert.name
-            && same(values, &self.values)
+        self.severity == alert.severity && self.name.as_ref() == alert.name && same(values, &self.values)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads the file, lays environment and flags over it, and parses the whole.
 
+use std::collections::HashMap;
+
 use config::{Config, Environment, File, FileFormat};
 
 use super::locate::Places;
@@ -9,15 +11,21 @@ use super::{Flags, Loaded, Settings, SettingsError};
 const DEFAULT_FILE: &str = "tawny.yaml";
 
 pub(super) fn load(flags: &Flags) -> Result<Loaded, SettingsError> {
+    merge(flags, None)
+}
+
+/// `environment` stands in for the process's own, which a test cannot set.
+pub(super) fn merge(flags: &Flags, environment: Option<HashMap<String, String>>) -> Result<Loaded, SettingsError> {
     let (name, text) = read(flags)?;
+    let overlays = overlays(flags, environment.as_ref());
     // Typed first: only this parse knows line and column.
     let json = match &text {
         Some(text) => check(&name, text)?,
         None => "{}".to_owned(),
     };
-    let mut builder = Config::builder()
-        .add_source(File::from_str(&json, FileFormat::Json))
-        .add_source(Environment::with_prefix("TAWNY").prefix_separator("__").separator("__").try_parsing(true));
+    let mut builder = Config::builder().add_source(File::from_str(&json, FileFormat::Json)).add_source(
+        Environment::with_prefix("TAWNY").prefix_separator("__").separator("__").try_parsing(true).source(environment),
+    );
     let flag = |key: &str, value: &Option<String>, builder: config::ConfigBuilder<config::builder::DefaultState>| {
         match value {
             Some(value) => builder.set_override(key, value.as_str()),
@@ -30,7 +38,7 @@ pub(super) fn load(flags: &Flags) -> Result<Loaded, SettingsError> {
     builder = flag("rules", &rules, builder).map_err(|cause| merged(&cause))?;
     let settings: Settings = builder.build().and_then(Config::try_deserialize).map_err(|cause| merged(&cause))?;
     let place = if text.is_some() { Places::new(&name, text.as_deref().unwrap_or("")) } else { Places::default() };
-    Ok(Loaded { settings, place })
+    Ok(Loaded { settings, place: place.under(overlays) })
 }
 
 /// The file's name as people know it, and its text if there is one.
@@ -65,13 +73,12 @@ fn check(name: &str, text: &str) -> Result<String, SettingsError> {
 /// Takes the position out of the message (it stands in front already) and offers the nearest known key.
 fn explain(message: &str) -> (String, Option<String>) {
     let message = message.split(" at line ").next().unwrap_or(message).to_owned();
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let hint = if message.contains("unknown field") {
-        let wrong = quoted.next().unwrap_or("").to_owned();
-        quoted.min_by_key(|known| strangeness(known, &wrong)).map(|known| format!("did you mean `{known}`?"))
-    } else {
-        None
-    };
+    let wrong = message.split_once("unknown field `").and_then(|(_, rest)| rest.split('`').next());
+    let known = message.split_once("expected one of ").or_else(|| message.split_once("expected "));
+    let hint = wrong.zip(known).and_then(|(wrong, (_, known))| {
+        let known = known.split(',').map(|word| word.trim().trim_matches('`'));
+        known.min_by_key(|known| strangeness(known, wrong)).map(|known| format!("did you mean `{known}`?"))
+    });
     (message, hint)
 }
 
@@ -88,7 +95,38 @@ fn strangeness(known: &str, wrong: &str) -> usize {
     missing.count() + rest.len()
 }
 
-/// An error after the merge can only come from the environment or a flag: the file was checked before.
+/// An error after the merge can only come from the environment or a flag: the file was checked before. Says
+/// nothing of the value: somebody may have put a secret where none belongs.
 fn merged(cause: &config::ConfigError) -> SettingsError {
-    SettingsError { place: "environment TAWNY__… or flags".to_owned(), message: cause.to_string(), hint: None }
+    if let config::ConfigError::At { error, key: Some(key), .. } = cause {
+        let inner = merged(error);
+        return SettingsError { message: format!("{} (key `{key}`)", inner.message), ..inner };
+    }
+    let (message, hint) = if let config::ConfigError::Type { expected, key, .. } = cause {
+        (format!("`{}` must be {expected}", key.as_deref().unwrap_or("a value")), None)
+    } else {
+        let text = cause.to_string();
+        let unquoted: Vec<&str> = text.split('"').step_by(2).collect();
+        explain(&unquoted.join("\"…\""))
+    };
+    SettingsError { place: "environment TAWNY__… or flags".to_owned(), message, hint }
+}
+
+/// What lies over the file: `(key, where it was said)`, flags first, because they win.
+fn overlays(flags: &Flags, environment: Option<&HashMap<String, String>>) -> Vec<(String, String)> {
+    let flags =
+        [("store", flags.store.is_some()), ("listen", flags.listen.is_some()), ("rules", flags.rules.is_some())];
+    let said = flags.into_iter().filter(|(_, is_said)| *is_said);
+    let mut overlays: Vec<_> = said.map(|(key, _)| (key.to_owned(), format!("--{key}"))).collect();
+    let names: Vec<String> = match environment {
+        Some(environment) => environment.keys().cloned().collect(),
+        None => std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
+    };
+    for name in names {
+        let lower = name.to_ascii_lowercase();
+        if let Some(key) = lower.strip_prefix("tawny__") {
+            overlays.push((key.replace("__", "."), name));
+        }
+    }
+    overlays
 }

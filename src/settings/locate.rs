@@ -5,11 +5,17 @@
 pub struct Places {
     name: String,
     lines: Vec<String>,
+    /// Keys that a flag or the environment said over the file, and which.
+    overlays: Vec<(String, String)>,
 }
 
 impl Places {
     pub fn new(name: &str, text: &str) -> Places {
-        Places { name: name.to_owned(), lines: text.lines().map(str::to_owned).collect() }
+        Places { name: name.to_owned(), lines: text.lines().map(str::to_owned).collect(), overlays: Vec::new() }
+    }
+
+    pub fn under(self, overlays: Vec<(String, String)>) -> Places {
+        Places { overlays, ..self }
     }
 
     /// `file:line` of a key of the entry called `entry` in the list `section`; of the entry itself when the
@@ -22,8 +28,13 @@ impl Places {
         }
     }
 
-    /// `file:line` of a key at the top.
+    /// `file:line` of a key at the top (`listen`, or `retention.age` for the line of `retention`), or what
+    /// overruled it.
     pub fn of_top(&self, key: &str) -> String {
+        if let Some((_, place)) = self.overlays.iter().find(|(overlaid, _)| overlaid == key) {
+            return place.clone();
+        }
+        let key = key.split('.').next().unwrap_or(key);
         let name = if self.name.is_empty() { "settings" } else { &self.name };
         let head = format!("{key}:");
         match self.lines.iter().position(|line| line.starts_with(&head)) {

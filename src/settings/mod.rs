@@ -4,6 +4,8 @@
 mod file;
 mod locate;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -60,11 +60,11 @@ pub fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Ready, Setting
         settings.sinks.iter().map(|entry| sink_plan(loaded, entry, secrets)).collect::<Result<_, _>>()?
     };
     let retention = Retention {
-        age: span(loaded, "retention", &settings.retention.age)?,
+        age: span(loaded, "retention.age", &settings.retention.age)?,
         bytes_max: parse_bytes(&settings.retention.bytes).ok_or_else(|| {
             top(
                 loaded,
-                "retention",
+                "retention.bytes",
                 format!("`{}` is not a size", settings.retention.bytes),
                 "write `10GiB` or `500MiB`",
             )

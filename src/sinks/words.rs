@@ -250,7 +250,11 @@ mod tests {
     #[test]
     fn only_real_addresses_become_links() {
         let mut incident = owl();
-        let mut link = |href: &str| std::sync::Arc::make_mut(&mut incident.lead).links.push(Link { href: href.to_owned(), text: "x".to_owned() });
+        let mut link = |href: &str| {
+            std::sync::Arc::make_mut(&mut incident.lead)
+                .links
+                .push(Link { href: href.to_owned(), text: "x".to_owned() })
+        };
         link("javascript:alert(1)");
         link("/graph?g0.expr=up");
         link("https://argocd.example.com/applications/owl-service");

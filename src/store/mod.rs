@@ -2,6 +2,8 @@
 //! record of why; nothing here decides, sends or reads the clock.
 
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod testkit;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -148,7 +150,7 @@ pub struct Retention {
 pub const ENDED_MEMBER_AGE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 /// What is due, and the earliest deadline among the rest.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Deadlines {
     pub due: Vec<IncidentKey>,
     pub next: Option<Timestamp>,

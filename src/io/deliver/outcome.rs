@@ -119,10 +119,11 @@ impl Bucket {
         self.tokens -= 1.0;
     }
 
-    /// When a request may go, if not now.
+    /// When a request may go, if not now. A millisecond late, so that rounding never names a moment at which
+    /// the token is still a hair short: whoever waits for that would wait again and again.
     pub(super) fn next_at(&self) -> Option<Instant> {
         let rate = self.rate.filter(|_| self.tokens < 1.0)?;
         let missing = (1.0 - self.tokens) * 60.0 / f64::from(rate.per_minute.max(1));
-        Some(self.filled_at + Duration::from_secs_f64(missing))
+        Some(self.filled_at + Duration::from_secs_f64(missing) + Duration::from_millis(1))
     }
 }

@@ -200,8 +200,10 @@ mod tests {
     fn huge(sample_count: usize, text_bytes: usize) -> Notice {
         let mut incident = owl();
 
-        let sample =
-            Sample { annotations: Labels::from_iter([("dump", "x".repeat(text_bytes))]), ..incident.lead.as_ref().clone() };
+        let sample = Sample {
+            annotations: Labels::from_iter([("dump", "x".repeat(text_bytes))]),
+            ..incident.lead.as_ref().clone()
+        };
         incident.lead = sample.clone().into();
         incident.samples = vec![sample.into(); sample_count - 1];
         notice(incident, NoticeKind::Opened, Reason::FirstAlert)

@@ -5,6 +5,8 @@ mod bulk;
 mod directory;
 mod read;
 mod retain;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::borrow::Cow;

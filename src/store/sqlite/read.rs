@@ -70,19 +70,20 @@ impl Reader for SqliteReader {
 
     fn counts(&self) -> Later<'_, Result<Counts, StoreError>> {
         Box::pin(async move {
+            // One connection for both looks: a second one may have to be opened, which waits for the writer.
+            let mut connection = self.pool.acquire().await.map_err(unavailable)?;
             let row = sqlx::query(
                 "select (select count(*) from incidents where deadline is not null), \
                  (select count(*) from members where expires_at is not null), \
                  (select count(*) from deliveries where outcome is null), \
                  (select count(*) from deliveries where outcome = 'dead')",
             )
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *connection)
             .await
             .map_err(unavailable)?;
             let count = |at: usize| -> Result<u64, StoreError> {
                 Ok(u64::try_from(row.try_get::<i64, _>(at).map_err(unavailable)?).unwrap_or(0))
             };
-            let mut connection = self.pool.acquire().await.map_err(unavailable)?;
             Ok(Counts {
                 open_incidents: count(0)?,
                 firing_members: count(1)?,

@@ -10,14 +10,36 @@ use crate::store::{ENDED_MEMBER_AGE, Retention, StoreError};
 /// Rows deleted from one table in one piece.
 const PIECE: i64 = 500;
 
+/// A column of the oldest delivery that is young enough to stay, whatever became of it.
+macro_rules! first_young {
+    ($column:literal) => {
+        concat!(
+            "coalesce((select ",
+            $column,
+            " from deliveries where created_at >= ?1 order by id limit 1), 9223372036854775807)"
+        )
+    };
+}
+
 /// Each deletes at most `?2` rows older than `?1`. Ids grow with time, so the oldest rows stand first and the
-/// scan ends at the first row that is young enough. What is pending or open is never old.
+/// scan ends at the first row that is young enough. What is pending or open is never old; however much of it
+/// stands in front, it is passed over and not counted.
 const BY_AGE: [&str; 5] = [
     "delete from records where id in (select id from records order by id limit ?2) and received_at < ?1",
     "delete from rejects where id in (select id from rejects order by id limit ?2) and received_at < ?1",
-    "delete from deliveries where id in (select id from deliveries order by id limit ?2) and settled_at < ?1 and outcome in ('delivered', 'superseded')",
-    "delete from notices where id in (select id from notices order by id limit ?2) and at < ?1 \
-     and id < coalesce((select notice from deliveries order by id limit 1), 9223372036854775807)",
+    concat!(
+        "delete from deliveries where id in (select id from deliveries where id < ",
+        first_young!("id"),
+        " and settled_at < ?1 and outcome in ('delivered', 'superseded') order by id limit ?2)"
+    ),
+    // Notices and their deliveries are numbered in the same order.
+    concat!(
+        "delete from notices where id in (select id from notices where id < ",
+        first_young!("notice"),
+        " and at < ?1 and id not in (select notice from deliveries where id < ",
+        first_young!("id"),
+        ") order by id limit ?2)"
+    ),
     "delete from deliveries where id in (select id from deliveries where outcome = 'dead' and settled_at < ?1 order by id limit ?2)",
 ];
 

@@ -1,0 +1,219 @@
+//! What people write wrong, and where they are told so: precedence, places, hints, and secrets that show up
+//! nowhere.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const SECRET: &str = "hunter2-do-not-print";
+
+/// A folder with a `tawny.yaml`, and an environment.
+struct Home {
+    folder: TempDir,
+    environment: HashMap<String, String>,
+    flags: Flags,
+}
+
+impl Home {
+    fn new(yaml: &str) -> Home {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tawny.yaml");
+        std::fs::write(&path, yaml).unwrap();
+        Home { folder, environment: HashMap::new(), flags: Flags { config: Some(path), ..Flags::default() } }
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Home {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn load(&self) -> Result<Loaded, SettingsError> {
+        file::merge(&self.flags, Some(self.environment.clone()))
+    }
+
+    fn settings(&self) -> Settings {
+        self.load().unwrap_or_else(|error| panic!("{error}")).settings
+    }
+
+    fn resolve(&self) -> Result<Ready, SettingsError> {
+        resolve(&self.load()?, SecretsPolicy::Required)
+    }
+
+    /// `line:column` and text of the error that the start ends with.
+    fn fault(&self) -> (String, String) {
+        let error = self.resolve().err().expect("this must not start");
+        let place = error.place.rsplit_once("tawny.yaml:").map_or(error.place.clone(), |(_, place)| place.to_owned());
+        let text = error.to_string();
+        assert!(!format!("{text} {error:?}").contains(SECRET), "a secret was printed");
+        (place, text)
+    }
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
+    let mut home = Home::new("store: sqlite:file.db\nlisten: 127.0.0.1:1\nrules: from-file\nlog: { filter: warn }\n");
+    assert_eq!(home.settings().store, "sqlite:file.db");
+    home = home.env("TAWNY__STORE", "sqlite:env.db").env("TAWNY__LOG__FILTER", "debug").env("TAWNY__RULES", "env");
+    assert_eq!((home.settings().store, home.settings().log.filter), ("sqlite:env.db".to_owned(), "debug".to_owned()));
+    home.flags.store = Some("sqlite:flag.db".to_owned());
+    home.flags.rules = Some("flag".into());
+    home.flags.listen = Some("127.0.0.1:3".to_owned());
+    let ready = home.resolve().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(ready.store, "sqlite:flag.db");
+    assert_eq!(ready.listen, ["127.0.0.1:3".parse::<SocketAddr>().unwrap()]);
+    assert_eq!(home.settings().rules, Some("flag".into()));
+    assert_eq!(home.settings().limits.header_seconds, LimitSettings::default().header_seconds);
+}
+
+#[test]
+fn one_nested_value_from_the_environment_leaves_its_neighbours_alone() {
+    let home = Home::new("limits: { header_seconds: 3, body_seconds: 4 }\nretention: { age: 2d }\n")
+        .env("TAWNY__LIMITS__BODY_SECONDS", "9")
+        .env("TAWNY__RETENTION__BYTES", "1000");
+    let settings = home.settings();
+    assert_eq!((settings.limits.header_seconds, settings.limits.body_seconds), (3, 9));
+    assert_eq!((settings.retention.age.as_str(), settings.retention.bytes.as_str()), ("2d", "1000"));
+}
+
+#[test]
+fn constants_stay_the_text_that_was_written() {
+    let home = Home::new(
+        "sources:\n  - name: eks\n    kind: alertmanager\n    constants:\n      account: 111111111111\n      zero: 012345678901\n      \
+         Region: us-east-1\n      app.kubernetes.io/name: owl\n      version: 1.10\n      on: yes\n      big: 123456789012345678901234567890\n",
+    );
+    let settings = home.settings();
+    let constants = &settings.sources[0].constants;
+    for (name, value) in [
+        ("account", "111111111111"),
+        ("zero", "012345678901"),
+        ("Region", "us-east-1"),
+        ("app.kubernetes.io/name", "owl"),
+        ("version", "1.10"),
+        ("on", "yes"),
+        ("big", "123456789012345678901234567890"),
+    ] {
+        assert_eq!(constants.get(name), Some(value), "{name}: {constants:?}");
+    }
+}
+
+#[test]
+fn each_fault_names_its_line_and_what_was_wrong() {
+    for (yaml, place, words) in [
+        ("store: x\nlisten: [\n", "", ""),
+        ("stoer: x\n", "1:1", "did you mean `store`?"),
+        ("store: x\nlimits:\n  header_secs: 3\n", "3:3", "did you mean `header_seconds`?"),
+        ("limits:\n  connections: many\n", "2:16", ""),
+        ("store: a\nstore: b\n", "2:1", ""),
+        ("sources:\n  - { name: a, kind: alertmanager, tokn: x }\n", "2:", "did you mean `token`?"),
+        ("sources:\n  - { name: a, kind: alertmanger }\n", "2:16", "unknown kind of source `alertmanger`"),
+        ("sources:\n  - { name: a b, kind: json }\n", "2:7", "cannot be part of an address"),
+        ("sources:\n  - { name: a, kind: json, holds_for: soon }\n", "2:28", "`soon` is not a duration"),
+        ("sources:\n  - { name: a, kind: json, auth: nope }\n", "2:28", "the only word here is `none`"),
+        ("sources:\n  - { name: a, kind: json }\n  - { name: a, kind: json }\n", "2:7", "two entries"),
+        ("listen: '[::]:9393'\nsources:\n  - { name: a, kind: alertmanager }\n", "3:7", "no authentication"),
+        ("listen: '0.0.0.0:1'\n", "1:1", "they need a loopback address"),
+        ("listen: nowhere\n", "1:1", "`nowhere` is not an address"),
+        ("store: x\nretention: { age: long }\n", "2:1", "`long` is not a duration"),
+        ("store: x\nretention: { bytes: 3 elephants }\n", "2:1", "`3 elephants` is not a size"),
+        ("sinks:\n  - { name: p, kind: pagerdty }\n", "2:16", "unknown kind of sink"),
+        (
+            "sinks:\n  - name: p\n    kind: pagerduty\n    routing_key: { env: TAWNY_NOBODY_SETS_THIS }\n",
+            "4:5",
+            "is not set",
+        ),
+        (
+            "sinks:\n  - name: p\n    kind: pagerduty\n    routing_key: { file: /nowhere/at/all }\n",
+            "4:5",
+            "/nowhere/at/all",
+        ),
+    ] {
+        let (found, text) = Home::new(yaml).fault();
+        assert!(found.starts_with(place), "{yaml}: at {found}, not {place}: {text}");
+        assert!(text.contains("tawny.yaml:"), "{yaml}: no line in: {text}");
+        assert!(text.contains(words), "{yaml}: {text}");
+    }
+}
+
+#[test]
+fn an_unknown_key_in_the_environment_stops_the_start_and_is_named() {
+    for (name, value, words) in [
+        ("TAWNY__STOER", "sqlite:x.db", "stoer"),
+        ("TAWNY__LIMITS__HEADER_SECS", "3", "header_secs"),
+        ("TAWNY__LIMITS__HEADER_SECONDS", "soon", "header_seconds"),
+        ("TAWNY__LOG__FORMAT", "loud", "loud"),
+        ("TAWNY__ROUTING_KEY", SECRET, "routing_key"),
+        ("TAWNY__SINKS__PAGER__ROUTING_KEY", SECRET, "sinks"),
+        ("TAWNY__SOURCES", SECRET, "sources"),
+    ] {
+        let (place, text) = Home::new("store: x\n").env(name, value).fault();
+        assert!(text.contains(words), "{name}: {text}");
+        assert!(place.contains("TAWNY__"), "{name}: {place}");
+    }
+}
+
+#[test]
+fn a_fault_from_the_environment_is_not_blamed_on_the_file() {
+    for (name, value) in [("TAWNY__RETENTION__AGE", "long"), ("TAWNY__LISTEN", "nowhere")] {
+        let (place, text) = Home::new("retention: { age: 2d }\nlisten: 127.0.0.1:1\n").env(name, value).fault();
+        assert!(text.contains(name), "{name}: {text} at {place}");
+    }
+}
+
+#[test]
+fn a_secret_written_into_the_settings_is_refused_without_repeating_it() {
+    for yaml in [
+        format!("sources:\n  - {{ name: a, kind: json, token: {SECRET} }}\n"),
+        format!("sources:\n  - {{ name: a, kind: json, token: {{ evn: {SECRET} }} }}\n"),
+        format!("sinks:\n  - {{ name: p, kind: pagerduty, routing_key: {SECRET} }}\n"),
+        format!("sinks:\n  - {{ name: p, kind: sentry, dsn: 'https://{SECRET}@sentry.io/1' }}\n"),
+        format!("sinks:\n  - {{ name: p, kind: honeycomb, api_key: {SECRET}, dataset: alerts }}\n"),
+        format!("sinks:\n  - {{ name: p, kind: webhook, endpoint: 'https://x', secret: {SECRET} }}\n"),
+    ] {
+        let (place, text) = Home::new(&yaml).fault();
+        assert!(place.starts_with("2:"), "{yaml}: {text}");
+    }
+}
+
+#[test]
+fn a_secret_from_a_file_shows_in_no_debug_output_and_an_empty_one_stops_the_start() {
+    let home = Home::new("");
+    let path = home.file("pd", &format!("{SECRET}\n"));
+    let yaml = format!("sinks:\n  - {{ name: p, kind: pagerduty, routing_key: {{ file: {} }} }}\n", path.display());
+    home.file("tawny.yaml", &yaml);
+    let ready = home.resolve().unwrap_or_else(|error| panic!("{error}"));
+    assert!(!format!("{:?} {:?}", home.load(), ready.sinks[0].secrets).contains(SECRET));
+    home.file("pd", " \n");
+    let (place, text) = home.fault();
+    assert!(place.starts_with("2:") && text.contains("is empty"), "{text}");
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there_and_an_empty_one_is_all_defaults() {
+    let mut home = Home::new("# nothing\n\n");
+    assert_eq!(home.settings().store, Settings::default().store);
+    home.flags.config = Some(home.folder.path().join("absent.yaml"));
+    assert!(home.load().unwrap_err().place.ends_with("absent.yaml"));
+}
+
+#[test]
+fn spans_and_sizes_have_units_and_absurd_ones_are_refused() {
+    assert_eq!(parse_span(" 30d "), Some(Duration::from_secs(30 * 86_400)));
+    assert_eq!(parse_span("250ms"), Some(Duration::from_millis(250)));
+    for text in ["", "5", "m", "5 m", "-5m", "1.5h", "5M", "99999999999999999999s", "18446744073709551615d", "٣s"] {
+        assert_eq!(parse_span(text), None, "{text}");
+    }
+    assert_eq!((parse_bytes("10GiB"), parse_bytes("7"), parse_bytes("1 KiB")), (Some(10 << 30), Some(7), Some(1024)));
+    for text in ["", "GiB", "10GB", "-1", "18446744073709551615TiB"] {
+        assert_eq!(parse_bytes(text), None, "{text}");
+    }
+}
