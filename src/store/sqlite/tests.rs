@@ -104,7 +104,9 @@ fn members(members: Vec<Member>, now: Timestamp) -> Changes {
 }
 
 fn record(received_at: Timestamp, bytes: usize) -> Record {
-    let body = vec![7; bytes].into();
+    // The journal is compressed; this cannot be.
+    let mut chance = fastrand::Rng::with_seed(7);
+    let body = std::iter::repeat_with(|| chance.u8(..)).take(bytes).collect::<Vec<u8>>().into();
     Record { received_at, source: "prom".to_owned(), kind: "alertmanager-api", body, decisions: "[]".to_owned() }
 }
 
@@ -239,7 +241,7 @@ async fn a_tick_loads_the_lapsed_members_and_when_the_next_one_lapses() {
     assert_eq!(due.members.iter().map(|member| member.identity).collect::<Vec<_>>(), [identity(1), identity(2)]);
     assert_eq!(due.next_expiry, at(30));
     assert!(loaded.incidents.contains_key(&key(1)) && !loaded.incidents.contains_key(&key(8)));
-    assert_eq!(loaded.due[&key(8)].next_expiry, Timestamp::MAX);
+    assert!(!loaded.due.contains_key(&key(8)), "nobody knows it");
 }
 
 #[tokio::test]

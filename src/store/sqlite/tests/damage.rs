@@ -14,6 +14,8 @@ async fn a_row_of_another_version_is_named_and_harms_no_other() {
          update notices set kind = 'sung';",
     )
     .await;
+    // What was written last is held decoded; a new process reads it.
+    let mut home = home.reopen().await;
     let of = |number| Wanted { identities: vec![identity(number)], ..Wanted::default() };
     for _ in 0..2 {
         assert!(matches!(home.load(of(1)).await, Err(StoreError::Unreadable { .. })));
