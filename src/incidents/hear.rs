@@ -147,7 +147,8 @@ fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>)
     let known = incident.lead.identity == heard.alert.identity
         || incident.samples.iter().any(|sample| sample.identity == heard.alert.identity);
     if !is_lead && !known && incident.samples.len() < SAMPLE_COUNT_MAX {
-        incident.samples.push(sample(&heard));
+        let further = Sample { annotations: Default::default(), links: Vec::new(), ..sample(&heard) };
+        incident.samples.push(Arc::new(further));
     }
     let member = member_of(heard, &incident, platform, cell, severity);
     let notices = speak::speak(&mut incident, now);
@@ -214,7 +215,7 @@ fn open(heard: &Heard, previous: Option<&Incident>) -> Incident {
         rules_revision: heard.rules_revision.clone(),
         legs: Vec::new(),
         cells: Vec::new(),
-        lead: sample(heard),
+        lead: Arc::new(sample(heard)),
         samples: Vec::new(),
         route: heard.route.clone(),
         told: None,
@@ -222,8 +223,8 @@ fn open(heard: &Heard, previous: Option<&Incident>) -> Incident {
     }
 }
 
-fn sample(heard: &Heard) -> Arc<Sample> {
-    Arc::new(Sample {
+fn sample(heard: &Heard) -> Sample {
+    Sample {
         identity: heard.alert.identity,
         source: heard.source.clone(),
         name: heard.alert.name.to_string(),
@@ -233,7 +234,7 @@ fn sample(heard: &Heard) -> Arc<Sample> {
         labels: heard.alert.labels.clone(),
         annotations: heard.alert.annotations.clone(),
         links: heard.alert.all_links(),
-    })
+    }
 }
 
 fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {

@@ -26,8 +26,9 @@ pub const LATE_RELAY: Duration = Duration::from_secs(15 * 60);
 /// After a start nothing lapses for as long as its word holds, but at most this: what we could not hear
 /// while we were away is not silence.
 pub const RESTART_GRACE_MAX: Duration = Duration::from_secs(15 * 60);
-/// Members shown to readers besides the lead.
-pub const SAMPLE_COUNT_MAX: usize = 5;
+/// Members shown to readers besides the lead. They are written with every change of the incident, so they are
+/// few and hold what tells one from another: labels and times.
+pub const SAMPLE_COUNT_MAX: usize = 4;
 
 /// A decoded, tagged and routed alert.
 #[derive(Clone, Debug)]

@@ -59,7 +59,8 @@ pub struct Told {
     pub acknowledged: bool,
 }
 
-/// One alert as readers see it: the lead of an incident or one of its samples.
+/// One alert as readers see it: the lead of an incident, or one of its further samples without annotations and
+/// links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     pub identity: Identity,
@@ -70,7 +71,7 @@ pub struct Sample {
     pub severity: Severity,
     #[serde(deserialize_with = "Labels::deserialize_owned")]
     pub labels: Labels<'static>,
-    #[serde(deserialize_with = "Labels::deserialize_owned")]
+    #[serde(default, skip_serializing_if = "Labels::is_empty", deserialize_with = "Labels::deserialize_owned")]
     pub annotations: Labels<'static>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
