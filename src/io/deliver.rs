@@ -27,6 +27,10 @@ use outcome::{After, Bucket, after, superseded};
 
 /// Rows read from the store at once.
 const PAGE: u32 = 500;
+/// Settlements gather for so long: they share a commit, and the next alert does not wait behind each.
+const SETTLE_GATHER: Duration = Duration::from_millis(5);
+/// So many are committed at once without waiting.
+const SETTLE_COUNT: usize = 64;
 /// A settlement that could not be committed is tried again after this; the lane waits for it.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 /// A store that could not be read is not asked faster than this.
@@ -63,6 +67,8 @@ struct State {
     unsettled: Vec<Settlement>,
     settling: bool,
     settle_not_before: Option<Instant>,
+    /// Until when those that are unsettled wait for more.
+    gather_until: Option<Instant>,
     paused_until: Option<Instant>,
     /// The store could not be read; what is in memory goes on meanwhile.
     read_not_before: Option<Instant>,
@@ -84,6 +90,7 @@ impl Deliverer {
             unsettled: Vec::new(),
             settling: false,
             settle_not_before: None,
+            gather_until: None,
             paused_until: None,
             read_not_before: None,
             last_seen: DeliveryId(0),
@@ -96,7 +103,7 @@ impl Deliverer {
                 this.refill(&mut state).await;
                 this.dispatch(&mut state);
             }
-            this.settle(&mut state);
+            this.settle(&mut state, stopping);
             if stopping && state.jobs.is_empty() && state.unsettled.is_empty() {
                 return;
             }
@@ -159,7 +166,7 @@ impl Deliverer {
             let at = self.clock.now();
             for item in skipped {
                 self.metrics.delivery(&self.name, DeliveryOutcome::Superseded.as_str(), 0.0);
-                state.unsettled.push(superseded(&item, at));
+                state.unsettle(superseded(&item, at));
             }
             if items.is_empty() {
                 return;
@@ -229,7 +236,7 @@ impl Deliverer {
                     }
                     self.tell(&item, &settlement);
                     state.lanes.attempted(&item, settlement.attempts, &settlement.reason);
-                    state.unsettled.push(settlement);
+                    state.unsettle(settlement);
                 }
             }
             Done::Settled { settlements, committed: true } => {
@@ -266,12 +273,17 @@ impl Deliverer {
 
     /// Sends what was decided to the committer, one group at a time. A lane goes on only after the commit:
     /// a crash may then repeat its last request, but never one before it.
-    fn settle(self: &Arc<Self>, state: &mut State) {
+    fn settle(self: &Arc<Self>, state: &mut State, stopping: bool) {
         let now = Instant::now();
         if state.settling || state.unsettled.is_empty() || state.settle_not_before.is_some_and(|at| at > now) {
             return;
         }
+        let is_worth_it = stopping || state.unsettled.len() >= SETTLE_COUNT;
+        if !is_worth_it && state.gather_until.is_some_and(|at| at > now) {
+            return;
+        }
         state.settle_not_before = None;
+        state.gather_until = None;
         state.settling = true;
         let settlements = std::mem::take(&mut state.unsettled);
         let work = self.work.clone();
@@ -285,6 +297,11 @@ impl Deliverer {
 }
 
 impl State {
+    fn unsettle(&mut self, settlement: Settlement) {
+        self.gather_until.get_or_insert_with(|| Instant::now() + SETTLE_GATHER);
+        self.unsettled.push(settlement);
+    }
+
     fn accept(&mut self, page: Vec<Pending>) {
         for pending in page {
             // What came both through the mailbox and from the store is taken once.
@@ -311,7 +328,9 @@ impl State {
                 (None, Some(_)) => self.paused_until,
             }
         };
-        [ready, self.settle_not_before, self.read_not_before].into_iter().flatten().min()
+        // While a group is on its way to the committer, its end wakes us.
+        let settle = if self.settling { None } else { self.settle_not_before.or(self.gather_until) };
+        [ready, settle, self.read_not_before].into_iter().flatten().min()
     }
 }
 

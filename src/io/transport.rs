@@ -1,6 +1,8 @@
 //! How requests leave: one HTTP client for all sinks. Never follows a redirect (the body or a header carries
 //! the secret) and never lets a URL into an error text.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::sinks::HttpRequest;
@@ -35,7 +37,12 @@ pub struct HttpTransport {
     client: reqwest::Client,
     /// For this machine's own addresses: a proxy of the company knows nothing of them.
     direct: reqwest::Client,
+    /// Sinks have few addresses and use them for ever; parsing one costs as much as encoding a notice.
+    addresses: Arc<Mutex<HashMap<String, reqwest::Url>>>,
 }
+
+/// More addresses than sinks are a sink that makes a new one for each notice.
+const ADDRESS_COUNT_MAX: usize = 256;
 
 impl HttpTransport {
     pub fn new() -> anyhow::Result<HttpTransport> {
@@ -48,15 +55,34 @@ impl HttpTransport {
                 .pool_idle_timeout(Duration::from_secs(50))
                 .user_agent(concat!("tawny/", env!("CARGO_PKG_VERSION")))
         };
-        Ok(HttpTransport { client: builder().build()?, direct: builder().no_proxy().build()? })
+        Ok(HttpTransport {
+            client: builder().build()?,
+            direct: builder().no_proxy().build()?,
+            addresses: Arc::default(),
+        })
+    }
+}
+
+impl HttpTransport {
+    fn parsed(&self, text: String) -> Option<reqwest::Url> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(url) = addresses.get(&text) {
+            return Some(url.clone());
+        }
+        let url = reqwest::Url::parse(&text).ok()?;
+        if addresses.len() >= ADDRESS_COUNT_MAX {
+            addresses.clear();
+        }
+        addresses.insert(text, url.clone());
+        Some(url)
     }
 }
 
 impl Transport for HttpTransport {
     fn post(&self, request: HttpRequest, timeout: Duration) -> Later<'_, Result<Received, NoAnswer>> {
         Box::pin(async move {
-            let url = reqwest::Url::parse(&request.url)
-                .map_err(|_| NoAnswer { reason: "the address is not a URL".to_owned() })?;
+            let url =
+                self.parsed(request.url).ok_or_else(|| NoAnswer { reason: "the address is not a URL".to_owned() })?;
             let client = if is_local(&url) { &self.direct } else { &self.client };
             let mut builder = client.post(url).timeout(timeout).body(request.body);
             for (name, value) in request.headers {

@@ -38,13 +38,17 @@ macro_rules! hash_id {
         }
 
         impl Serialize for $name {
+            /// As text for people, as its bytes for the store.
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_bytes(&self.0) }
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if !deserializer.is_human_readable() {
+                    return deserializer.deserialize_bytes(BytesVisitor).map($name);
+                }
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
                 $name::parse(&text).ok_or_else(|| serde::de::Error::custom(format_args!("`{text}` is not an id")))
             }
@@ -160,6 +164,20 @@ pub fn alertmanager_fingerprint<'a>(sorted_labels: impl Iterator<Item = (&'a str
 pub fn fingerprint_of_separated(bytes: &[u8]) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+}
+
+struct BytesVisitor;
+
+impl serde::de::Visitor<'_> for BytesVisitor {
+    type Value = [u8; 16];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("16 bytes")
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<[u8; 16], E> {
+        bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))
+    }
 }
 
 fn write_hex16<'a>(bytes: &[u8; 16], text: &'a mut [u8; 32]) -> &'a str {

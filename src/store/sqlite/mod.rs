@@ -92,7 +92,7 @@ fn unavailable(cause: sqlx::Error) -> StoreError {
     StoreError::Unavailable { reason: cause.to_string() }
 }
 
-fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> StoreError {
+fn unreadable<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> StoreError {
     move |cause| StoreError::Unreadable { what, reason: cause.to_string() }
 }
 

@@ -182,7 +182,7 @@ fn key(row: &SqliteRow, at: usize) -> Result<IncidentKey, StoreError> {
 }
 
 fn state<T: serde::de::DeserializeOwned>(row: &SqliteRow, at: usize, what: &'static str) -> Result<T, StoreError> {
-    serde_json::from_slice(row.try_get::<&[u8], _>(at).map_err(unavailable)?).map_err(unreadable(what))
+    rmp_serde::from_slice(row.try_get::<&[u8], _>(at).map_err(unavailable)?).map_err(unreadable(what))
 }
 
 fn word<T: serde::de::DeserializeOwned>(row: &SqliteRow, at: usize, what: &'static str) -> Result<T, StoreError> {

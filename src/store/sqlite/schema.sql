@@ -1,5 +1,5 @@
 -- Incidents and members are found by 16-byte hashes through a directory in memory (see directory.rs), so there is
--- no index over the hashes. `state` is JSON. Row ids grow, so the oldest rows stand first.
+-- no index over the hashes. `state` is MessagePack with names. Row ids grow, so the oldest rows stand first.
 create table incidents (
     id         integer primary key,
     key        blob    not null,

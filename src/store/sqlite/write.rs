@@ -111,7 +111,7 @@ impl SqliteWriter {
         let incidents = changes.incidents.iter().map(|incident| {
             let id = rows.incidents.get(&incident.key).copied().unwrap_or_else(|| next(&mut last.incident));
             fresh.insert(incident.key, id);
-            (id, incident, json(incident))
+            (id, incident, packed(incident))
         });
         let incidents = incidents.collect();
         let members = changes.members.iter().map(|member| {
@@ -221,7 +221,7 @@ async fn ask(connection: &mut SqliteConnection, head: &str, ids: &[i64]) -> Resu
 }
 
 fn state<T: serde::de::DeserializeOwned>(row: &SqliteRow, what: &'static str) -> Result<T, StoreError> {
-    serde_json::from_slice(row.try_get::<&[u8], _>(0).map_err(unavailable)?).map_err(unreadable(what))
+    rmp_serde::from_slice(row.try_get::<&[u8], _>(0).map_err(unavailable)?).map_err(unreadable(what))
 }
 
 async fn load_due(connection: &mut SqliteConnection, incident: i64, now: Timestamp) -> Result<Due, StoreError> {
@@ -268,8 +268,9 @@ async fn write(
     script.flush().await
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).expect("our own types always serialise")
+/// MessagePack with names: fields can come and go as in JSON, and text is copied instead of searched for quotes.
+fn packed<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).expect("our own types always serialise")
 }
 
 async fn write_incidents(
@@ -308,7 +309,7 @@ async fn write_members(
         row.add(*incident);
         row.add(if member.is_firing() { member.expires_at().map(Timestamp::as_ms) } else { None });
         row.add(now.as_ms());
-        row.add(json(member));
+        row.add(packed(member));
     };
     script.rows(&SHAPE, members, bind).await
 }
@@ -329,7 +330,7 @@ async fn write_notices(script: &mut Script<'_>, numbered: &Numbered<'_>) -> Resu
         row.add(i64::from(notice.sequence));
         row.add(match states.get(&notice.incident.key) {
             Some((incident, state)) if *incident == notice.incident.as_ref() => (*state).clone(),
-            _ => json(&notice.incident),
+            _ => packed(&notice.incident),
         });
     };
     script.rows(&SHAPE, &numbered.notices, bind).await
