@@ -2,6 +2,7 @@
 //! values come from closed sets or from the settings, never from input.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
@@ -109,17 +110,17 @@ impl Metrics {
         }
     }
 
-    pub fn notice(&self, kind: &'static str, reason: &'static str) {
-        self.notices.add(1, &[KeyValue::new("kind", kind), KeyValue::new("reason", reason)]);
+    pub fn notices(&self, kind: &'static str, reason: &'static str, count: u64) {
+        self.notices.add(count, &[KeyValue::new("kind", kind), KeyValue::new("reason", reason)]);
     }
 
-    pub fn delivery(&self, sink: &str, outcome: &'static str, seconds: f64) {
-        self.deliveries.add(1, &[KeyValue::new("sink", sink.to_owned()), KeyValue::new("outcome", outcome)]);
-        self.delivery_seconds.record(seconds, &[KeyValue::new("sink", sink.to_owned())]);
+    pub fn delivery(&self, sink: &Arc<str>, outcome: &'static str, seconds: f64) {
+        self.deliveries.add(1, &[KeyValue::new("sink", sink.clone()), KeyValue::new("outcome", outcome)]);
+        self.delivery_seconds.record(seconds, &[KeyValue::new("sink", sink.clone())]);
     }
 
-    pub fn attempt(&self, sink: &str, meaning: &'static str) {
-        self.attempts.add(1, &[KeyValue::new("sink", sink.to_owned()), KeyValue::new("meaning", meaning)]);
+    pub fn attempt(&self, sink: &Arc<str>, meaning: &'static str) {
+        self.attempts.add(1, &[KeyValue::new("sink", sink.clone()), KeyValue::new("meaning", meaning)]);
     }
 
     pub fn commit(&self, seconds: f64, alert_count: usize) {

@@ -147,8 +147,9 @@ impl Committer {
                 outlet.mailbox.post(item);
             }
         }
-        for notice in &decided.notices {
-            self.metrics.notice(notice.kind.as_str(), notice.reason.as_str());
+        for alike in decided.notices.chunk_by(|one, next| (one.kind, one.reason) == (next.kind, next.reason)) {
+            let count = u64::try_from(alike.len()).unwrap_or(u64::MAX);
+            self.metrics.notices(alike[0].kind.as_str(), alike[0].reason.as_str(), count);
         }
         if let Some(next) = decided.next_deadline {
             self.next_deadline.send_if_modified(|held| {
