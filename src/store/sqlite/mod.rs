@@ -4,7 +4,9 @@
 mod bulk;
 mod directory;
 mod read;
+mod recent;
 mod retain;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod write;
