@@ -198,11 +198,13 @@ impl Deliverer {
     fn judge(&self, answer: Result<Received, NoAnswer>, count: usize) -> Vec<Judgement> {
         match answer {
             Ok(received) => {
+                // The reason of a judgement is kept and logged, and some answers repeat the key that was wrong.
+                let body = self.secrets.masked(&received.body);
                 let answer = HttpAnswer {
                     status: received.status,
                     retry_after: received.retry_after.as_deref(),
                     rate_limits: received.rate_limits.as_deref(),
-                    body: &received.body,
+                    body: &body,
                     received_at: self.clock.now(),
                 };
                 let mut judgements = self.sink.judge(&answer, count);
