@@ -41,18 +41,18 @@ impl Timers {
                     "the clock moved {direction}; nothing lapses before it could be repeated"
                 );
             }
-            let next = match self.look().await {
-                Ok(next) => next,
-                Err(reason) => {
-                    tracing::warn!(reason, "deadlines cannot be looked at, trying again");
-                    Some(self.clock.now().plus(PAUSE_AFTER_FAILURE))
-                }
-            };
+            let looked = self.look().await;
+            // What is due stays due: nothing that is committed meanwhile makes another look more useful.
+            let has_failed = looked.is_err();
+            let next = looked.unwrap_or_else(|reason| {
+                tracing::warn!(reason, "not all deadlines could be met, trying again");
+                Some(self.clock.now().plus(PAUSE_AFTER_FAILURE))
+            });
             let now = self.clock.now();
             let wait = next.map_or(LOOK_EVERY, |at| at.since(now)).min(LOOK_EVERY);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                changed = self.next_deadline.changed() => if changed.is_err() { return },
+                changed = self.next_deadline.changed(), if !has_failed => if changed.is_err() { return },
                 _ = self.stop.wait_for(|stop| *stop) => return,
             }
         }
