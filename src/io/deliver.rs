@@ -18,12 +18,12 @@ use super::commit::Work;
 use super::mailbox::{Mailbox, PENDING_COUNT_MAX};
 use super::secrets::SecretSet;
 use super::transport::{NoAnswer, Received, Transport};
-use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, Notice};
+use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, Notice, Timestamp};
 use crate::sinks::{EncodeError, HttpAnswer, Judgement, Limits, Outgoing, Sink};
 use crate::store::{Pending, Reader, Settlement};
 use crate::telemetry::Metrics;
 use lanes::Lanes;
-use outcome::{After, Bucket, after, superseded};
+use outcome::{After, Bucket, RETRY_AFTER_MAX, after, superseded};
 
 /// Rows read from the store at once.
 const PAGE: u32 = 500;
@@ -123,7 +123,7 @@ impl Deliverer {
         while state.lanes.len() < PENDING_COUNT_MAX {
             let fresh = self.mailbox.take(PENDING_COUNT_MAX - state.lanes.len());
             if !fresh.is_empty() {
-                state.accept(fresh);
+                state.accept(fresh, self.clock.now());
                 continue;
             }
             if !self.mailbox.is_behind() || state.read_not_before.is_some() {
@@ -135,7 +135,7 @@ impl Deliverer {
                     if page.len() >= PAGE as usize {
                         self.mailbox.still_behind();
                     }
-                    state.accept(page);
+                    state.accept(page, self.clock.now());
                 }
                 Err(error) => {
                     tracing::warn!(sink = %self.name, error = %error, "pending deliveries cannot be read, trying again");
@@ -287,12 +287,14 @@ impl Deliverer {
 }
 
 impl State {
-    fn accept(&mut self, page: Vec<Pending>) {
+    fn accept(&mut self, page: Vec<Pending>, now: Timestamp) {
         for pending in page {
             // What came both through the mailbox and from the store is taken once.
             if pending.delivery.id > self.last_seen {
                 self.last_seen = pending.delivery.id;
-                self.lanes.push(pending);
+                // No wait is longer than this; a clock that was set back must not make one.
+                let wait = pending.delivery.next_attempt_at.since(now).min(RETRY_AFTER_MAX);
+                self.lanes.push(pending, (!wait.is_zero()).then(|| Instant::now() + wait));
             }
         }
     }
