@@ -20,6 +20,7 @@ use crate::io::deliver::Deliverer;
 use crate::io::intake::Intake;
 use crate::io::mailbox::Mailbox;
 use crate::io::server::{Doors, bind, serve};
+use crate::io::strays;
 use crate::io::timers::Timers;
 use crate::io::transport::HttpTransport;
 use crate::model::Timestamp;
@@ -66,6 +67,7 @@ pub async fn start(ready: Ready, mut rules: RuleSet, port_file: Option<&Path>) -
     let machine =
         Machine { clock: Arc::default(), metrics: Metrics::default(), cache: Arc::default(), reader, workers_stop };
     let running = machine.start(writer, sinks, retention)?;
+    strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
     let doors = Doors {
         instances: instances
             .into_iter()

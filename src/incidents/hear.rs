@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Heard, LATE_EVALUATOR, LATE_RELAY, SAMPLE_COUNT_MAX, Step, speak};
+use super::{Heard, LATE_EVALUATOR, LATE_RELAY, RESTART_GRACE_MAX, SAMPLE_COUNT_MAX, Step, speak};
 use crate::model::alert::Voice;
 use crate::model::incident::{Ended, EndedHow, Sample, Word};
 use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Member, Phase, Severity, State, TagName, Timestamp};
@@ -111,6 +111,13 @@ fn say(member: &mut Member, heard: &Heard) {
         expires_at: heard.received_at.plus(heard.alert.holds_for),
         said_ends_at: heard.alert.ends_at,
     };
+    // Words of other senders that lapsed long ago count for nothing, and where senders change their addresses
+    // they would add up. One more span is left to them, because a start may count it again (see `tick`).
+    let is_over = |held: &Word| {
+        let span = held.expires_at.since(held.heard_at).min(RESTART_GRACE_MAX);
+        held.expires_at.plus(span) <= word.heard_at
+    };
+    member.words.retain(|held| held.sender == word.sender || !is_over(held));
     match member.words.iter_mut().find(|held| held.sender == word.sender) {
         Some(held) => *held = word,
         None => member.words.push(word),

@@ -427,3 +427,19 @@ fn laws(world: &World, seed: u64) {
     let told_open = world.incidents.values().any(|incident| incident.phase == Phase::Open);
     assert_eq!(is_open, told_open, "seed {seed}: what people know is what is");
 }
+
+#[test]
+fn senders_that_change_their_addresses_do_not_add_up_in_a_member() {
+    let mut world = World::default();
+    for minute in 0..500 {
+        world.hear(prometheus("a", minute * 60).by(minute, Voice::Evaluator));
+        let words = &world.members[&identity("a")].words;
+        assert!(words.len() <= 8, "{} words after {minute} minutes", words.len());
+        assert!(words.iter().any(|word| word.sender == SenderId(minute)));
+    }
+    assert_eq!(world.kinds().iter().filter(|kind| **kind == NoticeKind::Opened).count(), 1);
+    // A word that has only just lapsed is left: this start may count it anew.
+    world.hear(prometheus("b", 0).by(1, Voice::Evaluator));
+    world.hear(prometheus("b", 300).by(2, Voice::Evaluator));
+    assert_eq!(world.members[&identity("b")].words.len(), 2);
+}

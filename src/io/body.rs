@@ -10,6 +10,9 @@ use http_body_util::BodyExt;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// What is booked at once while a body grows.
+const STEP_BYTES: usize = 64 * 1024;
+
 /// Bodies held at once, in bytes, over all requests.
 #[derive(Clone, Debug)]
 pub struct BodyBudget {
@@ -64,28 +67,55 @@ impl BodyBudget {
         if length.is_some_and(|length| length > bytes_max) {
             return Err(BodyError::TooLarge { bytes_max });
         }
-        // What is not announced is booked at a typical size first and corrected when it is known.
-        let first = length.unwrap_or(64 * 1024).max(1);
-        let mut permit = self.book(first)?;
-        let read = tokio::time::timeout(self.timeout, collect(body, length.unwrap_or(0), bytes_max)).await;
+        // What is not announced is booked while it comes.
+        let mut booking = Booking::open(self.bytes.clone(), length.unwrap_or(STEP_BYTES).max(1))?;
+        let read =
+            tokio::time::timeout(self.timeout, collect(body, length.unwrap_or(0), bytes_max, &mut booking)).await;
         let bytes = read.map_err(|_| BodyError::TooSlow { seconds: self.timeout.as_secs() })??;
         let bytes = match encoding(headers) {
             None => bytes,
-            Some(encoding) => inflate(&encoding, &bytes, bytes_max)?,
+            Some(encoding) => {
+                // Both forms are in memory until the inflated one is whole.
+                let mut inflated = Booking::open(self.bytes.clone(), STEP_BYTES)?;
+                let bytes = inflate(&encoding, &bytes, bytes_max, &mut inflated)?;
+                booking = inflated;
+                bytes
+            }
         };
-        if bytes.len() > first {
-            permit.merge(self.book(bytes.len() - first)?);
-        }
-        Ok(Held { bytes, _permit: permit })
-    }
-
-    fn book(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BodyError> {
-        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.bytes.clone().try_acquire_many_owned(count).map_err(|_| BodyError::NoRoom)
+        Ok(Held { bytes, _permit: booking.permit })
     }
 }
 
-async fn collect(mut body: Body, length: usize, bytes_max: usize) -> Result<Bytes, BodyError> {
+/// What one body has taken of the budget so far.
+struct Booking {
+    budget: Arc<Semaphore>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Booking {
+    fn open(budget: Arc<Semaphore>, bytes: usize) -> Result<Booking, BodyError> {
+        let permit = Booking::book(&budget, bytes)?;
+        Ok(Booking { budget, permit })
+    }
+
+    /// Books a step ahead where there is room, and no less than what is needed.
+    fn cover(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let missing = bytes.saturating_sub(self.permit.num_permits());
+        if missing > 0 {
+            let more = Booking::book(&self.budget, missing.max(STEP_BYTES))
+                .or_else(|_| Booking::book(&self.budget, missing))?;
+            self.permit.merge(more);
+        }
+        Ok(())
+    }
+
+    fn book(budget: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, BodyError> {
+        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
+        budget.clone().try_acquire_many_owned(count).map_err(|_| BodyError::NoRoom)
+    }
+}
+
+async fn collect(mut body: Body, length: usize, bytes_max: usize, booking: &mut Booking) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
     let mut only: Option<Bytes> = None;
     while let Some(frame) = body.frame().await {
@@ -94,6 +124,7 @@ async fn collect(mut body: Body, length: usize, bytes_max: usize) -> Result<Byte
         if so_far + data.len() > bytes_max {
             return Err(BodyError::TooLarge { bytes_max });
         }
+        booking.cover(so_far + data.len())?;
         // A small body comes in one piece and needs no copy.
         match only.take() {
             None if whole.is_empty() => only = Some(data),
@@ -113,24 +144,37 @@ fn encoding(headers: &HeaderMap) -> Option<String> {
     (!value.is_empty() && value != "identity").then_some(value)
 }
 
-/// Inflates at most `bytes_max` bytes, whatever the input claims to hold.
-fn inflate(encoding: &str, bytes: &[u8], bytes_max: usize) -> Result<Bytes, BodyError> {
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    let mut whole = Vec::new();
-    let read = match encoding {
-        "gzip" | "x-gzip" => flate2::read::MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut whole),
+/// Inflates at most `bytes_max` bytes, whatever the input claims to hold, and books its memory before it is taken.
+fn inflate(encoding: &str, bytes: &[u8], bytes_max: usize, booking: &mut Booking) -> Result<Bytes, BodyError> {
+    let mut inflated: Box<dyn Read + '_> = match encoding {
+        "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
         // RFC 9110 means the zlib form; some senders leave its header out.
         "deflate" if bytes.first().is_some_and(|first| first & 0x0f == 8) => {
-            flate2::read::ZlibDecoder::new(bytes).take(limit).read_to_end(&mut whole)
+            Box::new(flate2::read::ZlibDecoder::new(bytes))
         }
-        "deflate" => flate2::read::DeflateDecoder::new(bytes).take(limit).read_to_end(&mut whole),
+        "deflate" => Box::new(flate2::read::DeflateDecoder::new(bytes)),
         other => return Err(BodyError::UnknownEncoding { encoding: other.chars().take(40).collect() }),
     };
-    if whole.len() > bytes_max {
-        return Err(BodyError::InflatesTooLarge { bytes_max });
+    let mut whole: Vec<u8> = Vec::new();
+    loop {
+        if whole.len() == whole.capacity() {
+            let larger = (whole.capacity() * 2).clamp(STEP_BYTES, (bytes_max + 1).max(STEP_BYTES));
+            booking.cover(larger)?;
+            whole.reserve_exact(larger - whole.len());
+        }
+        let room = whole.capacity() - whole.len();
+        let count = inflated
+            .as_mut()
+            .take(room as u64)
+            .read_to_end(&mut whole)
+            .map_err(|cause| BodyError::Corrupt { encoding: encoding.to_owned(), reason: cause.to_string() })?;
+        if whole.len() > bytes_max {
+            return Err(BodyError::InflatesTooLarge { bytes_max });
+        }
+        if count < room {
+            return Ok(Bytes::from(whole));
+        }
     }
-    read.map_err(|cause| BodyError::Corrupt { encoding: encoding.to_owned(), reason: cause.to_string() })?;
-    Ok(Bytes::from(whole))
 }
 
 #[cfg(test)]
@@ -149,14 +193,85 @@ mod tests {
     fn a_bomb_stops_at_the_limit() {
         let bomb = gzip(&vec![0; 8 << 20]);
         assert!(bomb.len() < 20_000);
-        assert!(matches!(inflate("gzip", &bomb, 1 << 20), Err(BodyError::InflatesTooLarge { .. })));
+        assert!(matches!(inflate("gzip", &bomb, 1 << 20, &mut room()), Err(BodyError::InflatesTooLarge { .. })));
     }
 
     #[test]
     fn several_members_are_one_body_and_damage_is_named() {
         let two = [gzip(b"one "), gzip(b"two")].concat();
-        assert_eq!(inflate("gzip", &two, 100).unwrap(), "one two");
-        assert!(matches!(inflate("gzip", &two[..two.len() - 3], 100), Err(BodyError::Corrupt { .. })));
-        assert!(matches!(inflate("br", b"", 100), Err(BodyError::UnknownEncoding { .. })));
+        assert_eq!(inflate("gzip", &two, 100, &mut room()).unwrap(), "one two");
+        assert!(matches!(inflate("gzip", &two[..two.len() - 3], 100, &mut room()), Err(BodyError::Corrupt { .. })));
+        assert!(matches!(inflate("br", b"", 100, &mut room()), Err(BodyError::UnknownEncoding { .. })));
+    }
+
+    fn room() -> Booking {
+        Booking::open(Arc::new(Semaphore::new(64 << 20)), 1).unwrap()
+    }
+
+    /// A body in pieces; each one is taken from a channel, so that a test says when it comes.
+    struct Pieces(tokio::sync::mpsc::Receiver<Bytes>);
+
+    impl hyper::body::Body for Pieces {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(hyper::body::Frame::data(piece))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_without_a_length_share_the_budget_while_they_grow_and_give_it_back() {
+        let budget = BodyBudget::new(1 << 20, Duration::from_secs(10));
+        let (mut senders, mut readings) = (Vec::new(), Vec::new());
+        for _ in 0..4 {
+            let (sender, pieces) = tokio::sync::mpsc::channel(100);
+            let budget = budget.clone();
+            readings.push(tokio::spawn(async move {
+                budget.read(&HeaderMap::new(), Body::new(Pieces(pieces)), 1 << 20).await.map(|held| held.bytes.len())
+            }));
+            senders.push(sender);
+        }
+        let mut sent = 0;
+        for round in 0..40 {
+            for sender in &senders {
+                // Who was refused does not listen any more.
+                sent += usize::from(sender.send(Bytes::from(vec![b'x'; 16 * 1024])).await.is_ok()) * 16 * 1024;
+            }
+            tokio::task::yield_now().await;
+            let booked = (1 << 20) - budget.bytes.available_permits();
+            assert!(booked >= sent.min(1 << 20) / 2, "round {round}: {sent} bytes came, {booked} are booked");
+        }
+        drop(senders);
+        let (mut taken, mut refused) = (0, 0);
+        for reading in readings {
+            match reading.await.unwrap() {
+                Ok(_) => taken += 1,
+                Err(error) => {
+                    assert!(matches!(error, BodyError::NoRoom), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(taken >= 1 && refused >= 1, "{taken} taken, {refused} refused");
+        assert_eq!(budget.bytes.available_permits(), 1 << 20, "all is given back");
+    }
+
+    #[tokio::test]
+    async fn an_inflated_body_never_takes_more_than_the_budget_and_is_booked_at_its_size() {
+        let budget = BodyBudget::new(256 * 1024, Duration::from_secs(10));
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, hyper::header::HeaderValue::from_static("gzip"))]);
+        let small = gzip(&vec![b' '; 100_000]);
+        let held = budget.read(&headers, Body::from(small.clone()), 1 << 20).await.unwrap();
+        let free = budget.bytes.available_permits();
+        assert!((256 * 1024 - 3 * STEP_BYTES..=256 * 1024 - 100_000).contains(&free), "{free}");
+        let large = gzip(&vec![b' '; 300_000]);
+        let refused = budget.read(&headers, Body::from(large), 1 << 20).await;
+        assert!(matches!(refused, Err(BodyError::NoRoom)));
+        drop(held);
+        assert_eq!(budget.bytes.available_permits(), 256 * 1024);
     }
 }

@@ -1,6 +1,8 @@
 //! The committer: one task that owns the writer. It takes whatever is waiting, decides all of it in one
 //! transaction, and answers after the commit; so an fsync is shared and nothing waits in order to batch.
 
+mod decide;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -13,11 +15,11 @@ use tokio::time::Instant;
 use super::cache::{Mark, ResendCache};
 use super::clock::Clock;
 use super::mailbox::Mailbox;
-use crate::incidents::{Event, Heard, deadline, key_for, step};
-use crate::model::id::IdSet;
-use crate::model::{AlertOutcome, Identity, IncidentKey, Notice, NoticeKind, State, Timestamp};
-use crate::store::{Changes, Loaded, Pending, Record, RejectRecord, Retention, Settlement, StoreError, Wanted, Writer};
+use crate::incidents::Heard;
+use crate::model::{AlertOutcome, IncidentKey, Notice, NoticeKind, Timestamp};
+use crate::store::{Loaded, Pending, Record, RejectRecord, Retention, Settlement, StoreError, Wanted, Writer};
 use crate::telemetry::Metrics;
+use decide::Decider;
 
 /// Requests that may wait for the committer. Each holds its body, which the byte budget of the door bounds.
 pub const WAITING_COUNT_MAX: usize = 4096;
@@ -95,6 +97,8 @@ impl Committer {
         }
     }
 
+    /// All in one transaction; where a row cannot be read, in ever smaller parts, so that it costs nobody but
+    /// those who ask for it. Any other failure is one of the store, which more transactions would not mend.
     async fn commit(&mut self, batch: Vec<Work>) {
         let mut decided = Vec::with_capacity(batch.len());
         for work in batch {
@@ -105,33 +109,64 @@ impl Committer {
                 }
             }
         }
-        if decided.is_empty() {
-            return;
+        let mut joints = Vec::new();
+        // The part that arrived first is on top.
+        let mut parts = vec![decided];
+        while let Some(part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            if let Some(undecided) = self.transact(part).await {
+                let (first, second) = split::halves(undecided, &mut joints);
+                parts.push(second);
+                parts.push(first);
+            }
         }
-        let answers = Answers::of(&mut decided);
+        // Later joints hang on earlier ones.
+        joints.into_iter().rev().for_each(split::Joint::answer);
+    }
+
+    /// One transaction, answered; or its work again, when a row could not be read and a part may fare better.
+    async fn transact(&mut self, mut batch: Vec<Work>) -> Option<Vec<Work>> {
+        let answers = Answers::of(&mut batch);
         let now = self.clock.now();
         let started = Instant::now();
-        let wanted = wanted(&decided, now);
+        let wanted = wanted(&batch, now);
         let listening_since = self.clock.listening_since();
+        // Outlives the closure, which a failing load never calls.
+        let undecided = Arc::new(Mutex::new(batch));
+        let taken = undecided.clone();
         let decision: Arc<Mutex<Decided>> = Arc::default();
         let slot = decision.clone();
         let outlets = self.outlets.clone();
         let decide = Box::new(move |loaded: Loaded| {
-            let (changes, decided) = Decider::new(loaded, outlets, now, listening_since).decide(decided);
+            let batch = take(&taken);
+            let (changes, decided) = Decider::new(loaded, outlets, now, listening_since).decide(batch);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = decided;
             changes
         });
         let result = self.writer.transact(wanted, decide).await;
-        let decided = std::mem::take(&mut *decision.lock().unwrap_or_else(PoisonError::into_inner));
         match result {
             Ok(pending) => {
                 self.trouble.send_if_modified(|held| held.take().is_some());
-                self.publish(decided, pending, answers, started);
+                self.publish(take(&decision), pending, answers, started);
+                None
             }
-            Err(error) => {
+            Err(error @ StoreError::Unreadable { .. }) => {
+                let mut undecided = take(&undecided);
+                if split::is_divisible(&undecided) {
+                    answers.give_back(&mut undecided);
+                    return Some(undecided);
+                }
+                tracing::error!(error = %error, "a row cannot be read, who needs it is asked to come back");
+                answers.refuse(&error);
+                None
+            }
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::BadAddress { .. })) => {
                 self.trouble.send_replace(Some(error.to_string()));
                 tracing::error!(error = %error, "a transaction failed, its senders are asked to come back");
                 answers.refuse(&error);
+                None
             }
         }
     }
@@ -180,6 +215,10 @@ impl Committer {
     }
 }
 
+fn take<T: Default>(slot: &Mutex<T>) -> T {
+    std::mem::take(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 fn alert_count(work: &Work) -> usize {
     match work {
         Work::Alerts { alerts, .. } => alerts.len(),
@@ -226,6 +265,20 @@ impl Answers {
         answers
     }
 
+    /// Undoes [`Answers::of`].
+    fn give_back(self, batch: &mut [Work]) {
+        let (mut replies, mut dones) = (self.alerts.into_iter(), self.done.into_iter());
+        for work in batch {
+            match work {
+                Work::Alerts { reply, .. } => replies.next().into_iter().for_each(|held| *reply = held),
+                Work::Settle { done, .. } | Work::Ticks { done, .. } | Work::Reject { done, .. } => {
+                    dones.next().into_iter().for_each(|held| *done = held);
+                }
+                Work::Retain { .. } => {}
+            }
+        }
+    }
+
     /// Who has gone away meanwhile does not hear it; that is the sender's choice.
     fn give(self, outcomes: Vec<Vec<AlertOutcome>>) {
         for (reply, outcomes) in self.alerts.into_iter().zip(outcomes) {
@@ -253,147 +306,4 @@ struct Decided {
     marks: Vec<Mark>,
     notices: Vec<Arc<Notice>>,
     next_deadline: Option<Timestamp>,
-}
-
-/// Runs the pure steps over what was loaded, in order of arrival.
-struct Decider {
-    loaded: Loaded,
-    outlets: Arc<HashMap<Arc<str>, Outlet>>,
-    changed_incidents: IdSet<IncidentKey>,
-    changed_members: IdSet<Identity>,
-    changes: Changes,
-    decided: Decided,
-    now: Timestamp,
-    listening_since: Timestamp,
-}
-
-impl Decider {
-    fn new(
-        loaded: Loaded,
-        outlets: Arc<HashMap<Arc<str>, Outlet>>,
-        now: Timestamp,
-        listening_since: Timestamp,
-    ) -> Decider {
-        Decider {
-            loaded,
-            outlets,
-            changed_incidents: IdSet::default(),
-            changed_members: IdSet::default(),
-            changes: Changes { now, ..Changes::default() },
-            decided: Decided::default(),
-            now,
-            listening_since,
-        }
-    }
-
-    fn decide(mut self, batch: Vec<Work>) -> (Changes, Decided) {
-        let mut spoken_of = IdSet::default();
-        for work in &batch {
-            if let Work::Alerts { alerts, .. } = work {
-                spoken_of.extend(alerts.iter().map(|incoming| incoming.heard.alert.identity));
-            }
-        }
-        // Time first: what it ends, a message may open again, and not the other way round.
-        for work in &batch {
-            if let Work::Ticks { keys, .. } = work {
-                keys.iter().for_each(|key| self.tick(*key, &spoken_of));
-            }
-        }
-        for work in batch {
-            match work {
-                Work::Alerts { alerts, record, rejects, .. } => self.alerts(alerts, record, rejects),
-                Work::Ticks { .. } => {}
-                Work::Settle { settlements, .. } => self.changes.settlements.extend(settlements),
-                Work::Reject { reject, .. } => self.changes.rejects.push(reject),
-                Work::Retain { .. } => {}
-            }
-        }
-        let Loaded { mut incidents, mut members, .. } = self.loaded;
-        for key in self.changed_incidents {
-            if let Some(incident) = incidents.remove(&key) {
-                let next = deadline(&incident);
-                self.decided.next_deadline = [self.decided.next_deadline, next].into_iter().flatten().min();
-                self.changes.incidents.push(Arc::new(incident));
-            }
-        }
-        self.changes.members.extend(self.changed_members.into_iter().filter_map(|identity| members.remove(&identity)));
-        (self.changes, self.decided)
-    }
-
-    fn alerts(&mut self, alerts: Vec<Incoming>, mut record: Record, rejects: Vec<RejectRecord>) {
-        let mut outcomes = Vec::with_capacity(alerts.len());
-        let mut lines = std::mem::take(&mut record.decisions);
-        lines.reserve(alerts.iter().map(|incoming| incoming.record_head.len() + 64).sum());
-        let mut is_news = false;
-        for Incoming { heard, mark, record_head } in alerts {
-            let (key, outcome) = self.hear(heard);
-            outcomes.push(outcome);
-            self.decided.marks.push(mark);
-            is_news |= !matches!(outcome, AlertOutcome::Repeated | AlertOutcome::Late | AlertOutcome::Updated);
-            lines.push(if outcomes.len() == 1 { '[' } else { ',' });
-            lines.push_str(&record_head);
-            lines.push_str(",\"");
-            lines.push_str(&key.to_string());
-            lines.push_str("\",\"");
-            lines.push_str(outcome.as_str());
-            lines.push_str("\"]");
-        }
-        if is_news {
-            lines.push_str("]}");
-            record.decisions = lines;
-            self.changes.records.push(record);
-        }
-        self.changes.rejects.extend(rejects);
-        self.decided.outcomes.push(outcomes);
-    }
-
-    fn hear(&mut self, heard: Box<Heard>) -> (IncidentKey, AlertOutcome) {
-        let identity = heard.alert.identity;
-        let now = heard.received_at;
-        let is_event = heard.alert.state == State::Info;
-        let member = if is_event { None } else { self.loaded.members.remove(&identity) };
-        let key = key_for(&heard, member.as_deref());
-        let incident = if is_event { None } else { self.loaded.incidents.remove(&key) };
-        let step = step(incident, Event::Heard { heard, member }, now);
-        let outcome = step.outcome;
-        self.keep(key, step);
-        (key, outcome)
-    }
-
-    fn tick(&mut self, key: IncidentKey, spoken_of: &IdSet<Identity>) {
-        let due = self.loaded.due.remove(&key).unwrap_or_default();
-        // What a message of this very batch speaks of is not silent; the tick comes again after it.
-        let (spoken_of, due_members): (Vec<_>, Vec<_>) =
-            due.members.into_iter().partition(|member| spoken_of.contains(&member.identity));
-        let next_expiry = if spoken_of.is_empty() { due.next_expiry } else { self.now };
-        let event = Event::Tick { due: due_members, next_expiry, listening_since: self.listening_since };
-        let incident = self.loaded.incidents.remove(&key);
-        let step = step(incident, event, self.now);
-        self.keep(key, step);
-    }
-
-    fn keep(&mut self, key: IncidentKey, step: crate::incidents::Step) {
-        if let Some(incident) = step.incident {
-            if step.incident_changed {
-                self.changed_incidents.insert(incident.key);
-            }
-            debug_assert!(incident.key == key || step.incident_changed, "an unchanged incident keeps its key");
-            self.loaded.incidents.insert(incident.key, incident);
-        }
-        if let Some(member) = step.unchanged_member {
-            self.loaded.members.insert(member.identity, member);
-        }
-        for member in step.members {
-            self.changed_members.insert(member.identity);
-            self.loaded.members.insert(member.identity, member);
-        }
-        for notice in step.notices {
-            // A sink that left the settings gets nothing new; one without words for this kind never does.
-            let has_words = |sink: &&Arc<str>| self.outlets.get(*sink).is_some_and(|outlet| (outlet.says)(notice.kind));
-            let sinks = notice.incident.route.sinks.iter().filter(has_words).cloned().collect();
-            let notice = Arc::new(notice);
-            self.decided.notices.push(notice.clone());
-            self.changes.notices.push((notice, sinks));
-        }
-    }
 }

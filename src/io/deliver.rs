@@ -18,12 +18,12 @@ use super::commit::Work;
 use super::mailbox::{Mailbox, PENDING_COUNT_MAX};
 use super::secrets::SecretSet;
 use super::transport::{NoAnswer, Received, Transport};
-use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, Notice};
+use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, Notice, Timestamp};
 use crate::sinks::{EncodeError, HttpAnswer, Judgement, Limits, Outgoing, Sink};
 use crate::store::{Pending, Reader, Settlement};
 use crate::telemetry::Metrics;
 use lanes::Lanes;
-use outcome::{After, Bucket, after, superseded};
+use outcome::{After, Bucket, RETRY_AFTER_MAX, after, superseded};
 
 /// Rows read from the store at once.
 const PAGE: u32 = 500;
@@ -130,7 +130,7 @@ impl Deliverer {
         while state.lanes.len() < PENDING_COUNT_MAX {
             let fresh = self.mailbox.take(PENDING_COUNT_MAX - state.lanes.len());
             if !fresh.is_empty() {
-                state.accept(fresh);
+                state.accept(fresh, self.clock.now());
                 continue;
             }
             if !self.mailbox.is_behind() || state.read_not_before.is_some() {
@@ -142,7 +142,7 @@ impl Deliverer {
                     if page.len() >= PAGE as usize {
                         self.mailbox.still_behind();
                     }
-                    state.accept(page);
+                    state.accept(page, self.clock.now());
                 }
                 Err(error) => {
                     tracing::warn!(sink = %self.name, error = %error, "pending deliveries cannot be read, trying again");
@@ -205,11 +205,13 @@ impl Deliverer {
     fn judge(&self, answer: Result<Received, NoAnswer>, count: usize) -> Vec<Judgement> {
         match answer {
             Ok(received) => {
+                // The reason of a judgement is kept and logged, and some answers repeat the key that was wrong.
+                let body = self.secrets.masked(&received.body);
                 let answer = HttpAnswer {
                     status: received.status,
                     retry_after: received.retry_after.as_deref(),
                     rate_limits: received.rate_limits.as_deref(),
-                    body: &received.body,
+                    body: &body,
                     received_at: self.clock.now(),
                 };
                 let mut judgements = self.sink.judge(&answer, count);
@@ -302,12 +304,14 @@ impl State {
         self.unsettled.push(settlement);
     }
 
-    fn accept(&mut self, page: Vec<Pending>) {
+    fn accept(&mut self, page: Vec<Pending>, now: Timestamp) {
         for pending in page {
             // What came both through the mailbox and from the store is taken once.
             if pending.delivery.id > self.last_seen {
                 self.last_seen = pending.delivery.id;
-                self.lanes.push(pending);
+                // No wait is longer than this; a clock that was set back must not make one.
+                let wait = pending.delivery.next_attempt_at.since(now).min(RETRY_AFTER_MAX);
+                self.lanes.push(pending, (!wait.is_zero()).then(|| Instant::now() + wait));
             }
         }
     }

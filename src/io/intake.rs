@@ -1,6 +1,7 @@
 //! From authenticated bytes to an answer: decode, drop what is only repeated, tag the rest, and wait for the
 //! committer. One request is one entry in the journal.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +80,9 @@ impl Intake {
         if incoming.is_empty() && rejects.is_empty() {
             return instance.source.answer(&raw.path, &receipt);
         }
-        let reject_records = reject_records(instance, &rejects, &raw.body, received_at, accepted_count);
-        let record = self.record(instance, &journal, &raw.body, received_at);
+        let body = keepable(instance, &raw.body);
+        let reject_records = reject_records(instance, &rejects, &body, received_at, accepted_count);
+        let record = self.record(instance, &journal, &body, received_at);
         match self.commit(incoming, reject_records, record).await {
             Ok(outcomes) => {
                 self.count(name, &outcomes);
@@ -153,20 +155,37 @@ impl Intake {
             | DecodeError::Invalid { .. }
             | DecodeError::Bad { .. } => 400,
         };
-        self.reject(instance, status, &error.to_string(), &raw.body, received_at).await;
+        let reason = match error {
+            // An address may hold a token, so it is told to its sender and kept nowhere.
+            DecodeError::NoSuchPath { .. } => "no such address".to_owned(),
+            DecodeError::NotJson { .. }
+            | DecodeError::Empty
+            | DecodeError::Missing { .. }
+            | DecodeError::Invalid { .. }
+            | DecodeError::Bad { .. } => error.to_string(),
+        };
+        self.reject(instance, status, &reason, &raw.body, received_at).await;
         instance.source.answer(&raw.path, &Receipt::Refused { status, reason: &error.to_string() })
     }
 
     /// Makes a refusal visible, before the sender hears of it.
     pub async fn reject(&self, instance: &Instance, status: u16, reason: &str, body: &Bytes, received_at: Timestamp) {
         self.metrics.rejects(&instance.decoder.name, 1);
-        let record = reject_record(instance, status, reason.to_owned(), body, received_at);
+        let record = reject_record(instance, status, reason.to_owned(), &keepable(instance, body), received_at);
         let (done, kept) = oneshot::channel();
         let is_sent = self.work.try_send(Work::Reject { reject: record, done }).is_ok();
         let is_kept = is_sent && matches!(tokio::time::timeout(COMMIT_PATIENCE, kept).await, Ok(Ok(true)));
         if !is_kept {
             tracing::warn!(source = %instance.decoder.name, status, reason, "a reject was counted but could not be kept");
         }
+    }
+}
+
+/// The body as it may stand in the store.
+fn keepable(instance: &Instance, body: &Bytes) -> Bytes {
+    match instance.source.without_credential(body) {
+        Cow::Borrowed(kept) => body.slice_ref(kept),
+        Cow::Owned(kept) => Bytes::from(kept),
     }
 }
 

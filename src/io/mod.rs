@@ -13,5 +13,6 @@ pub mod mailbox;
 pub mod rules_folder;
 pub mod secrets;
 pub mod server;
+pub mod strays;
 pub mod timers;
 pub mod transport;

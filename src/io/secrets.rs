@@ -1,6 +1,7 @@
 //! Where secrets come from: an environment variable or a file that may change while we run. Values are handed
 //! out as [`Secret`], which does not print.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -99,8 +100,89 @@ fn modified(place: &SecretRef) -> Option<SystemTime> {
 #[derive(Debug, Default)]
 pub struct SecretSet(pub BTreeMap<String, LiveSecret>);
 
+/// Shorter parts of a secret also stand in text that has nothing to do with it.
+const MASKED_BYTES_MIN: usize = 8;
+/// A key inside an address, such as that of a DSN.
+const MASKED_PART_BYTES_MIN: usize = 16;
+
+impl SecretSet {
+    /// A text of the other side, which may repeat what it was sent.
+    pub fn masked<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut masked = Cow::Borrowed(text);
+        for secret in self.0.values().map(LiveSecret::get) {
+            let whole = Some(secret.reveal()).filter(|whole| whole.len() >= MASKED_BYTES_MIN);
+            let parts = secret.reveal().split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'));
+            for needle in whole.into_iter().chain(parts.filter(|part| part.len() >= MASKED_PART_BYTES_MIN)) {
+                if masked.windows(needle.len()).any(|window| window == needle.as_bytes()) {
+                    masked = Cow::Owned(String::from_utf8_lossy(&masked).replace(needle, "[secret]").into_bytes());
+                }
+            }
+        }
+        masked
+    }
+}
+
 impl Secrets for SecretSet {
     fn get(&self, name: &str) -> Option<Secret> {
         self.0.get(name).map(LiveSecret::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Writes a file that is so many seconds younger than the first one.
+    fn put(path: &std::path::Path, text: &str, seconds: u64) {
+        std::fs::write(path, text).unwrap();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_394_412 + seconds);
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
+    }
+
+    #[test]
+    fn what_the_other_side_repeats_of_a_secret_is_masked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dsn");
+        put(&path, "https://0123456789abcdef@sentry.example.com/7\n", 0);
+        let secret = LiveSecret::open(SecretRef::File(path)).unwrap();
+        let set = SecretSet(BTreeMap::from([("dsn".to_owned(), secret)]));
+        let masked = |text: &str| String::from_utf8(set.masked(text.as_bytes()).into_owned()).unwrap();
+        assert_eq!(masked("no project for 0123456789abcdef"), "no project for [secret]");
+        assert_eq!(masked("https://0123456789abcdef@sentry.example.com/7 is gone"), "[secret] is gone");
+        assert_eq!(masked("https is wanted"), "https is wanted");
+    }
+
+    #[test]
+    fn a_replaced_file_is_read_again_and_one_that_vanished_or_is_empty_keeps_its_last_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        put(&path, "first\n", 0);
+        let secret = LiveSecret::open(SecretRef::File(path.clone())).unwrap();
+        assert_eq!(secret.get().reveal(), "first");
+        put(&path, "second", 1);
+        assert_eq!(secret.get().reveal(), "second");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(secret.get().reveal(), "second", "vanished");
+        put(&path, " \n", 2);
+        assert_eq!(secret.get().reveal(), "second", "empty");
+        put(&path, "third", 3);
+        assert_eq!(secret.get().reveal(), "third", "whole again");
+        // What replaces it may be older, as a volume that goes back to its last version.
+        let older = folder.path().join("older");
+        put(&older, "fourth", 0);
+        std::fs::rename(&older, &path).unwrap();
+        assert_eq!(secret.get().reveal(), "fourth");
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_had_stops_the_start_and_is_named_by_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let open = || LiveSecret::open(SecretRef::File(path.clone())).unwrap_err().to_string();
+        assert!(open().contains(&path.display().to_string()));
+        put(&path, "\n", 0);
+        assert!(open().ends_with("is empty"));
     }
 }

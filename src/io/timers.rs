@@ -41,18 +41,18 @@ impl Timers {
                     "the clock moved {direction}; nothing lapses before it could be repeated"
                 );
             }
-            let next = match self.look().await {
-                Ok(next) => next,
-                Err(reason) => {
-                    tracing::warn!(reason, "deadlines cannot be looked at, trying again");
-                    Some(self.clock.now().plus(PAUSE_AFTER_FAILURE))
-                }
-            };
+            let looked = self.look().await;
+            // What is due stays due: nothing that is committed meanwhile makes another look more useful.
+            let has_failed = looked.is_err();
+            let next = looked.unwrap_or_else(|reason| {
+                tracing::warn!(reason, "not all deadlines could be met, trying again");
+                Some(self.clock.now().plus(PAUSE_AFTER_FAILURE))
+            });
             let now = self.clock.now();
             let wait = next.map_or(LOOK_EVERY, |at| at.since(now)).min(LOOK_EVERY);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                changed = self.next_deadline.changed() => if changed.is_err() { return },
+                changed = self.next_deadline.changed(), if !has_failed => if changed.is_err() { return },
                 _ = self.stop.wait_for(|stop| *stop) => return,
             }
         }
@@ -80,5 +80,83 @@ impl Timers {
                 return Err("the transaction failed".to_owned());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::store::testkit::{START, at, key, open_incident};
+    use crate::store::{Changes, Loaded, Wanted, Writer, sqlite};
+
+    struct Rig {
+        _folder: tempfile::TempDir,
+        writer: Box<dyn Writer>,
+        work: mpsc::Receiver<Work>,
+        next_deadline: watch::Sender<Timestamp>,
+        stop: watch::Sender<bool>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    impl Rig {
+        /// Timers over a store that holds one open incident with this expiry.
+        async fn new(expiry: Timestamp) -> Rig {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!("sqlite:{}", folder.path().join("t.db").display());
+            let (mut writer, reader) = sqlite::open(&url).await.unwrap();
+            put(writer.as_mut(), expiry).await;
+            let (work_in, work) = mpsc::channel(8);
+            let (next_deadline, seen) = watch::channel(Timestamp::MAX);
+            let (stop, stopped) = watch::channel(false);
+            let timers = Timers {
+                reader: Arc::from(reader),
+                clock: Arc::new(Clock::by_hand(START)),
+                work: work_in,
+                next_deadline: seen,
+                reset_deadline: next_deadline.clone(),
+                stop: stopped,
+            };
+            let task = tokio::spawn(timers.run());
+            Rig { _folder: folder, writer, work, next_deadline, stop, task }
+        }
+
+        /// The next tick, and where its answer goes.
+        async fn ticked(&mut self) -> (Vec<crate::model::IncidentKey>, oneshot::Sender<bool>) {
+            match self.work.recv().await.unwrap() {
+                Work::Ticks { keys, done } => (keys, done),
+                Work::Alerts { .. } | Work::Settle { .. } | Work::Reject { .. } | Work::Retain { .. } => {
+                    unreachable!("timers only tick")
+                }
+            }
+        }
+    }
+
+    async fn put(writer: &mut dyn Writer, expiry: Timestamp) {
+        let incident = Arc::new(open_incident(1, expiry));
+        let decide = move |_: Loaded| Changes { incidents: vec![incident], now: START, ..Changes::default() };
+        writer.transact(Wanted::default(), Box::new(decide)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_due_is_ticked_again_after_a_pause_when_it_failed_and_no_commit_hurries_it() {
+        let mut rig = Rig::new(START).await;
+        let (keys, done) = rig.ticked().await;
+        assert_eq!(keys, [key(1)]);
+        let failed_at = Instant::now();
+        done.send(false).unwrap();
+        for _ in 0..20 {
+            rig.next_deadline.send_replace(START);
+            tokio::task::yield_now().await;
+        }
+        let (keys, done) = rig.ticked().await;
+        assert_eq!(keys, [key(1)]);
+        assert!(failed_at.elapsed() >= PAUSE_AFTER_FAILURE / 2, "after {:?}", failed_at.elapsed());
+        put(rig.writer.as_mut(), at(3600)).await;
+        done.send(true).unwrap();
+        rig.stop.send_replace(true);
+        rig.task.await.unwrap();
+        assert!(rig.work.try_recv().is_err(), "nothing is due any more");
     }
 }

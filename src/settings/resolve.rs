@@ -186,9 +186,19 @@ fn instance(
     let guard = guard(entry, is_loopback, secrets).map_err(|(key, message, hint)| wrong(key, message, hint))?;
     source.check_options(&entry.options).map_err(|message| wrong("options", message, None))?;
     let holds_for = match &entry.holds_for {
-        Some(text) => Some(parse_span(text).ok_or_else(|| {
-            wrong("holds_for", format!("`{text}` is not a duration"), Some("write `5m` or `24h`".to_owned()))
-        })?),
+        Some(text) => {
+            let hint = || Some("write `5m` or `24h`".to_owned());
+            let span =
+                parse_span(text).ok_or_else(|| wrong("holds_for", format!("`{text}` is not a duration"), hint()))?;
+            if span.is_zero() {
+                return Err(wrong(
+                    "holds_for",
+                    format!("`{text}`: an alert would be over as soon as it fires"),
+                    hint(),
+                ));
+            }
+            Some(span)
+        }
         None => None,
     };
     let decoder = sources::Instance {

@@ -118,6 +118,7 @@ fn each_fault_names_its_line_and_what_was_wrong() {
         ("sources:\n  - { name: a, kind: alertmanger }\n", "2:16", "unknown kind of source `alertmanger`"),
         ("sources:\n  - { name: a b, kind: json }\n", "2:7", "cannot be part of an address"),
         ("sources:\n  - { name: a, kind: json, holds_for: soon }\n", "2:28", "`soon` is not a duration"),
+        ("sources:\n  - { name: a, kind: json, holds_for: 0s }\n", "2:28", "`0s`: an alert would be over as soon"),
         ("sources:\n  - { name: a, kind: json, auth: nope }\n", "2:28", "the only word here is `none`"),
         ("sources:\n  - { name: a, kind: json }\n  - { name: a, kind: json }\n", "2:7", "two entries"),
         ("listen: '[::]:9393'\nsources:\n  - { name: a, kind: alertmanager }\n", "3:7", "no authentication"),

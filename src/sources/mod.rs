@@ -182,6 +182,11 @@ pub trait Source: Send + Sync {
         Credential::Headers
     }
 
+    /// What of a body may be kept: all of it but the credential. Empty when that cannot be told apart.
+    fn without_credential<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        Cow::Borrowed(body)
+    }
+
     /// Checks the kind-specific settings; the error names the key.
     fn check_options(&self, options: &serde_json::Value) -> Result<(), String> {
         match options.as_object() {

@@ -124,6 +124,14 @@ pub struct Pending {
     pub notice: Arc<Notice>,
 }
 
+/// A delivery that nobody will attempt: its sink is not in the settings any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    pub id: DeliveryId,
+    pub sink: String,
+    pub attempts: u32,
+}
+
 /// Decides on what was loaded, inside the transaction. Must be quick: everybody waits.
 pub type Decide<'a> = Box<dyn FnOnce(Loaded) -> Changes + Send + 'a>;
 
@@ -171,6 +179,9 @@ pub trait Reader: Send + Sync {
         after: DeliveryId,
         count_max: u32,
     ) -> Later<'a, Result<Vec<Pending>, StoreError>>;
+
+    /// Unsettled deliveries of sinks other than these, in order.
+    fn strays<'a>(&'a self, sinks: &'a [Arc<str>], count_max: u32) -> Later<'a, Result<Vec<Stray>, StoreError>>;
 
     fn counts(&self) -> Later<'_, Result<Counts, StoreError>>;
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
@@ -38,6 +40,18 @@ struct Filter {
     state: Option<String>,
     #[serde(default)]
     limit: Option<u32>,
+}
+
+/// A query that cannot be read is answered as every other fault.
+impl<S: Send + Sync> FromRequestParts<S> for Filter {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Filter, Response> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(filter)) => Ok(filter),
+            Err(rejection) => Err(error(StatusCode::BAD_REQUEST, &rejection.body_text())),
+        }
+    }
 }
 
 impl Filter {
@@ -106,7 +120,7 @@ async fn metrics(State(views): State<Arc<Views>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], views.metrics.render(&gauges)).into_response()
 }
 
-async fn incidents(State(views): State<Arc<Views>>, Query(filter): Query<Filter>) -> Response {
+async fn incidents(State(views): State<Arc<Views>>, filter: Filter) -> Response {
     let count_max = filter.count_max();
     let asked = match filter.state.as_deref() {
         None | Some("open") => IncidentFilter::Open { count_max },
@@ -119,8 +133,8 @@ async fn incidents(State(views): State<Arc<Views>>, Query(filter): Query<Filter>
     }
 }
 
-async fn incident(State(views): State<Arc<Views>>, Path(key): Path<String>) -> Response {
-    let Some(key) = IncidentKey::parse(&key) else {
+async fn incident(State(views): State<Arc<Views>>, key: Result<Path<String>, PathRejection>) -> Response {
+    let Some(key) = key.ok().and_then(|Path(key)| IncidentKey::parse(&key)) else {
         return error(StatusCode::BAD_REQUEST, "an incident key looks like `v1-` and 32 hex digits");
     };
     match views.reader.incident(key).await {
@@ -176,7 +190,7 @@ fn member(member: &Member) -> serde_json::Value {
     })
 }
 
-async fn deliveries(State(views): State<Arc<Views>>, Query(filter): Query<Filter>) -> Response {
+async fn deliveries(State(views): State<Arc<Views>>, filter: Filter) -> Response {
     let count_max = filter.count_max();
     let asked = match filter.state.as_deref() {
         None | Some("recent") => DeliveryFilter::Recent { count_max },
@@ -192,7 +206,7 @@ async fn deliveries(State(views): State<Arc<Views>>, Query(filter): Query<Filter
     }
 }
 
-async fn rejects(State(views): State<Arc<Views>>, Query(filter): Query<Filter>) -> Response {
+async fn rejects(State(views): State<Arc<Views>>, filter: Filter) -> Response {
     match views.reader.rejects(filter.count_max()).await {
         Ok(found) => reply(&found),
         Err(cause) => unavailable(&cause),

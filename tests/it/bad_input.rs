@@ -326,3 +326,24 @@ async fn without_a_settings_file_it_listens_on_loopback_only() {
     let reply = Client::new().post(daemon.address, "/in/alertmanager", alertmanager_body(&[good_alert()])).await;
     assert!(reply.as_ref().is_ok_and(Reply::is_taken), "an instance per kind exists without a file: {reply:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_that_cannot_be_read_is_answered_in_the_words_of_the_api() {
+    let home = Home::with_pager("http://127.0.0.1:9");
+    let mut daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    for path in [
+        "/api/v1/incidents?limit=x",
+        "/api/v1/incidents?limit=-1",
+        "/api/v1/incidents?state=ajar",
+        "/api/v1/incidents/v1-nothing",
+        "/api/v1/incidents/%ff",
+        "/api/v1/deliveries?limit=99999999999999999999",
+        "/api/v1/deliveries?limit=1&limit=2",
+        "/api/v1/rejects?limit=",
+    ] {
+        let reply = client.get(daemon.address, path).await.expect("an answer");
+        assert_refused(&reply, &[400], path);
+    }
+    assert_well(&mut daemon, &client, "questions nobody understands").await;
+}

@@ -127,3 +127,28 @@ async fn what_was_acknowledged_is_told_after_an_outage_and_a_restart() {
     until_true("the page", PATIENCE, async || pagerduty.role.page_count() == 1).await;
     drop(daemon);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_sink_that_left_the_settings_becomes_a_dead_letter_at_the_next_start() {
+    let nowhere = "http://127.0.0.1:9";
+    let home = Home::with_sinks(&(pager(nowhere) + &pager(nowhere).replace("name: pager", "name: old-pager")));
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let reply = client.post(daemon.address, "/api/v2/alerts", prometheus_body(&[owl_alert()])).await;
+    assert!(reply.as_ref().is_ok_and(|reply| reply.is_taken()), "{reply:?}");
+    until_true("both pagers to have been asked", PATIENCE, async || home.log().matches("tried again").count() >= 2)
+        .await;
+    daemon.kill();
+
+    home.write_settings(&pager(nowhere));
+    let daemon = Daemon::start(&home).await;
+    let dead = client.get(daemon.address, "/api/v1/deliveries?state=dead").await.expect("the daemon answers");
+    assert!(dead.body.contains("sink `old-pager` is no longer in the settings"), "{dead:?}");
+    let pending = client.get(daemon.address, "/api/v1/deliveries?state=pending").await.expect("the daemon answers");
+    assert!(pending.body.contains("\"pager\"") && !pending.body.contains("old-pager"), "{pending:?}");
+    assert_eq!(home.log().matches("no longer in the settings").count(), 1, "told once");
+    daemon.kill();
+    let daemon = Daemon::start(&home).await;
+    assert_eq!(home.log().matches("no longer in the settings").count(), 1, "and not again");
+    drop(daemon);
+}

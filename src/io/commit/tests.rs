@@ -8,8 +8,9 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::incidents::deadline;
 use crate::model::alert::Voice;
-use crate::model::{Alert, Labels, SenderId, Severity, SourceRef, Tags};
+use crate::model::{Alert, Labels, SenderId, Severity, SourceRef, State, Tags};
 use crate::store::testkit::{START, at, identity, key, route};
 use crate::store::{Decide, Later, Reader, sqlite};
 
@@ -18,6 +19,8 @@ const HOLD: Duration = Duration::from_secs(240);
 /// What a test can do to the store.
 struct Switches {
     fails: AtomicBool,
+    /// Incidents whose rows cannot be read.
+    unreadable: Mutex<Vec<IncidentKey>>,
     transaction_count: AtomicU32,
     /// A transaction needs one permit.
     gate: Semaphore,
@@ -37,6 +40,10 @@ impl Writer for Flaky {
                 // As a full disk does it: everything was decided, and then the commit failed.
                 let _decided = decide(Loaded::default());
                 return Err(StoreError::Unavailable { reason: "disk full".to_owned() });
+            }
+            let asked = wanted.keys.iter().chain(&wanted.ticks);
+            if asked.into_iter().any(|key| self.switches.unreadable.lock().unwrap().contains(key)) {
+                return Err(StoreError::Unreadable { what: "incident", reason: "not JSON".to_owned() });
             }
             self.inner.transact(wanted, decide).await
         })
@@ -65,7 +72,12 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let (inner, reader) = sqlite::open(&format!("sqlite:{}", folder.path().join("t.db").display())).await.unwrap();
         let gate = Semaphore::new(permits);
-        let switches = Arc::new(Switches { fails: AtomicBool::new(false), transaction_count: AtomicU32::new(0), gate });
+        let switches = Arc::new(Switches {
+            fails: AtomicBool::new(false),
+            unreadable: Mutex::default(),
+            transaction_count: AtomicU32::new(0),
+            gate,
+        });
         let mailbox = Mailbox::new();
         mailbox.catching_up();
         let outlet = Outlet { mailbox: mailbox.clone(), says: Box::new(|_| true) };
@@ -223,6 +235,53 @@ async fn a_failed_commit_is_told_to_every_sender_and_leaves_no_trace() {
     assert_eq!(rig.send(&[(1, Firing)], at(1)).await.unwrap().unwrap(), [Opened], "the first word was never kept");
     assert_eq!(rig.told(), [(NoticeKind::Opened, 1)]);
     assert!(rig.trouble.borrow().is_none());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_costs_only_those_who_ask_for_it() {
+    let rig = Rig::new(10_000).await;
+    rig.switches.unreadable.lock().unwrap().extend([key(7), key(40)]);
+    let answers: Vec<_> = (1..=50).map(|number| rig.send(&[(number, Firing)], START)).collect();
+    let (ticked, kept) = (rig.tick(&[1, 2]), rig.reject());
+    for (number, answer) in (1..).zip(answers) {
+        match answer.await.unwrap() {
+            Ok(outcomes) => assert_eq!(outcomes, [Opened], "{number}"),
+            Err(error) => assert!([7, 40].contains(&number), "{number}: {error}"),
+        }
+        assert_eq!(rig.is_known(number, Firing), ![7, 40].contains(&number), "{number}");
+    }
+    assert!(ticked.await.unwrap() && kept.await.unwrap());
+    assert!(rig.trouble.borrow().is_none(), "the store itself is well");
+    assert_eq!(rig.told().len(), 48, "each of the others is told once");
+    assert!(rig.transaction_count() < 30, "{} transactions for two bad rows", rig.transaction_count());
+}
+
+#[tokio::test]
+async fn a_tick_passes_by_the_incident_that_cannot_be_read_and_says_that_it_is_not_done() {
+    let rig = Rig::new(10_000).await;
+    let all: Vec<(u32, State)> = (1..=256).map(|number| (number, Firing)).collect();
+    rig.send(&all, START).await.unwrap().unwrap();
+    assert_eq!(rig.told().len(), 256);
+    rig.switches.unreadable.lock().unwrap().push(key(100));
+    rig.clock.move_by_ms(250_000);
+    let keys: Vec<u32> = (1..=256).collect();
+    assert!(!rig.tick(&keys).await.unwrap(), "one of them is still due");
+    assert_eq!(rig.told(), vec![(NoticeKind::Resolved, 2); 255]);
+    rig.switches.unreadable.lock().unwrap().clear();
+    assert!(rig.tick(&[100]).await.unwrap());
+    assert_eq!(rig.told(), [(NoticeKind::Resolved, 2)]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_asked_once_per_batch() {
+    let rig = Rig::new(0).await;
+    rig.switches.fails.store(true, Ordering::Relaxed);
+    let answers: Vec<_> = (1..=50).map(|number| rig.send(&[(number, Firing)], START)).collect();
+    rig.switches.gate.add_permits(10_000);
+    for answer in answers {
+        answer.await.unwrap().unwrap_err();
+    }
+    assert!(rig.transaction_count() <= 2, "{} transactions against a full disk", rig.transaction_count());
 }
 
 #[tokio::test]

@@ -35,14 +35,18 @@ impl Lanes {
         self.len
     }
 
-    /// Adds behind all that the lane holds. Ids only grow, so this keeps the order.
-    pub(super) fn push(&mut self, pending: Pending) {
+    /// Adds behind all that the lane holds; as its head it waits until `not_before`, where a start before this
+    /// one was asked to. Ids only grow, so this keeps the order.
+    pub(super) fn push(&mut self, pending: Pending, not_before: Option<Instant>) {
         let key = pending.delivery.key;
         let lane = self.lanes.entry(key).or_default();
         lane.waiting.push_back(pending);
         self.len += 1;
         if lane.waiting.len() == 1 && !lane.busy {
-            self.make_ready(key);
+            match not_before {
+                Some(at) => self.delayed.push(Reverse((at, key))),
+                None => self.make_ready(key),
+            }
         }
     }
 

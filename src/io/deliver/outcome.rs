@@ -17,7 +17,7 @@ const THROTTLE_CAP: Duration = Duration::from_secs(300);
 /// A wrong credential is a person's to mend; asking faster helps nobody.
 const BLOCKED_PAUSE: Duration = Duration::from_secs(300);
 /// A sink may ask for silence, but not for ever.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// What is kept of an error text.
 const REASON_CHARS_MAX: usize = 500;
 

@@ -15,6 +15,7 @@
 //! | `images`, `links`, `client_url` | `links` | |
 
 mod event;
+mod mask;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -60,6 +61,11 @@ impl Source for PagerDuty {
 
     fn credential<'a>(&self, body: &'a [u8]) -> Credential<'a> {
         Credential::Body(node::top_level_text(body, &KEY_NAMES))
+    }
+
+    /// Nothing of a body that may still show its key: see [`mask`].
+    fn without_credential<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        Cow::Owned(mask::masked(body, &KEY_NAMES).unwrap_or_default().into_bytes())
     }
 
     fn decode<'a>(&self, request: &Request<'a>, instance: &'a Instance) -> Result<Batch<'a>, DecodeError> {

@@ -11,7 +11,7 @@ use super::{Pool, unavailable, unreadable};
 use crate::model::{Delivery, DeliveryId, Incident, IncidentKey, Member, Notice, NoticeKind, Timestamp};
 use crate::store::{
     Counts, Deadlines, DeliveryFilter, DeliveryRow, Detail, IncidentFilter, Later, Pending, Reader, RejectRow,
-    StoreError,
+    StoreError, Stray,
 };
 
 pub(super) struct SqliteReader {
@@ -65,6 +65,23 @@ impl Reader for SqliteReader {
                 .await
                 .map_err(unavailable)?;
             rows.iter().map(pending).collect()
+        })
+    }
+
+    fn strays<'a>(&'a self, sinks: &'a [Arc<str>], count_max: u32) -> Later<'a, Result<Vec<Stray>, StoreError>> {
+        Box::pin(async move {
+            let sql = "select id, sink, attempts from deliveries \
+                       where outcome is null and sink not in (select value from json_each(?1)) order by id limit ?2";
+            let rows = sqlx::query::<Sqlite>(sql)
+                .bind(serde_json::to_string(sinks).expect("names always serialise"))
+                .bind(i64::from(count_max))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(unavailable)?;
+            let stray = |row: &SqliteRow| {
+                Ok(Stray { id: DeliveryId(number(row, 0)?), sink: text(row, 1)?, attempts: small(row, 2)? })
+            };
+            rows.iter().map(stray).collect()
         })
     }
 

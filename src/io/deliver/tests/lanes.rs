@@ -50,8 +50,8 @@ fn an_update_of_another_episode_is_never_superseded() {
     incident.episode = 2;
     notice.incident = Arc::new(incident);
     later.notice = Arc::new(notice);
-    lanes.push(pending(1, 1, Changed, START));
-    lanes.push(later);
+    lanes.push(pending(1, 1, Changed, START), None);
+    lanes.push(later, None);
     let (heads, skipped) = lanes.take(10, Instant::now());
     assert_eq!((heads.len(), skipped.len()), (1, 0));
     assert_eq!(heads[0].delivery.id, DeliveryId(1));
@@ -69,10 +69,10 @@ fn pages_and_ends_go_before_what_can_wait() {
         row
     };
     let mut lanes = Lanes::default();
-    lanes.push(quiet(1, 1, Opened));
-    lanes.push(quiet(2, 2, Changed));
-    lanes.push(quiet(3, 3, Resolved));
-    lanes.push(pending(4, 4, Opened, START));
+    lanes.push(quiet(1, 1, Opened), None);
+    lanes.push(quiet(2, 2, Changed), None);
+    lanes.push(quiet(3, 3, Resolved), None);
+    lanes.push(pending(4, 4, Opened, START), None);
     let order: Vec<i64> = (0..4).map(|_| lanes.take(1, Instant::now()).0[0].delivery.id.0).collect();
     assert_eq!(order, [3, 4, 1, 2]);
 }
@@ -81,7 +81,7 @@ fn pages_and_ends_go_before_what_can_wait() {
 fn a_lane_that_is_done_leaves_nothing_behind() {
     let mut lanes = Lanes::default();
     for id in 1..=500 {
-        lanes.push(pending(id, id % 7, Opened, START));
+        lanes.push(pending(id, id % 7, Opened, START), None);
     }
     let now = Instant::now();
     let mut settled_count = 0;
@@ -98,4 +98,20 @@ fn a_lane_that_is_done_leaves_nothing_behind() {
     }
     assert_eq!((settled_count, lanes.len()), (500, 0));
     assert_eq!(format!("{lanes:?}"), format!("{:?}", Lanes::default()), "no key, no queue, nothing under way");
+}
+
+#[test]
+fn what_was_to_wait_before_a_restart_waits_on_and_holds_up_its_lane_only() {
+    let mut lanes = Lanes::default();
+    let now = Instant::now();
+    let later = now + Duration::from_secs(900);
+    lanes.push(pending(1, 1, Opened, START), Some(later));
+    lanes.push(pending(2, 1, Resolved, START), None);
+    lanes.push(pending(3, 2, Opened, START), None);
+    let ids = |lanes: &mut Lanes, at| lanes.take(10, at).0.iter().map(|head| head.delivery.id.0).collect::<Vec<_>>();
+    assert_eq!(ids(&mut lanes, now), [3]);
+    assert_eq!(lanes.next_ready_at(), Some(later));
+    assert_eq!(ids(&mut lanes, later), [1], "and its lane keeps its order");
+    lanes.settled(DeliveryId(1), Some(DeliveryOutcome::Delivered), later);
+    assert_eq!(ids(&mut lanes, later), [2]);
 }

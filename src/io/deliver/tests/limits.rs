@@ -174,3 +174,15 @@ async fn a_bucket_says_when_it_will_allow_and_then_does() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sink_asked_for_before_a_restart_holds_after_it_but_no_clock_makes_it_longer_than_an_hour() {
+    for (asked, waited) in [(0, 0), (900, 900), (10 * 365 * 86_400, 3600)] {
+        let rig = Plan::new(|_, _| Reply::Answer(200)).left([(1, Opened)]).start();
+        let begun = Instant::now();
+        rig.world.rows.lock().unwrap().get_mut(&1).unwrap().delivery.next_attempt_at =
+            START.plus(Duration::from_secs(asked));
+        rig.all_settled().await;
+        assert_eq!(rig.world.sent()[0].2.duration_since(begun).as_secs(), waited, "asked for {asked} s");
+    }
+}

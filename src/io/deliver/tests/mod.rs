@@ -12,7 +12,9 @@ use super::*;
 use crate::model::{NoticeKind, Timestamp};
 use crate::sinks::{HttpRequest, Secrets};
 use crate::store::testkit::{START, pending};
-use crate::store::{Counts, Deadlines, DeliveryFilter, DeliveryRow, IncidentFilter, Later, RejectRow, StoreError};
+use crate::store::{
+    Counts, Deadlines, DeliveryFilter, DeliveryRow, IncidentFilter, Later, RejectRow, StoreError, Stray,
+};
 
 /// What the network does with one request.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +157,9 @@ impl Reader for World {
     }
     fn due(&self, _: Timestamp, _: u32) -> Later<'_, Result<Deadlines, StoreError>> {
         unreachable!("a sink has no deadlines")
+    }
+    fn strays<'a>(&'a self, _: &'a [Arc<str>], _: u32) -> Later<'a, Result<Vec<Stray>, StoreError>> {
+        unreachable!("a sink knows nothing of others")
     }
     fn counts(&self) -> Later<'_, Result<Counts, StoreError>> {
         unreachable!("a sink counts nothing")
