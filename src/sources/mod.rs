@@ -145,7 +145,7 @@ impl Answer {
     }
 
     /// Senders copy the body of a refusal into their logs: the reason is shortened until all of it, escapes
-    /// included, stays under [`REFUSAL_BYTES_MAX`].
+    /// included, stays under 300 bytes.
     pub fn bounded(status: u16, reason: &str, body: impl Fn(&str) -> serde_json::Value) -> Answer {
         let mut bytes_max = REFUSAL_BYTES_MAX;
         loop {
