@@ -112,13 +112,15 @@ async fn kill_again_and_again<'home>(
         tokio::time::sleep(Duration::from_millis(chance.u64(20..600))).await;
         place.send_modify(|place| place.address = None);
         daemon.kill();
-        // Each process speaks to an address of its own, so that a repetition can be told from a recovery.
-        home.write_settings(&pager(&stand_in.endpoint(kill_count)));
+        // Each process speaks to an address of its own, so that a repetition can be told from a recovery. One that
+        // dies young may have spoken too.
         if chance.u32(0..5) == 0 {
+            home.write_settings(&pager(&stand_in.endpoint(2 * kill_count)));
             let newborn = Daemon::start_unready(home);
             tokio::time::sleep(Duration::from_millis(chance.u64(0..80))).await;
             newborn.kill();
         }
+        home.write_settings(&pager(&stand_in.endpoint(2 * kill_count + 1)));
         daemon = Daemon::start(home).await;
         place.send_modify(|place| *place = Place { kill_count, address: Some(daemon.address) });
     }
