@@ -266,7 +266,9 @@ fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Box<Me
 /// One sender takes its "firing" back; the member ends when nobody else says so any more.
 fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>) -> Step {
     let now = heard.received_at;
-    if heard.alert.ends_at.is_some_and(|ends_at| ends_at < member.starts_at) {
+    // A start that lies ahead of us was noted before the clock was set back: then it proves nothing.
+    let is_before_start = heard.alert.ends_at.is_some_and(|ends_at| ends_at < member.starts_at);
+    if is_before_start && member.starts_at <= now {
         return Step::unchanged(Some(incident), Some(member), AlertOutcome::Late);
     }
     if clock_is_behind(&heard, &member) {

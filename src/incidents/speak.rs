@@ -11,7 +11,8 @@ use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Notice, NoticeKind,
 pub(super) fn speak(incident: &mut Incident, now: Timestamp) -> Vec<Notice> {
     let said = match incident.phase {
         Phase::Closed { .. } => None,
-        Phase::Held { until } if now >= until => {
+        // An opening that lies ahead of us was noted before the clock was set back, and so was the end of the hold.
+        Phase::Held { until } if now >= until || now < incident.opened_at => {
             incident.phase = Phase::Open;
             let reason = if until > incident.opened_at { Reason::HoldOver } else { Reason::FirstAlert };
             Some((NoticeKind::Opened, reason))

@@ -126,11 +126,19 @@ impl World {
     }
 
     fn tick(&mut self, seconds: u64) {
-        let now = at(seconds);
+        self.tick_due(at(seconds), at(seconds));
+    }
+
+    /// What the timers do when the clock was set back.
+    fn tick_all(&mut self, seconds: u64) {
+        self.tick_due(at(seconds), Timestamp::MAX);
+    }
+
+    fn tick_due(&mut self, now: Timestamp, deadline_max: Timestamp) {
         let due: Vec<[u8; 16]> = self
             .incidents
             .values()
-            .filter(|incident| deadline(incident).is_some_and(|deadline| deadline <= now))
+            .filter(|incident| deadline(incident).is_some_and(|deadline| deadline <= deadline_max))
             .map(|incident| incident.key.0)
             .collect();
         for key in due {
@@ -336,6 +344,18 @@ fn a_rule_change_alters_the_next_episode_and_never_the_running_one() {
     assert_eq!(world.hear(moved(prometheus("a", 90).resolved())), AlertOutcome::Resolved);
     assert_eq!(world.hear(moved(prometheus("a", 200).starts(190))), AlertOutcome::Opened);
     assert_eq!(world.incidents.len(), 2);
+}
+
+#[test]
+fn a_clock_that_is_set_back_neither_keeps_a_hold_nor_loses_a_resolve() {
+    let mut world = World::default();
+    let hour = 3600;
+    world.hear(prometheus("a", hour).starts(hour).route(|route| route.hold = MINUTE));
+    // An hour back: the end of the hold is an hour and a minute away.
+    world.tick_all(10);
+    assert_eq!(world.kinds(), [NoticeKind::Opened]);
+    assert_eq!(world.hear(prometheus("a", 20).starts(hour).resolved()), AlertOutcome::Resolved);
+    assert_eq!(world.kinds(), [NoticeKind::Opened, NoticeKind::Resolved]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ use decide::Decider;
 
 /// Requests that may wait for the committer. Each holds its body, which the byte budget of the door bounds.
 pub const WAITING_COUNT_MAX: usize = 4096;
+/// How often a store that refused is asked whether it takes writes again.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Alerts in one transaction: enough to make the fsync cheap, few enough to keep the wait short.
 const ALERTS_PER_COMMIT: usize = 2048;
 /// Members are found by their decision, so the sweep may wait.
@@ -85,7 +88,7 @@ impl Committer {
     /// Runs until every sender of work is gone and all of it is done.
     pub async fn run(mut self, mut waiting: mpsc::Receiver<Work>) {
         let mut batch = Vec::new();
-        while let Some(work) = waiting.recv().await {
+        while let Some(work) = self.next(&mut waiting).await {
             let mut alert_count = alert_count(&work);
             batch.push(work);
             while alert_count < ALERTS_PER_COMMIT {
@@ -99,6 +102,22 @@ impl Committer {
 
     /// All in one transaction; where a row cannot be read, in ever smaller parts, so that it costs nobody but
     /// those who ask for it. Any other failure is one of the store, which more transactions would not mend.
+    /// While writing fails nobody may be sent here, so the store is asked now and then whether it is well again.
+    async fn next(&mut self, waiting: &mut mpsc::Receiver<Work>) -> Option<Work> {
+        loop {
+            if self.trouble.borrow().is_none() {
+                return waiting.recv().await;
+            }
+            if let Ok(work) = tokio::time::timeout(PROBE_EVERY, waiting.recv()).await {
+                return work;
+            }
+            if self.writer.probe(self.clock.now()).await.is_ok() {
+                tracing::info!("the store takes writes again");
+                self.trouble.send_replace(None);
+            }
+        }
+    }
+
     async fn commit(&mut self, batch: Vec<Work>) {
         let mut decided = Vec::with_capacity(batch.len());
         for work in batch {

@@ -13,6 +13,8 @@ use crate::store::{Deadlines, Reader};
 
 /// Incidents ticked in one transaction.
 const TICK_COUNT_MAX: u32 = 256;
+/// Incidents asked early after the clock was set back; holds have the nearest deadlines and stand first.
+const LOOK_AHEAD_COUNT_MAX: u32 = 4096;
 /// How often to look even if nothing is known to be due: bounds what a moved clock can delay.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A failing store is not asked faster than this.
@@ -40,6 +42,9 @@ impl Timers {
                     span_ms = span.as_millis(),
                     "the clock moved {direction}; nothing lapses before it could be repeated"
                 );
+                if let Jump::Backward(span) = jump {
+                    self.look_ahead(span).await;
+                }
             }
             let looked = self.look().await;
             // What is due stays due: nothing that is committed meanwhile makes another look more useful.
@@ -55,6 +60,21 @@ impl Timers {
                 changed = self.next_deadline.changed(), if !has_failed => if changed.is_err() { return },
                 _ = self.stop.wait_for(|stop| *stop) => return,
             }
+        }
+    }
+
+    /// After a step back: what was to come within its span is asked now, because its time may have been noted by
+    /// the clock as it was. Asking early changes nothing else.
+    async fn look_ahead(&self, span: Duration) {
+        let Ok(Deadlines { due, .. }) = self.reader.due(self.clock.now().plus(span), LOOK_AHEAD_COUNT_MAX).await else {
+            return;
+        };
+        for keys in due.chunks(TICK_COUNT_MAX as usize) {
+            let (done, ticked) = oneshot::channel();
+            if self.work.send(Work::Ticks { keys: keys.to_vec(), done }).await.is_err() {
+                return;
+            }
+            let _ = ticked.await;
         }
     }
 

@@ -140,6 +140,9 @@ pub trait Writer: Send {
     /// Loads, decides, writes and commits: all of it or nothing. Returns the deliveries it made, in order.
     fn transact<'a>(&'a mut self, wanted: Wanted, decide: Decide<'a>) -> Later<'a, Result<Vec<Pending>, StoreError>>;
 
+    /// Writes something small, to see whether writing works again after a failure.
+    fn probe(&mut self, now: Timestamp) -> Later<'_, Result<(), StoreError>>;
+
     /// Deletes what is past its time or over the byte budget, a bounded piece per call. `true`: call again.
     fn retain<'a>(&'a mut self, retention: &'a Retention, now: Timestamp) -> Later<'a, Result<bool, StoreError>>;
 }

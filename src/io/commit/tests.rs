@@ -49,6 +49,13 @@ impl Writer for Flaky {
         })
     }
 
+    fn probe(&mut self, now: Timestamp) -> Later<'_, Result<(), StoreError>> {
+        if self.switches.fails.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Unavailable { reason: "disk full".to_owned() }) });
+        }
+        self.inner.probe(now)
+    }
+
     fn retain<'a>(&'a mut self, retention: &'a Retention, now: Timestamp) -> Later<'a, Result<bool, StoreError>> {
         self.inner.retain(retention, now)
     }

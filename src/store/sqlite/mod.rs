@@ -12,6 +12,8 @@ mod tests;
 mod write;
 
 use std::borrow::Cow;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -61,7 +63,8 @@ pub async fn open(url: &str) -> Result<(Box<dyn Writer>, Box<dyn Reader>), Store
         .map_err(unavailable)?;
     migrator().run(&mut connection).await.map_err(|cause| bad(format!("migration: {cause}")))?;
     let directory = directory::Directory::load(&mut connection).await?;
-    let writer = SqliteWriter::new(connection, directory.clone()).await?;
+    let file = OpenFile::of(options.get_filename())?;
+    let writer = SqliteWriter::new(connection, directory.clone(), Some(file)).await?;
     let pool = SqlitePoolOptions::new()
         .max_connections(2)
         .acquire_timeout(Duration::from_secs(5))
@@ -69,6 +72,35 @@ pub async fn open(url: &str) -> Result<(Box<dyn Writer>, Box<dyn Reader>), Store
         .await
         .map_err(unavailable)?;
     Ok((Box::new(writer), Box::new(read::SqliteReader::new(pool, directory))))
+}
+
+/// The database file as it was opened. SQLite goes on writing to a file that somebody has removed or replaced, and
+/// everything acknowledged from then on would be gone with the process.
+pub(super) struct OpenFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl OpenFile {
+    fn of(path: &Path) -> Result<OpenFile, StoreError> {
+        let identity = identity(path)?;
+        Ok(OpenFile { path: path.to_owned(), identity })
+    }
+
+    /// Costs one `stat`.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        if identity(&self.path)? == self.identity {
+            return Ok(());
+        }
+        let reason = format!("`{}` was replaced while it was open", self.path.display());
+        Err(StoreError::Unavailable { reason })
+    }
+}
+
+fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
+    let found = std::fs::metadata(path)
+        .map_err(|cause| StoreError::Unavailable { reason: format!("`{}`: {cause}", path.display()) })?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn migrator() -> Migrator {

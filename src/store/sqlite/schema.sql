@@ -63,3 +63,9 @@ create table rejects (
     reason      text    not null,
     body        blob    not null
 );
+
+-- One row, written to see whether writing works again.
+create table probe (
+    id integer primary key,
+    at integer not null
+);

@@ -9,7 +9,7 @@ use super::bulk::in_list;
 use super::directory::Directory;
 use super::recent::Recent;
 use super::rows::{self, Numbered, packed};
-use super::{last_id, retain, unavailable, unreadable};
+use super::{OpenFile, last_id, retain, unavailable, unreadable};
 use crate::model::{Delivery, DeliveryId, Identity, Incident, IncidentKey, Member, Timestamp};
 use crate::store::{Changes, Decide, Due, Later, Loaded, Pending, Retention, StoreError, Wanted, Writer};
 
@@ -21,6 +21,8 @@ const DUE_COUNT_MAX: i64 = 2000;
 pub struct SqliteWriter {
     connection: SqliteConnection,
     directory: Directory,
+    /// `None` where a test opened it otherwise.
+    file: Option<OpenFile>,
     last: LastIds,
     recent: Recent,
 }
@@ -38,6 +40,7 @@ impl SqliteWriter {
     pub(super) async fn new(
         mut connection: SqliteConnection,
         directory: Directory,
+        file: Option<OpenFile>,
     ) -> Result<SqliteWriter, StoreError> {
         let last = LastIds {
             incident: last_id(&mut connection, "select max(id) from incidents").await?,
@@ -45,11 +48,12 @@ impl SqliteWriter {
             notice: last_id(&mut connection, "select max(id) from notices").await?,
             delivery: last_id(&mut connection, "select max(id) from deliveries").await?,
         };
-        Ok(SqliteWriter { connection, directory, last, recent: Recent::default() })
+        Ok(SqliteWriter { connection, directory, file, last, recent: Recent::default() })
     }
 
     /// Reads before `begin`: nobody else writes, so nothing can change in between.
     async fn decide_and_write(&mut self, wanted: Wanted, decide: Decide<'_>) -> Result<Vec<Pending>, StoreError> {
+        self.check_file()?;
         let loaded = self.load(&wanted).await?;
         let changes = decide(loaded);
         if changes.is_empty() {
@@ -64,6 +68,10 @@ impl SqliteWriter {
         rows.incidents.extend(numbered.incidents.iter().map(|(id, incident, _)| (incident.key, *id)));
         rows.members.extend(numbered.members.iter().map(|(id, _, member)| (member.identity, *id)));
         Ok(numbered.deliveries.into_iter().map(|(_, pending)| pending).collect())
+    }
+
+    fn check_file(&self) -> Result<(), StoreError> {
+        self.file.as_ref().map_or(Ok(()), OpenFile::check)
     }
 
     fn number<'a>(&mut self, changes: &'a Changes) -> Numbered<'a> {
@@ -158,6 +166,15 @@ impl Writer for SqliteWriter {
                 let _ = sqlx::query("rollback").execute(&mut self.connection).await;
             }
             result
+        })
+    }
+
+    fn probe(&mut self, now: Timestamp) -> Later<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.check_file()?;
+            let sql = "insert into probe (id, at) values (1, ?1) on conflict (id) do update set at = excluded.at";
+            sqlx::query(sql).bind(now.as_ms()).execute(&mut self.connection).await.map_err(unavailable)?;
+            Ok(())
         })
     }
 

@@ -41,7 +41,7 @@ async fn a_full_disk_is_an_error_that_passes_and_leaves_what_was_there() {
     let pages: i64 = sqlx::query("pragma page_count").fetch_one(&mut connection).await.unwrap().get(0);
     let sql = sqlx::AssertSqlSafe(format!("pragma max_page_count = {}", pages + 40));
     sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
-    let writer = Box::new(SqliteWriter::new(connection, directory::Directory::default()).await.unwrap());
+    let writer = Box::new(SqliteWriter::new(connection, directory::Directory::default(), None).await.unwrap());
     let mut home = Home { folder, writer, reader };
 
     home.write(told(1, 1, START, &["pager"])).await.unwrap();
@@ -87,4 +87,20 @@ async fn reads_go_on_while_somebody_writes() {
     home.reader.counts().await.unwrap();
     sqlx::query("rollback").execute(&mut other).await.unwrap();
     home.write(told(1, 1, START, &["pager"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_was_taken_away_is_noticed_before_anything_is_acknowledged() {
+    let mut home = Home::new().await;
+    home.write(told(1, 1, START, &["pager"])).await.unwrap();
+    let path = home.folder.path().join("sub").join("tawny.db");
+    let aside = home.folder.path().join("sub").join("aside.db");
+    std::fs::rename(&path, &aside).unwrap();
+    let error = home.write(told(2, 1, START, &["pager"])).await.unwrap_err();
+    assert!(error.to_string().contains("tawny.db"), "{error}");
+    std::fs::write(&path, "another").unwrap();
+    let error = home.write(told(2, 1, START, &["pager"])).await.unwrap_err();
+    assert!(error.to_string().contains("replaced"), "{error}");
+    std::fs::rename(&aside, &path).unwrap();
+    home.write(told(2, 1, START, &["pager"])).await.unwrap();
 }
