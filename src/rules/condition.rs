@@ -118,7 +118,7 @@ impl Condition {
                 if let Some(values) = matcher.exact_values() {
                     return Some(values.into_iter().map(|value| Anchor::Exact(*key, value.into())).collect());
                 }
-                (!accepts_absence(matcher)).then(|| vec![Anchor::Present(*key)])
+                (!matcher.accepts_absence()).then(|| vec![Anchor::Present(*key)])
             }
             Test::Any(branches) => {
                 let anchors: Option<Vec<Vec<Anchor>>> = branches.iter().map(All::anchors).collect();
@@ -165,23 +165,4 @@ fn read_any(node: &Node, reading: &mut Reading<'_>, bindable: &mut Bindable, fau
     }
     let branches: Vec<_> = items.iter().map(|item| All::read(item, reading, bindable, faults)).collect();
     branches.into_iter().collect::<Option<_>>().map(Test::Any)
-}
-
-fn accepts_absence(matcher: &Matcher) -> bool {
-    match matcher {
-        Matcher::Absent => true,
-        Matcher::AnyOf(matchers) => matchers.iter().any(accepts_absence),
-        Matcher::AllOf(matchers) => matchers.iter().all(accepts_absence),
-        Matcher::Exact(_)
-        | Matcher::Prefix(_)
-        | Matcher::Suffix(_)
-        | Matcher::Glob(_)
-        | Matcher::Pattern(_)
-        | Matcher::Within(_)
-        | Matcher::Arn { .. }
-        | Matcher::In { .. }
-        | Matcher::Above(_)
-        | Matcher::Below(_)
-        | Matcher::Present => false,
-    }
 }

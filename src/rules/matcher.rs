@@ -67,25 +67,30 @@ pub(super) struct Bindable {
 }
 
 impl Matcher {
+    /// Whether it holds where there is no value.
+    pub(super) fn accepts_absence(&self) -> bool {
+        match self {
+            Matcher::Absent => true,
+            Matcher::AnyOf(matchers) => matchers.iter().any(Matcher::accepts_absence),
+            Matcher::AllOf(matchers) => matchers.iter().all(Matcher::accepts_absence),
+            Matcher::Exact(_)
+            | Matcher::Prefix(_)
+            | Matcher::Suffix(_)
+            | Matcher::Glob(_)
+            | Matcher::Pattern(_)
+            | Matcher::Within(_)
+            | Matcher::Arn { .. }
+            | Matcher::In { .. }
+            | Matcher::Above(_)
+            | Matcher::Below(_)
+            | Matcher::Present => false,
+        }
+    }
+
     /// An absent value (and an empty one is absent) satisfies only `Absent`.
     pub(super) fn holds(&self, value: Option<&str>, tables: &Tables) -> bool {
         let Some(text) = value else {
-            return match self {
-                Matcher::Absent => true,
-                Matcher::AnyOf(matchers) => matchers.iter().any(|matcher| matcher.holds(None, tables)),
-                Matcher::AllOf(matchers) => matchers.iter().all(|matcher| matcher.holds(None, tables)),
-                Matcher::Exact(_)
-                | Matcher::Prefix(_)
-                | Matcher::Suffix(_)
-                | Matcher::Glob(_)
-                | Matcher::Pattern(_)
-                | Matcher::Within(_)
-                | Matcher::Arn { .. }
-                | Matcher::In { .. }
-                | Matcher::Above(_)
-                | Matcher::Below(_)
-                | Matcher::Present => false,
-            };
+            return self.accepts_absence();
         };
         match self {
             Matcher::Exact(want) => **want == *text,
