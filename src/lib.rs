@@ -5,6 +5,7 @@ pub mod cli;
 pub mod incidents;
 pub mod io;
 pub mod model;
+pub mod otlp;
 pub mod rules;
 pub mod settings;
 pub mod sinks;

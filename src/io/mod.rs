@@ -13,6 +13,7 @@ pub mod mailbox;
 pub mod rules_folder;
 pub mod secrets;
 pub mod server;
+pub mod spans;
 pub mod strays;
 pub mod timers;
 pub mod transport;

@@ -10,6 +10,7 @@ pub mod notice;
 pub mod outcome;
 pub mod secret;
 pub mod severity;
+pub mod signal;
 pub mod tags;
 pub mod time;
 
@@ -22,5 +23,6 @@ pub use notice::{Notice, NoticeKind, Reason};
 pub use outcome::{AlertOutcome, DeliveryOutcome};
 pub use secret::Secret;
 pub use severity::Severity;
+pub use signal::Signal;
 pub use tags::{Tag, TagName, Tags};
 pub use time::Timestamp;
