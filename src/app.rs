@@ -49,7 +49,7 @@ pub struct App {
 
 /// What the start needs besides settings: compiled rules.
 pub async fn start(ready: Ready, mut rules: RuleSet, port_file: Option<&Path>) -> anyhow::Result<App> {
-    let Ready { listen, listen_is_default, store, instances, sinks, limits, retention } = ready;
+    let Ready { listen, listen_is_default, store, instances, sinks, limits, retention, telemetry: _ } = ready;
     let names: Vec<Arc<str>> = sinks.iter().map(|plan| plan.name.clone()).collect();
     rules.bind_sinks(&names).map_err(|faults| {
         anyhow::anyhow!(

@@ -34,9 +34,6 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
     let ready = settings::resolve(&loaded, SecretsPolicy::Required)?;
     let rules = super::rules::compile(loaded.settings.rules.as_deref())?;
     telemetry::start_logging(loaded.settings.log.format, &loaded.settings.log.filter)?;
-    if loaded.settings.otlp.is_some() || loaded.settings.spans.is_some() {
-        tracing::warn!("`otlp` and `spans` are set, but this version has no span road yet: they have no effect");
-    }
     for warning in rules.warnings() {
         tracing::warn!("{warning}");
     }
