@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
+use crate::io::live_rules::RulesFrom;
 use crate::io::rules_folder;
 use crate::rules::{RuleSet, SourceFile};
 
@@ -24,6 +25,11 @@ pub(super) fn files(folder: Option<&Path>) -> anyhow::Result<Vec<SourceFile>> {
         Some(folder) => Ok(rules_folder::read(folder)?),
         None => Ok(RuleSet::built_in_files()),
     }
+}
+
+/// Where the daemon takes them from.
+pub(super) fn from(chosen: Option<&Path>) -> RulesFrom {
+    folder(chosen).map_or_else(|| RulesFrom::Files(RuleSet::built_in_files()), RulesFrom::Folder)
 }
 
 pub(super) fn compile(chosen: Option<&Path>) -> anyhow::Result<RuleSet> {
