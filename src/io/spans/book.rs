@@ -1,0 +1,107 @@
+//! What is known of a Resource that came before: its tags, its new bytes, its sinks. One book per rule set and set of
+//! stamped identities, so that a change of either begins an empty one; never an answer of older rules.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use moka::sync::Cache;
+
+use super::routes::{SinkSet, SpanRoutes};
+use super::tally::{PlatformTally, Tally};
+use crate::model::{Labels, TagName, Tags};
+use crate::otlp::Malformed;
+use crate::otlp::enrich::{Edit, Mode, NewResource, new_resource};
+use crate::otlp::resource;
+use crate::rules::{Disputed, Origin, RuleSet, Stamped, Telemetry};
+
+/// All entries together, with what they point to: some 4,000 Resources.
+const BOOK_BYTES_MAX: u64 = 8 << 20;
+/// What an entry costs besides the bytes of its Resource.
+const ENTRY_BYTES: usize = 512;
+
+/// What is told of a Resource, and how it is called.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    pub attributes: Vec<(TagName, String)>,
+    pub mode: Mode,
+}
+
+/// The answer for one Resource.
+#[derive(Debug)]
+pub struct Known {
+    pub resource: NewResource,
+    pub tags: Arc<Tags>,
+    pub to: SinkSet,
+    /// Told to the stamps each time the Resource is seen.
+    pub disputed: Arc<[Disputed]>,
+    pub tally: Arc<PlatformTally>,
+}
+
+pub struct Book {
+    pub rules: Arc<RuleSet>,
+    pub stamped: Arc<Stamped>,
+    known: Cache<Bytes, Arc<Known>, RandomState>,
+}
+
+impl Book {
+    pub fn new(rules: Arc<RuleSet>, stamped: Arc<Stamped>) -> Book {
+        let weigh = |key: &Bytes, known: &Arc<Known>| {
+            u32::try_from(key.len() + known.resource.field.len() + ENTRY_BYTES).unwrap_or(u32::MAX)
+        };
+        let known =
+            Cache::builder().max_capacity(BOOK_BYTES_MAX).weigher(weigh).build_with_hasher(RandomState::default());
+        Book { rules, stamped, known }
+    }
+
+    /// The answer for a Resource message that a scan has accepted.
+    pub fn look_up(
+        &self,
+        message: &[u8],
+        telling: &Telling,
+        routes: &SpanRoutes,
+        tally: &Tally,
+    ) -> Result<Arc<Known>, Malformed> {
+        if let Some(known) = self.known.get(message) {
+            return Ok(known);
+        }
+        let known = Arc::new(self.decide(message, telling, routes, tally)?);
+        // A copy of its own: a slice would keep the whole request alive.
+        self.known.insert(Bytes::copy_from_slice(message), known.clone());
+        Ok(known)
+    }
+
+    fn decide(
+        &self,
+        message: &[u8],
+        telling: &Telling,
+        routes: &SpanRoutes,
+        tally: &Tally,
+    ) -> Result<Known, Malformed> {
+        let labels = resource::labels(message);
+        let constants = Labels::new();
+        let origin = Origin { kind: "otlp", instance: "otlp", constants: &constants };
+        let telemetry = Telemetry { resource: &labels, server_span: None };
+        let decision = self.rules.tag_resource(telemetry, origin, &self.stamped);
+        let value = |name: TagName| decision.tags.value(name);
+        let edits: Vec<Edit<'_>> = telling
+            .attributes
+            .iter()
+            .filter_map(|(name, key)| Some(Edit { key, value: value(*name)?, mode: telling.mode }))
+            .collect();
+        let counted = tally.platform(
+            value(TagName::Platform).unwrap_or("unknown"),
+            value(TagName::PlatformConfidence).unwrap_or("none"),
+        );
+        if let Some(raw) = &decision.unknown_cell {
+            tally.unknown_cell(raw);
+        }
+        Ok(Known {
+            resource: new_resource(message, &edits)?,
+            to: routes.of(&decision.tags),
+            tags: decision.tags,
+            disputed: decision.disputed,
+            tally: counted,
+        })
+    }
+}

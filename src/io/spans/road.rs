@@ -1,0 +1,386 @@
+//! The road of one request behind its door: scan, tag each Resource, splice, route, keep the promise. Never decodes a
+//! span, and never answers before the promise of the mode is kept.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use super::book::{Book, Known, Telling};
+use super::errors::ErrorOutlet;
+use super::faces::{Arrival, Fate, NoRoom, Outlet, Parcel, Road, Verdict};
+use super::resends::{Claims, Look, Resends};
+use super::routes::{SinkSet, SpanRoutes};
+use super::tally::{ItemOutcome, Tally};
+use crate::io::clock::Clock;
+use crate::io::live_rules::LiveRules;
+use crate::model::{ErrorEvent, Signal};
+use crate::otlp::enrich::Assembly;
+use crate::otlp::wire::{Block, Scan, SeenSpan, Watch, scan};
+use crate::otlp::{Malformed, exceptions};
+use crate::rules::{RuleSet, Stamped, Stamps};
+use crate::store::Later;
+
+/// What a sender is told to wait when a queue has no room.
+const COME_BACK_AFTER: Duration = Duration::from_secs(2);
+
+/// One sink as the road sees it.
+pub enum Way {
+    Telemetry(Arc<dyn Outlet>),
+    /// Takes the exceptions of what passes.
+    Errors(Arc<ErrorOutlet>),
+}
+
+/// When a sender is told that its request was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    Through,
+    Memory,
+}
+
+/// What a road is made of.
+pub struct SpanRoad {
+    pub rules: Arc<LiveRules>,
+    pub telling: Telling,
+    pub routes: SpanRoutes,
+    /// By their numbers in a [`SinkSet`].
+    pub ways: Vec<Way>,
+    pub promise: Promise,
+    /// `None` where resends are not looked for.
+    pub resends: Option<Arc<Resends>>,
+    pub tally: Arc<Tally>,
+    pub clock: Arc<Clock>,
+    pub memory: Memory,
+}
+
+/// What the road remembers between requests.
+pub struct Memory {
+    book: ArcSwap<Book>,
+    stamps: Mutex<Stamps>,
+}
+
+impl Memory {
+    pub fn new(rules: &LiveRules) -> Memory {
+        let stamped = Arc::new(Stamped::default());
+        Memory { book: ArcSwap::from_pointee(Book::new(rules.get(), stamped)), stamps: Mutex::default() }
+    }
+
+    /// An empty book for these rules and what is stamped now.
+    fn renew(&self, rules: Arc<RuleSet>) -> Arc<Book> {
+        // Held over the swap, so that of two renewals the later one knows more.
+        let stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = Arc::new(Book::new(rules, stamps.snapshot()));
+        self.book.store(fresh.clone());
+        fresh
+    }
+}
+
+/// What goes to one set of sinks.
+struct Load<'a> {
+    assembly: Assembly<'a>,
+    item_count: usize,
+    claims: Option<Claims>,
+    errors: Vec<ErrorEvent>,
+    omitted_errors: u64,
+}
+
+/// A request, sorted.
+struct Sorted<'a> {
+    loads: BTreeMap<SinkSet, Load<'a>>,
+    /// Blocks that another request holds.
+    shared: Vec<oneshot::Receiver<bool>>,
+}
+
+impl Road for SpanRoad {
+    fn take(&self, arrival: Arrival) -> Later<'_, Verdict> {
+        Box::pin(self.take_in(arrival))
+    }
+}
+
+impl SpanRoad {
+    async fn take_in(&self, arrival: Arrival) -> Verdict {
+        let mut observed = Observed::default();
+        let scanned = scan(arrival.signal, &arrival.body, &mut observed);
+        let sorted = scanned.and_then(|scan| Ok((self.sort(&arrival, &scan, &observed)?, scan.invalid_id_count)));
+        let (sorted, invalid_id_count) = match sorted {
+            Ok(sorted) => sorted,
+            Err(malformed) => return Verdict::Malformed { reason: malformed.to_string() },
+        };
+        let mut verdict = Verdict::Taken;
+        for (set, load) in sorted.loads {
+            verdict = worse(verdict, self.send(&arrival, set, load).await);
+        }
+        for told in sorted.shared {
+            if !told.await.unwrap_or(false) {
+                let reason = "the same spans are on their way and were not taken yet".to_owned();
+                verdict = worse(verdict, Verdict::NotNow { reason, retry_after: COME_BACK_AFTER });
+            }
+        }
+        self.tally.invalid_ids(invalid_id_count);
+        with_warnings(verdict, &arrival, invalid_id_count)
+    }
+
+    /// Everything up to the offers: no waiting.
+    fn sort<'a>(&self, arrival: &'a Arrival, scan: &Scan, observed: &Observed) -> Result<Sorted<'a>, Malformed> {
+        let book = self.book();
+        let mut sorted = Sorted { loads: BTreeMap::new(), shared: Vec::new() };
+        // Fields that nobody knows stand between the blocks; they go with the block behind them, or the last.
+        let mut gaps = scan.gaps(arrival.body.len()).peekable();
+        let mut last = self.routes.otherwise;
+        for (at, block) in scan.blocks.iter().enumerate() {
+            let known =
+                book.look_up(&block.resource(&arrival.body), &self.telling, &self.routes, &self.tally)?;
+            self.dispute(&known);
+            observed.add_to(at, block, &known);
+            last = known.to;
+            let load = sorted.loads.entry(known.to).or_insert_with(|| self.load(arrival));
+            while let Some(gap) = gaps.next_if(|gap| gap.end <= block.field.start) {
+                load.assembly.keep(gap);
+            }
+            if let (Some(resends), Some(claims)) = (&self.resends, &mut load.claims) {
+                let hash = resends.hash(&arrival.body[block.payload.clone()]);
+                match claims.look(hash, Instant::now()) {
+                    Look::New => {}
+                    Look::Accepted => {
+                        self.tally.items(arrival.signal, ItemOutcome::Resent, block.item_count);
+                        continue;
+                    }
+                    Look::InFlight(told) => {
+                        self.tally.items(arrival.signal, ItemOutcome::Resent, block.item_count);
+                        sorted.shared.push(told);
+                        continue;
+                    }
+                }
+            }
+            load.assembly.block(block, &known.resource);
+            load.item_count += block.item_count;
+            if block.has_exceptions && self.wants_errors(known.to) {
+                let found = exceptions::find(
+                    arrival.signal,
+                    &arrival.body[block.payload.clone()],
+                    &known.tags,
+                    self.clock.now(),
+                );
+                load.errors.extend(found.events);
+                load.omitted_errors += found.omitted_count;
+            }
+        }
+        for gap in gaps {
+            sorted.loads.entry(last).or_insert_with(|| self.load(arrival)).assembly.keep(gap);
+        }
+        Ok(sorted)
+    }
+
+    fn load<'a>(&self, arrival: &'a Arrival) -> Load<'a> {
+        let resends = self.resends.as_ref().filter(|_| arrival.signal == Signal::Traces);
+        Load {
+            assembly: Assembly::new(&arrival.body),
+            item_count: 0,
+            claims: resends.map(Resends::claims),
+            errors: Vec::new(),
+            omitted_errors: 0,
+        }
+    }
+
+    async fn send(&self, arrival: &Arrival, set: SinkSet, load: Load<'_>) -> Verdict {
+        let Load { assembly, item_count, claims, errors, omitted_errors } = load;
+        let slices = assembly.finish();
+        let signal = arrival.signal;
+        if slices.is_empty() {
+            return Verdict::Taken;
+        }
+        let outlets: Vec<&Arc<dyn Outlet>> = set
+            .iter()
+            .filter_map(|sink| match &self.ways[sink] {
+                Way::Telemetry(outlet) => Some(outlet).filter(|outlet| outlet.accepts(signal)),
+                Way::Errors(_) => None,
+            })
+            .collect();
+        let mut parcel = Parcel::new(signal, slices, item_count, arrival.share.clone());
+        if outlets.len() > 1 {
+            parcel = parcel.for_several();
+        }
+        let verdict = match outlets.split_first() {
+            None => Verdict::Taken,
+            Some((first, others)) => self.offer(parcel, first, others).await,
+        };
+        let is_taken = matches!(verdict, Verdict::Taken | Verdict::Partly { .. });
+        let outcome = match &verdict {
+            Verdict::Taken | Verdict::Partly { .. } if outlets.is_empty() => ItemOutcome::Unsent,
+            Verdict::Taken | Verdict::Partly { .. } => ItemOutcome::Taken,
+            Verdict::NotNow { .. } => ItemOutcome::NotNow,
+            Verdict::Passed { retry_after: Some(_), .. } => ItemOutcome::NotNow,
+            Verdict::Passed { .. } | Verdict::Malformed { .. } => ItemOutcome::Refused,
+        };
+        self.tally.items(signal, outcome, item_count);
+        if let Some(claims) = claims {
+            claims.settle(is_taken, Instant::now());
+        }
+        if is_taken && (!errors.is_empty() || omitted_errors > 0) {
+            self.offer_errors(set, errors, omitted_errors);
+        }
+        verdict
+    }
+
+    /// The first sink's room, and in `through` its answer, decide; the others shed for themselves.
+    async fn offer(&self, parcel: Parcel, first: &Arc<dyn Outlet>, others: &[&Arc<dyn Outlet>]) -> Verdict {
+        let no_room =
+            || Verdict::NotNow { reason: "the queue is full".to_owned(), retry_after: COME_BACK_AFTER };
+        let verdict = match self.promise {
+            Promise::Memory => match first.offer(parcel.clone(), None) {
+                Ok(()) => Verdict::Taken,
+                Err(NoRoom) => return no_room(),
+            },
+            Promise::Through => {
+                let (tell, told) = oneshot::channel();
+                if first.offer(parcel.clone(), Some(tell)).is_err() {
+                    return no_room();
+                }
+                match told.await {
+                    Ok(Fate::Delivered) => Verdict::Taken,
+                    Ok(Fate::Partly { rejected, message }) => Verdict::Partly { rejected, message },
+                    Ok(Fate::Refused { http, grpc, reason }) => {
+                        return Verdict::Passed { http, grpc, reason, retry_after: None };
+                    }
+                    Ok(Fate::NotNow { http, grpc, reason, retry_after }) => {
+                        let retry_after = Some(retry_after.unwrap_or(COME_BACK_AFTER));
+                        return Verdict::Passed { http, grpc, reason, retry_after };
+                    }
+                    Err(_) => {
+                        let reason = "shutting down".to_owned();
+                        return Verdict::NotNow { reason, retry_after: COME_BACK_AFTER };
+                    }
+                }
+            }
+        };
+        for other in others {
+            // A queue without room counts what it sheds.
+            let _ = other.offer(parcel.clone(), None);
+        }
+        verdict
+    }
+
+    fn wants_errors(&self, set: SinkSet) -> bool {
+        set.iter().any(|sink| matches!(self.ways[sink], Way::Errors(_)))
+    }
+
+    fn offer_errors(&self, set: SinkSet, errors: Vec<ErrorEvent>, omitted: u64) {
+        for sink in set.iter() {
+            if let Way::Errors(outlet) = &self.ways[sink] {
+                outlet.offer(errors.clone());
+                outlet.omitted(omitted);
+            }
+        }
+    }
+
+    /// The book of the rules in force.
+    fn book(&self) -> Arc<Book> {
+        let book = self.memory.book.load();
+        let rules = self.rules.get();
+        if Arc::ptr_eq(&book.rules, &rules) {
+            return Arc::clone(&book);
+        }
+        self.memory.renew(rules)
+    }
+
+    /// Nearly every Resource agrees with itself and costs nothing here.
+    fn dispute(&self, known: &Known) {
+        if known.disputed.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let mut stamps = self.memory.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_changed = false;
+        for disputed in known.disputed.iter() {
+            is_changed |= stamps.observe(disputed, now);
+        }
+        if is_changed {
+            for identity in stamps.snapshot().iter() {
+                tracing::warn!(
+                    identity,
+                    "a gateway stamps this on the telemetry of others; it has no say about platforms"
+                );
+            }
+            drop(stamps);
+            self.memory.renew(self.rules.get());
+        }
+    }
+}
+
+/// Of two answers for parts of one request, the one that asks more of the sender.
+fn worse(left: Verdict, right: Verdict) -> Verdict {
+    let rank = |verdict: &Verdict| match verdict {
+        Verdict::Taken => 0,
+        Verdict::Partly { .. } => 1,
+        Verdict::Passed { retry_after: None, .. } => 2,
+        Verdict::Passed { retry_after: Some(_), .. } | Verdict::NotNow { .. } => 3,
+        Verdict::Malformed { .. } => 4,
+    };
+    if rank(&right) > rank(&left) { right } else { left }
+}
+
+/// Success with a word about what was odd.
+fn with_warnings(verdict: Verdict, arrival: &Arrival, invalid_id_count: usize) -> Verdict {
+    let mut words = Vec::new();
+    if !arrival.repairs.is_empty() {
+        words.push(format!("mended: {}", arrival.repairs));
+    }
+    if invalid_id_count > 0 {
+        words.push(format!("{invalid_id_count} items have ids of a wrong length and were passed on as they are"));
+    }
+    if words.is_empty() {
+        return verdict;
+    }
+    let words = words.join("; ");
+    match verdict {
+        Verdict::Taken => Verdict::Partly { rejected: 0, message: words },
+        Verdict::Partly { rejected, message } => {
+            Verdict::Partly { rejected, message: format!("{message}; {words}") }
+        }
+        Verdict::Malformed { .. } | Verdict::NotNow { .. } | Verdict::Passed { .. } => verdict,
+    }
+}
+
+/// Entry spans and their errors, per block.
+#[derive(Default)]
+struct Observed {
+    blocks: Vec<Entries>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Entries {
+    count: u64,
+    error_count: u64,
+}
+
+const SERVER: i32 = 2;
+const CONSUMER: i32 = 5;
+const ERROR: i32 = 2;
+
+impl Watch for Observed {
+    #[inline]
+    fn span(&mut self, block: usize, span: &SeenSpan<'_>) {
+        if span.kind != SERVER && span.kind != CONSUMER {
+            return;
+        }
+        if self.blocks.len() <= block {
+            self.blocks.resize(block + 1, Entries::default());
+        }
+        let entries = &mut self.blocks[block];
+        entries.count += 1;
+        entries.error_count += u64::from(span.status == ERROR);
+    }
+}
+
+impl Observed {
+    fn add_to(&self, at: usize, block: &Block, known: &Known) {
+        known.tally.items.fetch_add(block.item_count as u64, Ordering::Relaxed);
+        if let Some(entries) = self.blocks.get(at).filter(|entries| entries.count > 0) {
+            known.tally.entries.fetch_add(entries.count, Ordering::Relaxed);
+            known.tally.errors.fetch_add(entries.error_count, Ordering::Relaxed);
+        }
+    }
+}
