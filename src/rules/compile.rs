@@ -1,15 +1,18 @@
 //! Files to a program: registries and tables first, then the rules that use them. Collects every fault that it can
 //! find and gives a program only when there is none.
 
+use std::sync::Arc;
+
 use super::SourceFile;
+use super::ballot::{Witnesses, is_voter};
 use super::cell::{CellTables, Cells};
 use super::condition::Reading;
 use super::decide::Program;
 use super::diagnostic::{At, Diagnostic, DiagnosticSeverity, Faults};
-use super::facts::Keys;
+use super::facts::{Asker, Keys};
 use super::index::Index;
 use super::route::RouteRule;
-use super::rule::{Ids, Rule};
+use super::rule::{Home, Ids, Rule};
 use super::service::Services;
 use super::suggest;
 use super::table::Tables;
@@ -145,11 +148,20 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let mut keys = Keys::new();
     let mut ids = Ids::default();
     let (mut rules, mut routes) = (Vec::new(), Vec::new());
+    let mut unknown_by: Option<Arc<str>> = None;
     let mut reading = Reading { keys: &mut keys, tables: &tables };
     for (kind, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
-        for node in fields.list("rules", faults) {
-            rules.extend(Rule::read(node, &mut reading, &values, &mut ids, faults));
+        let home = match kind {
+            Kind::Platform => Home::Platform,
+            Kind::Cells | Kind::Services | Kind::Routes => Home::Elsewhere,
+        };
+        if let (Kind::Platform, Some(at)) = (kind, fields.key_at("rules")) {
+            unknown_by.get_or_insert_with(|| Arc::from(format!("{}:{} rules", faults.file_name(), at.line)));
         }
+        for node in fields.list("rules", faults) {
+            rules.extend(Rule::read(node, home, &mut reading, &values, &mut ids, faults));
+        }
+        reading.keys.asked_by(Asker::Anyone);
         let nodes = fields.list("routes", faults);
         let before = faults.error_count();
         let read: Vec<_> = nodes.iter().map(|node| RouteRule::read(node, &mut reading, &mut ids, faults)).collect();
@@ -159,9 +171,14 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         }
         routes.extend(read.into_iter().flatten());
     }
+    // Stable: within each part the order of the files stays.
+    rules.sort_by_key(|rule| !is_voter(rule));
+    let voter_count = rules.iter().filter(|rule| is_voter(rule)).count();
+    let witnesses = Witnesses::new(&mut keys, &tables);
+    let unknown_by = unknown_by.unwrap_or_else(|| Arc::clone(&values.unknown));
     let index = Index::new(rules.iter().map(|rule| &rule.when), keys.len());
     let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
-    Program { keys, tables, values, rules, index, routes, route_index }
+    Program { keys, tables, values, rules, voter_count, witnesses, unknown_by, index, routes, route_index }
 }
 
 /// The last route takes what no other takes; routes behind such a route are never asked.

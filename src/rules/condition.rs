@@ -59,7 +59,7 @@ impl All {
                 Test::Value { key, matcher } => {
                     if let Some(text) = view.get(*key) {
                         findings.seen = findings.seen.or(Some((*key, text)));
-                        matcher.bind(text, view.tables, &mut findings.bindings);
+                        matcher.bind(text, view, &mut findings.bindings);
                     }
                 }
                 Test::Any(branches) => {
@@ -70,6 +70,28 @@ impl All {
                 Test::Not(_) => {}
             }
         }
+    }
+
+    /// Every key that it looks at.
+    pub(super) fn visit_keys(&self, visit: &mut dyn FnMut(Key)) {
+        for condition in &self.conditions {
+            match &condition.test {
+                Test::Value { key, matcher } => {
+                    visit(*key);
+                    matcher.visit_keys(visit);
+                }
+                Test::Any(branches) => branches.iter().for_each(|branch| branch.visit_keys(visit)),
+                Test::Not(all) => all.visit_keys(visit),
+            }
+        }
+    }
+
+    /// Whether it cannot hold unless such a key has exactly this value.
+    pub(super) fn requires(&self, is_meant: impl Fn(Key) -> bool, value: &str) -> bool {
+        self.conditions.iter().any(|condition| match &condition.test {
+            Test::Value { key, matcher } => is_meant(*key) && matcher.exact_values().is_some_and(|held| held == [value]),
+            Test::Any(_) | Test::Not(_) => false,
+        })
     }
 
     /// `None` when the conditions can hold with every value absent.
@@ -98,7 +120,7 @@ impl All {
 impl Condition {
     pub(super) fn holds(&self, view: &View<'_>) -> bool {
         match &self.test {
-            Test::Value { key, matcher } => matcher.holds(view.get(*key), view.tables),
+            Test::Value { key, matcher } => matcher.holds(view.get(*key), view),
             Test::Any(branches) => branches.iter().any(|branch| branch.holds(view)),
             Test::Not(all) => !all.holds(view),
         }
@@ -146,7 +168,7 @@ impl Condition {
             }
             _ => {
                 let key = reading.keys.read(Word { text: &entry.key, at: entry.key_at }, faults);
-                let matcher = Matcher::read(&entry.value, reading.tables, bindable, faults);
+                let matcher = Matcher::read(&entry.value, reading, bindable, faults);
                 Test::Value { key: key?, matcher: matcher? }
             }
         };

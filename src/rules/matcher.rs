@@ -6,11 +6,13 @@ use regex::{Regex, RegexBuilder};
 
 use super::address::{self, Network};
 use super::arn::{self, Arn};
+use super::condition::Reading;
 use super::diagnostic::Faults;
+use super::facts::{Key, View};
 use super::glob::Glob;
 use super::suggest;
-use super::table::Tables;
-use super::walk::{self, Fields};
+use super::table::{Tables, Want};
+use super::walk::{self, Fields, Word};
 use super::yaml::{Kind, Node};
 
 #[derive(Debug)]
@@ -28,7 +30,8 @@ pub(super) enum Matcher {
     },
     In {
         table: usize,
-        filters: Vec<(usize, Vec<Box<str>>)>,
+        /// What the row's columns must hold.
+        filters: Vec<(usize, Vec<Want>)>,
     },
     Above(f64),
     Below(f64),
@@ -88,7 +91,7 @@ impl Matcher {
     }
 
     /// An absent value (and an empty one is absent) satisfies only `Absent`.
-    pub(super) fn holds(&self, value: Option<&str>, tables: &Tables) -> bool {
+    pub(super) fn holds(&self, value: Option<&str>, view: &View<'_>) -> bool {
         let Some(text) = value else {
             return self.accepts_absence();
         };
@@ -101,18 +104,18 @@ impl Matcher {
             Matcher::Within(networks) => address::parse_address(text)
                 .is_some_and(|address| networks.iter().any(|network| network.contains(address))),
             Matcher::Arn { service, kinds } => parse_arn(service, kinds, text).is_some(),
-            Matcher::In { table, filters } => find_row(tables, *table, filters, text).is_some(),
+            Matcher::In { table, filters } => view.tables.get(*table).find(text, filters, view).is_some(),
             Matcher::Above(bound) => number(text).is_some_and(|number| number > *bound),
             Matcher::Below(bound) => number(text).is_some_and(|number| number < *bound),
             Matcher::Present => true,
             Matcher::Absent => false,
-            Matcher::AnyOf(matchers) => matchers.iter().any(|matcher| matcher.holds(value, tables)),
-            Matcher::AllOf(matchers) => matchers.iter().all(|matcher| matcher.holds(value, tables)),
+            Matcher::AnyOf(matchers) => matchers.iter().any(|matcher| matcher.holds(value, view)),
+            Matcher::AllOf(matchers) => matchers.iter().all(|matcher| matcher.holds(value, view)),
         }
     }
 
     /// Notes what a value that holds gives to `${…}`.
-    pub(super) fn bind<'a>(&'a self, text: &'a str, tables: &Tables, bindings: &mut Bindings<'a>) {
+    pub(super) fn bind<'a>(&'a self, text: &'a str, view: &View<'_>, bindings: &mut Bindings<'a>) {
         match self {
             Matcher::Pattern(regex) => {
                 // Nothing to name means nothing to remember, and the plain match is cheaper.
@@ -127,16 +130,17 @@ impl Matcher {
             }
             Matcher::Arn { service, kinds } => bindings.arn = bindings.arn.or_else(|| parse_arn(service, kinds, text)),
             Matcher::In { table, filters } => {
-                bindings.rows.extend(find_row(tables, *table, filters, text).map(|row| (*table, row)));
+                let row = view.tables.get(*table).find(text, filters, view);
+                bindings.rows.extend(row.map(|row| (*table, row)));
             }
             Matcher::AnyOf(matchers) => {
-                if let Some(matcher) = matchers.iter().find(|matcher| matcher.holds(Some(text), tables)) {
-                    matcher.bind(text, tables, bindings);
+                if let Some(matcher) = matchers.iter().find(|matcher| matcher.holds(Some(text), view)) {
+                    matcher.bind(text, view, bindings);
                 }
             }
             Matcher::AllOf(matchers) => {
                 for matcher in matchers {
-                    matcher.bind(text, tables, bindings);
+                    matcher.bind(text, view, bindings);
                 }
             }
             Matcher::Exact(_)
@@ -174,10 +178,38 @@ impl Matcher {
         }
     }
 
+    /// Keys that it compares with, beside its own.
+    pub(super) fn visit_keys(&self, visit: &mut dyn FnMut(Key)) {
+        match self {
+            Matcher::In { filters, .. } => {
+                for want in filters.iter().flat_map(|(_, wants)| wants) {
+                    match want {
+                        Want::Value(key) => visit(*key),
+                        Want::Text(_) => {}
+                    }
+                }
+            }
+            Matcher::AnyOf(matchers) | Matcher::AllOf(matchers) => {
+                matchers.iter().for_each(|matcher| matcher.visit_keys(visit));
+            }
+            Matcher::Exact(_)
+            | Matcher::Prefix(_)
+            | Matcher::Suffix(_)
+            | Matcher::Glob(_)
+            | Matcher::Pattern(_)
+            | Matcher::Within(_)
+            | Matcher::Arn { .. }
+            | Matcher::Above(_)
+            | Matcher::Below(_)
+            | Matcher::Present
+            | Matcher::Absent => {}
+        }
+    }
+
     /// Reads a matcher as written behind a scoped key. `None` after a fault.
     pub(super) fn read(
         node: &Node,
-        tables: &Tables,
+        reading: &mut Reading<'_>,
         bindable: &mut Bindable,
         faults: &mut Faults<'_>,
     ) -> Option<Matcher> {
@@ -188,10 +220,10 @@ impl Matcher {
                 None
             }
             Kind::List(items) => {
-                let read: Vec<_> = items.iter().map(|item| Matcher::read(item, tables, bindable, faults)).collect();
+                let read: Vec<_> = items.iter().map(|item| Matcher::read(item, reading, bindable, faults)).collect();
                 read.into_iter().collect::<Option<Vec<_>>>().map(Matcher::AnyOf)
             }
-            Kind::Map(_) => read_map(node, tables, bindable, faults),
+            Kind::Map(_) => read_map(node, reading, bindable, faults),
             Kind::Null => {
                 let hint = "write a value, or `{ exists: false }` for a value that must be absent".to_owned();
                 faults.error(node.at, "a condition needs a value", Some(hint));
@@ -203,7 +235,12 @@ impl Matcher {
 
 const KEYS: [&str; 11] = ["prefix", "suffix", "glob", "re", "cidr", "exists", "arn", "in", "where", "gt", "lt"];
 
-fn read_map(node: &Node, tables: &Tables, bindable: &mut Bindable, faults: &mut Faults<'_>) -> Option<Matcher> {
+fn read_map(
+    node: &Node,
+    reading: &mut Reading<'_>,
+    bindable: &mut Bindable,
+    faults: &mut Faults<'_>,
+) -> Option<Matcher> {
     let fields = Fields::read(node, "a matcher", &KEYS, faults)?;
     let mut matchers = Vec::new();
     let mut complete = true;
@@ -222,7 +259,7 @@ fn read_map(node: &Node, tables: &Tables, bindable: &mut Bindable, faults: &mut 
                 _ => Matcher::Absent,
             }),
             "arn" => read_arn(&fields, bindable, faults),
-            "in" => read_in(&fields, tables, bindable, faults),
+            "in" => read_in(&fields, reading, bindable, faults),
             "gt" => read_bound(&fields, key, faults).map(Matcher::Above),
             "lt" => read_bound(&fields, key, faults).map(Matcher::Below),
             "where" if fields.get("in").is_some() => continue,
@@ -304,8 +341,14 @@ fn read_arn(fields: &Fields<'_>, bindable: &mut Bindable, faults: &mut Faults<'_
     Some(Matcher::Arn { service: service.text.into(), kinds: kinds.iter().map(|kind| kind.text.into()).collect() })
 }
 
-fn read_in(fields: &Fields<'_>, tables: &Tables, bindable: &mut Bindable, faults: &mut Faults<'_>) -> Option<Matcher> {
+fn read_in(
+    fields: &Fields<'_>,
+    reading: &mut Reading<'_>,
+    bindable: &mut Bindable,
+    faults: &mut Faults<'_>,
+) -> Option<Matcher> {
     let name = fields.word("in", faults)?;
+    let tables = reading.tables;
     let Some(table) = tables.find(name.text) else {
         faults.error(name.at, format!("unknown table `{}`", name.text), suggest::hint(name.text, tables.names()));
         return None;
@@ -320,11 +363,20 @@ fn read_in(fields: &Fields<'_>, tables: &Tables, bindable: &mut Bindable, faults
                 faults.error(entry.key_at, format!("table `{}` has no column `{}`", name.text, entry.key), hint);
                 return None;
             };
-            let values = walk::words(&entry.value, "a value", faults);
-            filters.push((column, values.iter().map(|value| value.text.into()).collect()));
+            let words = walk::words(&entry.value, "a value", faults);
+            let wants: Vec<_> = words.iter().map(|word| read_want(*word, reading, faults)).collect();
+            filters.push((column, wants.into_iter().collect::<Option<_>>()?));
         }
     }
     Some(Matcher::In { table, filters })
+}
+
+/// A text, or `${scope.name}` for what the alert has there.
+fn read_want(word: Word<'_>, reading: &mut Reading<'_>, faults: &mut Faults<'_>) -> Option<Want> {
+    match word.text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        Some(name) => reading.keys.read(Word { text: name, at: word.at }, faults).map(Want::Value),
+        None => Some(Want::Text(word.text.into())),
+    }
 }
 
 fn read_bound(fields: &Fields<'_>, key: &str, faults: &mut Faults<'_>) -> Option<f64> {
@@ -347,13 +399,4 @@ fn parse_arn<'a>(service: &str, kinds: &[Box<str>], text: &'a str) -> Option<Arn
     }?;
     let fits = arn.service == service && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *arn.kind));
     fits.then_some(arn)
-}
-
-fn find_row(tables: &Tables, table: usize, filters: &[(usize, Vec<Box<str>>)], text: &str) -> Option<usize> {
-    let table = tables.get(table);
-    let row = table.find(text)?;
-    let fits = |(column, values): &(usize, Vec<Box<str>>)| {
-        table.cell(row, *column).is_some_and(|cell| values.iter().any(|value| **value == **cell))
-    };
-    filters.iter().all(fits).then_some(row)
 }
