@@ -1,6 +1,8 @@
 //! OTLP on its own bytes: scanned, spliced, read from JSON, answered. Never builds a span, and never changes a
 //! byte that it was not asked to change.
 
+pub mod enrich;
+pub mod resource;
 pub mod wire;
 
 /// Why bytes are not the message they claim to be. The whole request is refused: no part of it can be trusted.
@@ -22,4 +24,6 @@ pub enum Malformed {
     Utf8,
     #[error("messages are nested too deeply")]
     TooDeep,
+    #[error("more than 65536 resources in one request")]
+    TooManyResources,
 }

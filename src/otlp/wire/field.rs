@@ -3,8 +3,7 @@
 
 use crate::otlp::Malformed;
 
-/// Groups inside groups that are followed before the input is called malformed; prost's own limit.
-const GROUP_DEPTH_MAX: usize = 100;
+use super::read;
 
 /// One field: its number, what it holds, and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,93 +37,30 @@ impl<'a> Value<'a> {
 /// Walks a message.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
-    message: &'a [u8],
-    at: usize,
+    /// What was not walked yet.
+    tail: &'a [u8],
+    length: usize,
 }
 
 impl<'a> Fields<'a> {
     pub fn new(message: &'a [u8]) -> Fields<'a> {
-        Fields { message, at: 0 }
+        Fields { tail: message, length: message.len() }
     }
 
     fn field(&mut self) -> Result<Field<'a>, Malformed> {
-        let start = self.at;
-        let (number, wire_type) = self.key()?;
+        let start = self.length - self.tail.len();
+        let (number, wire_type) = read::key(&mut self.tail)?;
         let value = match wire_type {
-            0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(u64::from_le_bytes(self.fixed()?)),
-            2 => {
-                let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Truncated)?;
-                Value::Bytes(self.take(length)?)
-            }
-            3 => {
-                self.skip_group(number)?;
+            read::VARINT => Value::Varint(read::varint(&mut self.tail)?),
+            read::FIXED64 => Value::Fixed64(u64::from_le_bytes(read::fixed(&mut self.tail)?)),
+            read::DELIMITED => Value::Bytes(read::delimited(&mut self.tail)?),
+            read::FIXED32 => Value::Fixed32(u32::from_le_bytes(read::fixed(&mut self.tail)?)),
+            _ => {
+                read::skip(&mut self.tail, number, wire_type, read::DEPTH)?;
                 Value::Group
             }
-            5 => Value::Fixed32(u32::from_le_bytes(self.fixed()?)),
-            4 => return Err(Malformed::Group),
-            _ => return Err(Malformed::WireType),
         };
-        Ok(Field { number, value, start, end: self.at })
-    }
-
-    fn key(&mut self) -> Result<(u32, u8), Malformed> {
-        let key = u32::try_from(self.varint()?).map_err(|_| Malformed::FieldNumber)?;
-        let number = key >> 3;
-        if number == 0 {
-            return Err(Malformed::FieldNumber);
-        }
-        Ok((number, (key & 7).to_le_bytes()[0]))
-    }
-
-    #[inline]
-    fn varint(&mut self) -> Result<u64, Malformed> {
-        let bytes = &self.message[self.at..];
-        match bytes.first() {
-            Some(first) if *first < 0x80 => {
-                self.at += 1;
-                Ok(u64::from(*first))
-            }
-            _ => {
-                let (value, length) = long_varint(bytes)?;
-                self.at += length;
-                Ok(value)
-            }
-        }
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let bytes = self.take(N)?;
-        Ok(bytes.try_into().expect("the slice was taken with this length"))
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
-        let rest = &self.message[self.at..];
-        let taken = rest.get(..length).ok_or(Malformed::Truncated)?;
-        self.at += length;
-        Ok(taken)
-    }
-
-    /// Behind the start key of a group: to behind its end key.
-    fn skip_group(&mut self, number: u32) -> Result<(), Malformed> {
-        let mut open = vec![number];
-        while let Some(innermost) = open.last().copied() {
-            let (number, wire_type) = self.key()?;
-            match wire_type {
-                0 => drop(self.varint()?),
-                1 => drop(self.take(8)?),
-                2 => {
-                    let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Truncated)?;
-                    self.take(length)?;
-                }
-                3 if open.len() < GROUP_DEPTH_MAX => open.push(number),
-                4 if number == innermost => drop(open.pop()),
-                3 | 4 => return Err(Malformed::Group),
-                5 => drop(self.take(4)?),
-                _ => return Err(Malformed::WireType),
-            }
-        }
-        Ok(())
+        Ok(Field { number, value, start, end: self.length - self.tail.len() })
     }
 }
 
@@ -132,32 +68,17 @@ impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Malformed>;
 
     /// Ends after the first error.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.message.len() {
+        if self.tail.is_empty() {
             return None;
         }
         let field = self.field();
         if field.is_err() {
-            self.at = self.message.len();
+            self.tail = &[];
         }
         Some(field)
     }
-}
-
-/// Non-minimal forms are legal; the tenth byte may only hold the last bit.
-#[cold]
-fn long_varint(bytes: &[u8]) -> Result<(u64, usize), Malformed> {
-    let mut value = 0_u64;
-    for (place, byte) in bytes.iter().take(10).enumerate() {
-        if place == 9 && *byte > 1 {
-            return Err(Malformed::Varint);
-        }
-        value |= u64::from(byte & 0x7f) << (7 * place);
-        if *byte < 0x80 {
-            return Ok((value, place + 1));
-        }
-    }
-    Err(if bytes.len() < 10 { Malformed::Truncated } else { Malformed::Varint })
 }
 
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {

@@ -1,0 +1,8 @@
+//! Attributes set in a Resource by splicing bytes: the new Resource, and the request around it. Never copies an item,
+//! and never changes a field that it was not asked to change.
+
+mod assembly;
+mod resource;
+
+pub use assembly::Assembly;
+pub use resource::{Edit, Mode, NewResource, new_resource};

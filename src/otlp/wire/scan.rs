@@ -1,0 +1,233 @@
+//! One pass over a request: is it well formed to its last field, and where do its resources lie. Materialises
+//! nothing, and keeps a place per resource, never per item.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::model::Signal;
+use crate::otlp::Malformed;
+
+use super::field::Fields;
+use super::read::{DELIMITED, DEPTH, delimited, key, skip};
+use super::schema::{BLOCK, RESOURCE, SCOPED};
+use super::{check, log, metric, span};
+
+/// Resources of one request that are followed. Each costs memory here and grows when it is enriched, and two bytes
+/// are enough to write one; a request of 64 MiB with real resources has fewer.
+pub const BLOCK_COUNT_MAX: usize = 65_536;
+
+/// What a request holds. The bytes between the blocks are fields that nobody knows; see [`Scan::gaps`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// In the order of the request; empty for profiles, which are passed on as they are.
+    pub blocks: Vec<Block>,
+    /// Spans, log records or data points.
+    pub item_count: usize,
+    /// Items with a trace id that has neither 16 nor 0 bytes, or a span id or parent id with neither 8 nor 0.
+    pub invalid_id_count: usize,
+}
+
+impl Scan {
+    /// What lies before, between and behind the blocks of a request of this length, where there is anything.
+    pub fn gaps(&self, length: usize) -> impl Iterator<Item = Range<usize>> {
+        let ends = std::iter::once(0).chain(self.blocks.iter().map(|block| block.field.end));
+        let starts = self.blocks.iter().map(|block| block.field.start).chain(std::iter::once(length));
+        ends.zip(starts).map(|(end, start)| end..start).filter(|gap| !gap.is_empty())
+    }
+}
+
+/// One `ResourceSpans`, `ResourceLogs` or `ResourceMetrics`; places are offsets into the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// With key and length.
+    pub field: Range<usize>,
+    pub payload: Range<usize>,
+    pub resource: ResourcePlace,
+    pub item_count: usize,
+    pub invalid_id_count: usize,
+    /// A span has an event named `exception`, or a log record an attribute `exception.*`.
+    pub has_exceptions: bool,
+}
+
+/// Where a block's resource lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourcePlace {
+    Absent,
+    One {
+        /// With key and length.
+        field: Range<usize>,
+        payload: Range<usize>,
+    },
+    /// In several `resource` fields, which protobuf merges. Not listed: two bytes are enough to write one.
+    Split,
+}
+
+impl Block {
+    /// The bytes of its Resource message: as they lie, joined where it came in pieces, none where it is absent.
+    pub fn resource<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.resource {
+            ResourcePlace::Absent => Cow::Borrowed(&[]),
+            ResourcePlace::One { payload, .. } => Cow::Borrowed(&body[payload.clone()]),
+            ResourcePlace::Split => {
+                // Protobuf merges messages by joining their bytes.
+                let fields = Fields::new(&body[self.payload.clone()]).flatten();
+                let pieces = fields.filter(|field| field.number == 1).filter_map(|field| field.value.bytes());
+                Cow::Owned(pieces.collect::<Vec<_>>().concat())
+            }
+        }
+    }
+}
+
+/// Is told what is seen on the way. What it heard counts only if the scan ends well.
+pub trait Watch {
+    /// `block` is the index of the block that holds the span; its resource may stand behind its spans.
+    fn span(&mut self, block: usize, span: &SeenSpan<'_>);
+}
+
+/// Nobody watches.
+impl Watch for () {
+    #[inline]
+    fn span(&mut self, _block: usize, _span: &SeenSpan<'_>) {}
+}
+
+/// A span, as far as it is read. Numbers are as on the wire; of a field that stands twice the last counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeenSpan<'a> {
+    /// `SpanKind`: 2 is server, 5 is consumer.
+    pub kind: i32,
+    /// `StatusCode`: 2 is error.
+    pub status: i32,
+    pub start_unix_nano: u64,
+    pub end_unix_nano: u64,
+    /// May have any length: see [`SeenSpan::has_valid_ids`].
+    pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
+    pub parent_id: &'a [u8],
+}
+
+impl SeenSpan<'_> {
+    #[inline]
+    pub fn has_valid_ids(&self) -> bool {
+        matches!(self.trace_id.len(), 0 | 16) && is_span_id(self.span_id) && is_span_id(self.parent_id)
+    }
+}
+
+#[inline]
+pub(super) fn is_span_id(id: &[u8]) -> bool {
+    matches!(id.len(), 0 | 8)
+}
+
+/// Reads a request once. Refuses what prost refuses, and more than [`BLOCK_COUNT_MAX`] resources. Of profiles only
+/// the outermost fields are looked at.
+pub fn scan(signal: Signal, body: &[u8], watch: &mut impl Watch) -> Result<Scan, Malformed> {
+    let mut scan = Scan::default();
+    let mut tail = body;
+    while !tail.is_empty() {
+        let start = body.len() - tail.len();
+        let (number, wire_type) = key(&mut tail)?;
+        match (number, signal) {
+            (1, Signal::Traces | Signal::Logs | Signal::Metrics) => {
+                let payload = message(&mut tail, wire_type)?;
+                if scan.blocks.len() == BLOCK_COUNT_MAX {
+                    return Err(Malformed::TooManyResources);
+                }
+                let end = body.len() - tail.len();
+                let mut walk = Walk { signal, body, watch, index: scan.blocks.len(), tally: Tally::default() };
+                let resource = walk.block(end - payload.len()..end)?;
+                let Tally { item_count, invalid_id_count, has_exceptions } = walk.tally;
+                scan.item_count += item_count;
+                scan.invalid_id_count += invalid_id_count;
+                let payload = end - payload.len()..end;
+                scan.blocks.push(Block {
+                    field: start..end,
+                    payload,
+                    resource,
+                    item_count,
+                    invalid_id_count,
+                    has_exceptions,
+                });
+            }
+            (1 | 2, Signal::Profiles) => drop(message(&mut tail, wire_type)?),
+            _ => skip(&mut tail, number, wire_type, DEPTH)?,
+        }
+    }
+    Ok(scan)
+}
+
+/// What was counted in one block.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) item_count: usize,
+    pub(super) invalid_id_count: usize,
+    pub(super) has_exceptions: bool,
+}
+
+struct Walk<'a, 'w, W> {
+    signal: Signal,
+    body: &'a [u8],
+    watch: &'w mut W,
+    index: usize,
+    tally: Tally,
+}
+
+impl<W: Watch> Walk<'_, '_, W> {
+    fn block(&mut self, at: Range<usize>) -> Result<ResourcePlace, Malformed> {
+        let depth = DEPTH - 1;
+        let mut resource = ResourcePlace::Absent;
+        let mut tail = &self.body[at.clone()];
+        while !tail.is_empty() {
+            let start = at.end - tail.len();
+            let (number, wire_type) = key(&mut tail)?;
+            match number {
+                1 => {
+                    let payload = message(&mut tail, wire_type)?;
+                    check::message(&RESOURCE, payload, depth - 1)?;
+                    let end = at.end - tail.len();
+                    resource = match resource {
+                        ResourcePlace::Absent => {
+                            ResourcePlace::One { field: start..end, payload: end - payload.len()..end }
+                        }
+                        ResourcePlace::One { .. } | ResourcePlace::Split => ResourcePlace::Split,
+                    };
+                }
+                2 => {
+                    let payload = message(&mut tail, wire_type)?;
+                    let end = at.end - tail.len();
+                    self.scope(end - payload.len()..end)?;
+                }
+                _ => check::value(BLOCK.kind(number), number, wire_type, &mut tail, depth)?,
+            }
+        }
+        Ok(resource)
+    }
+
+    fn scope(&mut self, at: Range<usize>) -> Result<(), Malformed> {
+        let depth = DEPTH - 2;
+        let mut tail = &self.body[at.clone()];
+        while !tail.is_empty() {
+            let (number, wire_type) = key(&mut tail)?;
+            if number != 2 {
+                check::value(SCOPED.kind(number), number, wire_type, &mut tail, depth)?;
+                continue;
+            }
+            let payload = message(&mut tail, wire_type)?;
+            let end = at.end - tail.len();
+            let from = &self.body[end - payload.len()..];
+            match self.signal {
+                Signal::Traces => {
+                    let seen = span::walk(from, payload.len(), depth - 1, &mut self.tally)?;
+                    self.watch.span(self.index, &seen);
+                }
+                Signal::Logs => log::walk(from, payload.len(), depth - 1, &mut self.tally)?,
+                Signal::Metrics => self.tally.item_count += metric::walk(payload, depth - 1)?,
+                Signal::Profiles => unreachable!("profiles have no blocks"),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[inline]
+fn message<'a>(tail: &mut &'a [u8], wire_type: u8) -> Result<&'a [u8], Malformed> {
+    if wire_type == DELIMITED { delimited(tail) } else { Err(check::wrong(wire_type)) }
+}
