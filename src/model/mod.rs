@@ -3,6 +3,7 @@
 
 pub mod alert;
 pub mod delivery;
+pub mod exception;
 pub mod id;
 pub mod incident;
 pub mod labels;
@@ -16,6 +17,7 @@ pub mod time;
 
 pub use alert::{Alert, Link, SourceRef, State};
 pub use delivery::{Delivery, DeliveryId};
+pub use exception::ErrorEvent;
 pub use id::{Identity, IncidentKey, SenderId};
 pub use incident::{Incident, Leg, Member, Phase, Route, Told};
 pub use labels::Labels;

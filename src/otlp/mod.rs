@@ -2,6 +2,7 @@
 //! byte that it was not asked to change.
 
 pub mod enrich;
+pub mod exceptions;
 pub mod resource;
 pub mod wire;
 

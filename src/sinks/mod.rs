@@ -15,7 +15,7 @@ mod words;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::{Notice, NoticeKind, Secret, Timestamp};
+use crate::model::{ErrorEvent, Notice, NoticeKind, Secret, Timestamp};
 
 /// All kinds, in the order of the docs. A new sink is its file and two lines here.
 pub static SINK_KINDS: &[&dyn SinkKind] =
@@ -143,6 +143,43 @@ pub trait Sink: Send + Sync {
 
     /// One judgement per notice of the request, in the same order.
     fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement>;
+
+    /// For sinks that also take the exceptions which telemetry tells of.
+    fn errors(&self) -> Option<&dyn ErrorSink> {
+        None
+    }
+}
+
+/// The part of a sink that takes exceptions, one a request. Its answers are judged by [`Sink::judge`].
+pub trait ErrorSink: Send + Sync {
+    /// `now` is the moment of the attempt. `lost` is told to the sink with it: what was dropped before it could be
+    /// sent.
+    fn encode_error(
+        &self,
+        event: &ErrorEvent,
+        lost: &[Lost],
+        secrets: &dyn Secrets,
+        now: Timestamp,
+    ) -> Result<HttpRequest, EncodeError>;
+}
+
+/// Exceptions that the sink never saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub why: LostWhy,
+    pub count: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostWhy {
+    /// The queue was full.
+    Overflow,
+    /// The sink had asked for silence.
+    RateLimited,
+    /// No answer came.
+    Network,
+    /// The sink did not take it.
+    Refused,
 }
 
 #[derive(Debug, thiserror::Error)]
