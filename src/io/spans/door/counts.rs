@@ -1,0 +1,154 @@
+//! What became of every telemetry request, counted without a lock. The scrape reads it; nothing decides by it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::Signal;
+
+/// How a request spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Grpc,
+    HttpProtobuf,
+    HttpJson,
+    /// It did not say, or said something we do not know.
+    Unknown,
+}
+
+impl Transport {
+    pub const ALL: [Transport; 4] =
+        [Transport::Grpc, Transport::HttpProtobuf, Transport::HttpJson, Transport::Unknown];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Transport::Grpc => "grpc",
+            Transport::HttpProtobuf => "http_protobuf",
+            Transport::HttpJson => "http_json",
+            Transport::Unknown => "unknown",
+        }
+    }
+}
+
+/// How a request ended; each one ends in exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Taken,
+    Partly,
+    /// Bytes that are not what they claim to be.
+    Malformed,
+    TooLarge,
+    TooSlow,
+    /// The sender's own deadline passed.
+    Late,
+    /// Wrong path, method, type or encoding.
+    Unsupported,
+    /// To be sent again later.
+    NotNow,
+    /// What the first sink answered, in `through` mode.
+    Passed,
+    /// The sender broke off.
+    Broken,
+}
+
+impl Outcome {
+    pub const ALL: [Outcome; 10] = [
+        Outcome::Taken,
+        Outcome::Partly,
+        Outcome::Malformed,
+        Outcome::TooLarge,
+        Outcome::TooSlow,
+        Outcome::Late,
+        Outcome::Unsupported,
+        Outcome::NotNow,
+        Outcome::Passed,
+        Outcome::Broken,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Taken => "taken",
+            Outcome::Partly => "partly",
+            Outcome::Malformed => "malformed",
+            Outcome::TooLarge => "too_large",
+            Outcome::TooSlow => "too_slow",
+            Outcome::Late => "late",
+            Outcome::Unsupported => "unsupported",
+            Outcome::NotNow => "not_now",
+            Outcome::Passed => "passed",
+            Outcome::Broken => "broken",
+        }
+    }
+}
+
+/// One row of what was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// A signal's name, or `none` where the request named none that we know.
+    pub signal: &'static str,
+    pub transport: &'static str,
+    pub outcome: &'static str,
+    pub count: u64,
+}
+
+const SIGNALS: usize = Signal::ALL.len() + 1;
+const TRANSPORTS: usize = Transport::ALL.len();
+const OUTCOMES: usize = Outcome::ALL.len();
+
+/// All counters, one for each combination.
+#[derive(Debug)]
+pub struct Counts {
+    requests: [[[AtomicU64; OUTCOMES]; TRANSPORTS]; SIGNALS],
+}
+
+impl Default for Counts {
+    fn default() -> Counts {
+        let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
+        Counts { requests: std::array::from_fn(|_| std::array::from_fn(|_| zeros())) }
+    }
+}
+
+impl Counts {
+    pub fn request(&self, signal: Option<Signal>, transport: Transport, outcome: Outcome) {
+        let signal = signal.map_or(SIGNALS - 1, |signal| signal as usize);
+        self.requests[signal][transport as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Every combination that has occurred.
+    pub fn read(&self) -> Vec<Count> {
+        let names = Signal::ALL.iter().map(|signal| signal.as_str()).chain(["none"]);
+        let mut rows = Vec::new();
+        for (signal, of_signal) in names.zip(&self.requests) {
+            for (transport, of_transport) in Transport::ALL.iter().zip(of_signal) {
+                for (outcome, count) in Outcome::ALL.iter().zip(of_transport) {
+                    let count = count.load(Ordering::Relaxed);
+                    if count > 0 {
+                        rows.push(Count { signal, transport: transport.as_str(), outcome: outcome.as_str(), count });
+                    }
+                }
+            }
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_is_counted_under_its_own_names() {
+        let counts = Counts::default();
+        counts.request(Some(Signal::Logs), Transport::HttpJson, Outcome::Late);
+        counts.request(Some(Signal::Logs), Transport::HttpJson, Outcome::Late);
+        counts.request(None, Transport::Unknown, Outcome::Unsupported);
+        let logs = Count { signal: "logs", transport: "http_json", outcome: "late", count: 2 };
+        let none = Count { signal: "none", transport: "unknown", outcome: "unsupported", count: 1 };
+        assert_eq!(counts.read(), [logs, none]);
+    }
+
+    #[test]
+    fn the_lists_name_each_value_at_its_own_place() {
+        assert!(Signal::ALL.iter().enumerate().all(|(place, signal)| *signal as usize == place));
+        assert!(Transport::ALL.iter().enumerate().all(|(place, transport)| *transport as usize == place));
+        assert!(Outcome::ALL.iter().enumerate().all(|(place, outcome)| *outcome as usize == place));
+    }
+}

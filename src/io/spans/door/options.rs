@@ -1,0 +1,56 @@
+//! What can be set on a door. Every bound of a connection and of a request stands here, with its reason.
+
+use std::time::Duration;
+
+use super::words::ReadJson;
+
+#[derive(Clone, Debug)]
+pub struct DoorOptions {
+    /// Of a body, before and after inflation.
+    pub body_bytes_max: usize,
+    /// From the head of a request to the end of its body.
+    pub body_timeout: Duration,
+    /// How long a new connection may say nothing.
+    pub first_byte_timeout: Duration,
+    /// From the first byte of a request's head to its end.
+    pub head_timeout: Duration,
+    /// How long a connection may stay without a request. SDKs export metrics once a minute: shorter than that would
+    /// cost every one of them a new connection.
+    pub idle_timeout: Duration,
+    /// After this, give or take a tenth, a connection is asked to end, so that senders behind a load balancer of
+    /// connections spread again. `None`: never.
+    pub connection_age_max: Option<Duration>,
+    /// How long requests on such a connection may still run.
+    pub connection_age_grace: Duration,
+    /// How long a closed connection is still read, so that a sender that is in the middle of a body that we refused
+    /// sees our answer and not a reset.
+    pub linger_timeout: Duration,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams_max: u32,
+    /// What a sender is told to wait when the budget is used up; up to twice as long, so that senders do not come
+    /// back together.
+    pub retry_after: Duration,
+    /// Accepted in front of the paths of OTLP/HTTP, beside the bare ones: `/otlp`. Empty: none.
+    pub path_prefix: String,
+    /// Makes protobuf of a JSON request.
+    pub read_json: ReadJson,
+}
+
+impl DoorOptions {
+    pub fn new(read_json: ReadJson) -> DoorOptions {
+        DoorOptions {
+            body_bytes_max: 64 << 20,
+            body_timeout: Duration::from_secs(30),
+            first_byte_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(300),
+            connection_age_max: Some(Duration::from_secs(30 * 60)),
+            connection_age_grace: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+            streams_max: 256,
+            retry_after: Duration::from_secs(2),
+            path_prefix: String::new(),
+            read_json,
+        }
+    }
+}
