@@ -1,0 +1,10 @@
+//! What a sender of OTLP is answered, and what an answer of a peer means: bodies in protobuf and JSON, gRPC codes and
+//! their HTTP counterparts. Never decides whether something was taken; it only words the decision.
+
+mod body;
+mod code;
+mod trailer;
+
+pub use body::{Detail, Encoding, Status, partial_body, success_body};
+pub use code::{Code, Delay, http_is_retryable};
+pub use trailer::{grpc_message, status_details_bin};
