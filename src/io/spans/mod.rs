@@ -3,6 +3,9 @@
 
 pub mod door;
 pub mod errors;
+pub mod book;
 pub mod faces;
 pub mod resends;
+pub mod road;
 pub mod routes;
+pub mod tally;
