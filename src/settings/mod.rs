@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Labels;
 use crate::telemetry::LogFormat;
 
-pub use resolve::{Ready, SecretsPolicy, SinkPlan, resolve};
+pub use resolve::{Ready, SecretsPolicy, SinkPlan, TelemetrySetup, resolve};
 
 /// Everything that can be set, as written. [`resolve()`] turns it into what runs.
 #[derive(Clone, Debug, Deserialize, Serialize)]

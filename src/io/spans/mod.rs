@@ -2,3 +2,5 @@
 //! waits in order to batch.
 
 pub mod faces;
+pub mod out;
+pub mod spool;
