@@ -181,7 +181,7 @@ impl Machine {
         let mut workers = Vec::new();
         let mut paused = Vec::new();
         let transport = Arc::new(HttpTransport::new().context("the HTTP client")?);
-        for SinkPlan { name, sink, secrets } in sinks {
+        for SinkPlan { name, sink, secrets, telemetry: _ } in sinks {
             let mailbox = Mailbox::new();
             let sink: Arc<dyn Sink> = Arc::from(sink);
             let words = sink.clone();

@@ -1,13 +1,17 @@
 //! Our own logs and metrics. Every metric name stands in one table, with its unit and one sentence; label
 //! values come from closed sets or from the settings, never from input.
 
+mod outlets;
+
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
+
+pub use outlets::{OutletAnswer, OutletOutcome, OutletTally, SpoolTally};
 
 /// `(name as scraped, unit, what it counts)`. The reference in the docs is checked against this.
 pub const METRICS: &[(&str, &str, &str)] = &[
@@ -30,6 +34,16 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("tawny_rules_loads", "loads", "Rule sets that were read since the start, by whether they went live."),
     ("tawny_rules_since_seconds", "seconds", "When the rules in force went live, since 1970."),
     ("tawny_rules_stale", "boolean", "1 while the rules in the folder are refused and older ones are in force."),
+    ("tawny_outlet_accepted_total", "items", "Spans, log records and data points that the queue of a sink took."),
+    ("tawny_outlet_settled_total", "items", "What became of them, by sink and outcome."),
+    ("tawny_outlet_no_room_total", "items", "Items that a full queue did not take, by sink."),
+    ("tawny_outlet_requests_total", "requests", "Requests of telemetry by sink and what the answer meant."),
+    ("tawny_outlet_open", "items", "Items that wait for a sink or are under way to it."),
+    ("tawny_outlet_open_bytes", "bytes", "Their size, inflated."),
+    ("tawny_spool_bytes", "bytes", "Size of the spool's files."),
+    ("tawny_spool_open", "deliveries", "Requests in the spool that a sink has not settled, counted once per sink."),
+    ("tawny_spool_not_now_total", "requests", "Requests that the spool could not take: no room, or a failing disk."),
+    ("tawny_spool_damaged_total", "segments", "Segments of the spool in which bytes had changed."),
     ("alertmanager_build_info", "boolean", "Always 1; karma reads the version of the API from it."),
 ];
 
@@ -48,7 +62,12 @@ pub struct Metrics {
     commit_seconds: Histogram<f64>,
     commit_alerts: Histogram<f64>,
     delivery_seconds: Histogram<f64>,
+    outlets: Outlets,
+    spool: Arc<SpoolTally>,
 }
+
+/// Sinks of telemetry count for themselves and are read when somebody scrapes: they settle thousands a second.
+type Outlets = Arc<Mutex<Vec<(Arc<str>, Arc<OutletTally>)>>>;
 
 fn about(name: &str) -> &'static str {
     METRICS.iter().find(|(known, _, _)| *known == name).map_or("", |(_, _, about)| about)
@@ -76,6 +95,9 @@ impl Default for Metrics {
                 .with_boundaries(vec![0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0])
                 .build()
         };
+        let (outlets, spool) = (Outlets::default(), Arc::<SpoolTally>::default());
+        outlets::observe(&meter, &outlets);
+        outlets::observe_spool(&meter, &spool);
         Metrics {
             alerts: counter("tawny_alerts"),
             requests: counter("tawny_requests"),
@@ -90,6 +112,8 @@ impl Default for Metrics {
                 .with_boundaries(vec![1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0])
                 .build(),
             delivery_seconds: seconds("tawny_delivery_seconds"),
+            outlets,
+            spool,
             registry,
             _provider: provider,
         }
@@ -97,6 +121,18 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Where a sink of telemetry counts.
+    pub fn outlet(&self, sink: &Arc<str>) -> Arc<OutletTally> {
+        let tally = Arc::<OutletTally>::default();
+        self.outlets.lock().unwrap_or_else(PoisonError::into_inner).push((sink.clone(), tally.clone()));
+        tally
+    }
+
+    /// Where the spool counts.
+    pub fn spool(&self) -> Arc<SpoolTally> {
+        self.spool.clone()
+    }
+
     pub fn alerts(&self, source: &str, outcome: &'static str, count: u64) {
         if count > 0 {
             self.alerts.add(count, &[KeyValue::new("source", source.to_owned()), KeyValue::new("outcome", outcome)]);

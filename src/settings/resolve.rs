@@ -13,7 +13,7 @@ use crate::io::auth::Guard;
 use crate::io::instance::Instance;
 use crate::io::secrets::{LiveSecret, SecretRef, SecretSet};
 use crate::model::Labels;
-use crate::sinks::{Sink, SinkSettings, sink_kind};
+use crate::sinks::{Sink, SinkSettings, TelemetrySink, sink_kind};
 use crate::sources::{self, SOURCES, Source, source_of_kind};
 use crate::store::Retention;
 
@@ -37,6 +37,15 @@ pub struct Ready {
 pub struct SinkPlan {
     pub name: Arc<str>,
     pub sink: Box<dyn Sink>,
+    pub secrets: SecretSet,
+    /// Its other side, for kinds that take telemetry.
+    pub telemetry: Option<TelemetrySetup>,
+}
+
+/// A sink as the span road sees it.
+pub struct TelemetrySetup {
+    pub sink: Box<dyn TelemetrySink>,
+    /// Of its own, so that neither road waits for the other to read a file.
     pub secrets: SecretSet,
 }
 
@@ -262,25 +271,56 @@ fn sink_plan(loaded: &Loaded, entry: &SinkEntry, policy: SecretsPolicy) -> Resul
             ..wrong("kind", format!("unknown kind of sink `{}`", entry.kind))
         }
     })?;
-    let mut options = serde_json::Map::new();
-    let mut held = BTreeMap::new();
-    let mut secret_names = Vec::new();
-    for (key, value) in &entry.rest {
-        let Some(place) = SecretRef::from_json(value) else {
-            options.insert(key.clone(), value.clone());
-            continue;
-        };
-        secret_names.push(key.clone());
-        if policy == SecretsPolicy::Required {
-            let secret = LiveSecret::open(place).map_err(|cause| wrong(key, cause.to_string()))?;
-            held.insert(key.clone(), secret);
+    let (options, places) = split_secrets(&entry.rest);
+    let open_all = || match policy {
+        SecretsPolicy::Ignored => Ok(SecretSet::default()),
+        SecretsPolicy::Required => {
+            let open = |(key, place): (&String, &SecretRef)| {
+                let secret = LiveSecret::open(place.clone()).map_err(|cause| wrong(key, cause.to_string()))?;
+                Ok((key.clone(), secret))
+            };
+            places.iter().map(open).collect::<Result<_, _>>().map(SecretSet)
         }
-    }
+    };
+    let secrets = open_all()?;
+    let secret_names = places.keys().cloned().collect();
     let settings = SinkSettings { name: entry.name.clone(), endpoint: entry.endpoint.clone(), options, secret_names };
-    let sink = kind.build(settings).map_err(|message| {
+    let fault = |message: String| {
         // The message names the key in back quotes first.
         let key = message.split('`').nth(1).unwrap_or("").to_owned();
         wrong(&key, message)
-    })?;
-    Ok(SinkPlan { name: Arc::from(entry.name.as_str()), sink, secrets: SecretSet(held) })
+    };
+    let sink = kind.build(settings.clone()).map_err(fault)?;
+    let telemetry = match kind.telemetry(&settings) {
+        Some(side) => Some(TelemetrySetup { sink: side.map_err(fault)?, secrets: open_all()? }),
+        None => None,
+    };
+    Ok(SinkPlan { name: Arc::from(entry.name.as_str()), sink, secrets, telemetry })
+}
+
+/// Takes out what is `{ env: NAME }` or `{ file: PATH }`, by its key. One inside a mapping has both keys:
+/// `headers: { x-api-key: { env: KEY } }` is the secret `headers.x-api-key`.
+fn split_secrets(
+    rest: &serde_json::Map<String, serde_json::Value>,
+) -> (serde_json::Map<String, serde_json::Value>, BTreeMap<String, SecretRef>) {
+    let mut options = serde_json::Map::new();
+    let mut places = BTreeMap::new();
+    for (key, value) in rest {
+        if let Some(place) = SecretRef::from_json(value) {
+            places.insert(key.clone(), place);
+            continue;
+        }
+        let mut value = value.clone();
+        if let Some(map) = value.as_object_mut() {
+            map.retain(|inner, value| match SecretRef::from_json(value) {
+                Some(place) => {
+                    places.insert(format!("{key}.{inner}"), place);
+                    false
+                }
+                None => true,
+            });
+        }
+        options.insert(key.clone(), value);
+    }
+    (options, places)
 }

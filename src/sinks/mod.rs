@@ -3,10 +3,13 @@
 
 mod answer;
 mod console;
+mod headers;
 mod honeycomb;
 mod options;
+mod otlp;
 mod pagerduty;
 mod sentry;
+mod telemetry;
 #[cfg(test)]
 mod testkit;
 mod webhook;
@@ -17,9 +20,11 @@ use std::time::Duration;
 
 use crate::model::{ErrorEvent, Notice, NoticeKind, Secret, Timestamp};
 
+pub use telemetry::{Compression, Protocol, Reply, TelemetryAnswer, TelemetryPlan, TelemetrySink};
+
 /// All kinds, in the order of the docs. A new sink is its file and two lines here.
 pub static SINK_KINDS: &[&dyn SinkKind] =
-    &[&pagerduty::Kind, &sentry::Kind, &honeycomb::Kind, &webhook::Kind, &console::Kind];
+    &[&pagerduty::Kind, &sentry::Kind, &honeycomb::Kind, &otlp::Kind, &webhook::Kind, &console::Kind];
 
 pub fn sink_kind(kind: &str) -> Option<&'static dyn SinkKind> {
     SINK_KINDS.iter().copied().find(|known| known.kind() == kind)
@@ -35,6 +40,12 @@ pub trait SinkKind: Send + Sync {
 
     /// Makes a sink of its settings. The error names the key; it never repeats a secret.
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String>;
+
+    /// The side that takes spans, log records and data points, for kinds that have one. Called with settings
+    /// that `build` has taken.
+    fn telemetry(&self, _settings: &SinkSettings) -> Option<Result<Box<dyn TelemetrySink>, String>> {
+        None
+    }
 }
 
 /// A sink's settings with the common keys taken out and secrets still unread.

@@ -69,6 +69,24 @@ pub(super) fn count(settings: &SinkSettings, key: &str, default: u32, max: u32) 
         .ok_or_else(|| format!("`{key}` must be a whole number from 1 to {max}, not {given}"))
 }
 
+/// `true` or `false`; `false` when the key is absent.
+pub(super) fn flag(settings: &SinkSettings, key: &str) -> Result<bool, String> {
+    match settings.options.get(key) {
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        // Settings from the environment arrive as text.
+        Some(Value::String(text)) if text == "true" || text == "false" => Ok(text == "true"),
+        Some(other) => Err(format!("`{key}` must be true or false, not {}", type_of(other))),
+    }
+}
+
+/// A list of texts.
+pub(super) fn texts<'a>(settings: &'a SinkSettings, key: &str) -> Result<Option<Vec<&'a str>>, String> {
+    let Some(given) = settings.options.get(key) else { return Ok(None) };
+    let texts = given.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+    texts.map(Some).ok_or_else(|| format!("`{key}` must be a list of texts"))
+}
+
 /// The address that requests start with, without a slash at its end: the `endpoint` of the settings, or else
 /// the vendor's own.
 pub(super) fn base_url(settings: &SinkSettings, vendor: &str) -> Result<String, String> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::out::Encoded;
 use crate::model::Signal;
 use crate::store::Later;
 
@@ -65,6 +66,20 @@ pub struct Parcel {
     pub item_count: usize,
     /// Shared by all parcels of one request.
     pub share: Arc<Share>,
+    /// Where several sinks get this parcel: what one of them has compressed serves the others.
+    pub encoded: Option<Arc<Encoded>>,
+}
+
+impl Parcel {
+    pub fn new(signal: Signal, slices: Vec<Bytes>, item_count: usize, share: Arc<Share>) -> Parcel {
+        let byte_count = slices.iter().map(Bytes::len).sum();
+        Parcel { signal, slices, byte_count, item_count, share, encoded: None }
+    }
+
+    /// For a parcel that more than one sink gets; its clones share what they compress.
+    pub fn for_several(self) -> Parcel {
+        Parcel { encoded: Some(Arc::default()), ..self }
+    }
 }
 
 /// Where a parcel goes. Implemented by the queue of each sink.
@@ -72,6 +87,11 @@ pub trait Outlet: Send + Sync {
     /// Queues the parcel, or says that there is no room; never waits. `told` hears what became of it, where
     /// somebody wants to know (`through` and `spool`).
     fn offer(&self, parcel: Parcel, told: Option<oneshot::Sender<Fate>>) -> Result<(), NoRoom>;
+
+    /// Whether the sink takes this kind of telemetry; what it does not take is not offered.
+    fn accepts(&self, _signal: Signal) -> bool {
+        true
+    }
 }
 
 /// What became of a parcel.

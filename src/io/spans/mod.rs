@@ -1,11 +1,13 @@
 //! The road of telemetry through the world: doors, budget, promise, queues, sinks. Never decodes a span and never
 //! waits in order to batch.
 
+pub mod book;
 pub mod door;
 pub mod errors;
-pub mod book;
 pub mod faces;
+pub mod out;
 pub mod resends;
 pub mod road;
 pub mod routes;
+pub mod spool;
 pub mod tally;

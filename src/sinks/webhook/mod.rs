@@ -12,11 +12,9 @@ mod sign;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::answer::{default_judgement, only, reason};
 use super::{
-    EncodeError, HttpAnswer, HttpRequest, Judgement, Limits, Outgoing, Secrets, Sink, SinkKind, SinkSettings, options,
+    EncodeError, HttpAnswer, HttpRequest, Judgement, Limits, Outgoing, Secrets, Sink, SinkKind, SinkSettings, headers, options,
     words,
 };
 use crate::model::{Notice, Timestamp};
@@ -26,8 +24,6 @@ pub(super) struct Kind;
 const URL: &str = "url";
 const SECRET: &str = "secret";
 const SECRET_PREVIOUS: &str = "secret_previous";
-/// Prefix of secrets that are the values of further headers.
-const HEADER_SECRET: &str = "headers.";
 
 impl SinkKind for Kind {
     fn kind(&self) -> &'static str {
@@ -40,9 +36,7 @@ impl SinkKind for Kind {
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
         options::check_keys(&settings, &[URL, "headers", "in_flight"])?;
-        let secret_headers: Vec<&str> =
-            settings.secret_names.iter().map(String::as_str).filter(|name| name.starts_with(HEADER_SECRET)).collect();
-        let taken = [&[SECRET_PREVIOUS, URL][..], &secret_headers].concat();
+        let taken = [&[SECRET_PREVIOUS, URL][..], &headers::secret_names(&settings)].concat();
         options::check_secrets(&settings, &[SECRET], &taken)?;
         let address = match (&settings.endpoint, options::text(&settings, URL)?) {
             (Some(endpoint), _) => Address::Plain(checked("endpoint", endpoint)?),
@@ -50,14 +44,7 @@ impl SinkKind for Kind {
             (None, None) if options::has_secret(&settings, URL) => Address::Secret,
             (None, None) => return Err("`url` is missing: an address, or { env: NAME } or { file: PATH }".to_owned()),
         };
-        let mut headers = Vec::new();
-        for (name, value) in plain_headers(&settings)? {
-            headers.push((header_name(name)?, HeaderValue::Plain(value)));
-        }
-        for secret in secret_headers {
-            let name = header_name(&secret[HEADER_SECRET.len()..])?;
-            headers.push((name, HeaderValue::Secret(secret.to_owned())));
-        }
+        let headers = headers::of(&settings, |name| name.starts_with("webhook-"))?;
         Ok(Box::new(Webhook {
             address,
             headers,
@@ -77,52 +64,9 @@ enum Address {
     Secret,
 }
 
-enum HeaderValue {
-    Plain(String),
-    /// The name of a secret.
-    Secret(String),
-}
-
-fn plain_headers(settings: &SinkSettings) -> Result<Vec<(&str, String)>, String> {
-    let map = match settings.options.get("headers") {
-        None => return Ok(Vec::new()),
-        Some(Value::Object(map)) => map,
-        Some(other) => {
-            return Err(format!("`headers` must be a mapping of names to texts, not {}", options::type_of(other)));
-        }
-    };
-    map.iter()
-        .map(|(name, value)| match value {
-            Value::String(text) if is_header_value(text) => Ok((name.as_str(), text.clone())),
-            Value::String(_) => Err(format!("`headers.{name}` holds a character that no header may have")),
-            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-                Err(format!("`headers.{name}` must be a text, not {}", options::type_of(other)))
-            }
-        })
-        .collect()
-}
-
-/// Lower case, a token of RFC 9110, and none of those that we or the HTTP client set.
-fn header_name(name: &str) -> Result<String, String> {
-    const OURS: [&str; 6] = ["content-type", "content-length", "transfer-encoding", "host", "connection", "user-agent"];
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let lower = name.to_ascii_lowercase();
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("`headers.{name}` is not a header's name"));
-    }
-    if OURS.contains(&lower.as_str()) || lower.starts_with("webhook-") {
-        return Err(format!("`headers.{name}` is set by this sink"));
-    }
-    Ok(lower)
-}
-
-fn is_header_value(text: &str) -> bool {
-    text.chars().all(|character| character == '\t' || (' '..='~').contains(&character))
-}
-
 struct Webhook {
     address: Address,
-    headers: Vec<(String, HeaderValue)>,
+    headers: Vec<(String, headers::Value)>,
     has_previous: bool,
     in_flight_max: usize,
 }
@@ -181,21 +125,7 @@ impl Sink for Webhook {
             ("webhook-timestamp".into(), now.as_seconds().to_string()),
             ("webhook-signature".into(), signature),
         ];
-        for (name, value) in &self.headers {
-            let value = match value {
-                HeaderValue::Plain(text) => text.clone(),
-                HeaderValue::Secret(secret) => {
-                    let missing = EncodeError::SecretMissing { name: "headers" };
-                    let value = secrets.get(secret).ok_or(missing)?;
-                    if !is_header_value(value.reveal()) {
-                        let reason = "holds a character that no header may have";
-                        return Err(EncodeError::SecretBad { name: "headers", reason });
-                    }
-                    value.reveal().to_owned()
-                }
-            };
-            headers.push((Cow::Owned(name.clone()), value));
-        }
+        headers::append(&mut headers, &self.headers, secrets)?;
         Ok(Outgoing::Http(HttpRequest { url: self.url(secrets)?, headers, body }))
     }
 

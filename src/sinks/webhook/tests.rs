@@ -1,6 +1,6 @@
 //! What a webhook sends and how answers to it are read.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::testkit::{Held, answer, body, build, check_life, judge, labels_of, notice, now, owl, request};
 use super::*;

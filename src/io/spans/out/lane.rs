@@ -1,0 +1,233 @@
+//! One lane of a sink: takes what waits, sends it, tries again, and settles each parcel. Never holds more than one
+//! load, and leaves it at once when a stop is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::answer::{backoff, fate, judged, no_answer};
+use super::body::Slices;
+use super::client::root;
+use super::link::{Broken, Link, Received};
+use super::queue::{Held, Queue};
+use super::request::Heads;
+use super::{Machinery, Patience};
+use crate::io::secrets::SecretSet;
+use crate::io::spans::faces::Fate;
+use crate::model::Signal;
+use crate::sinks::{Protocol, Reply, TelemetryPlan, TelemetrySink};
+use crate::telemetry::{OutletAnswer, OutletOutcome};
+
+/// At most one line a minute and lane says that a sink is in trouble.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) struct Lane {
+    queue: Arc<Queue>,
+    sink: Arc<dyn TelemetrySink>,
+    plan: TelemetryPlan,
+    machinery: Arc<Machinery>,
+    heads: Heads,
+    link: Option<Link>,
+    said_at: Option<Instant>,
+}
+
+impl Lane {
+    pub(super) fn new(
+        queue: Arc<Queue>,
+        sink: Arc<dyn TelemetrySink>,
+        secrets: Arc<SecretSet>,
+        machinery: Arc<Machinery>,
+    ) -> Lane {
+        let heads = Heads::new(sink.clone(), secrets);
+        let plan = sink.plan().clone();
+        Lane { queue, sink, plan, machinery, heads, link: None, said_at: None }
+    }
+
+    pub(super) async fn run(mut self) {
+        let queue = self.queue.clone();
+        while let Some(load) = self.next_load().await {
+            self.deliver(&queue, load).await;
+        }
+    }
+
+    /// Waits for work; a connection that ends meanwhile is let go.
+    async fn next_load(&mut self) -> Option<Vec<Held>> {
+        let queue = &self.queue;
+        if let Some(link) = &mut self.link {
+            tokio::select! {
+                biased;
+                load = queue.take() => return load,
+                () = link.closed() => {}
+            }
+            self.link = None;
+        }
+        queue.take().await
+    }
+
+    /// Sends a load to its end. What a sink refuses as a whole it may take in parts.
+    async fn deliver(&mut self, queue: &Queue, load: Vec<Held>) {
+        let slices = load.iter().flat_map(|held| held.parcel.slices.iter().cloned()).collect::<Vec<_>>();
+        let Some(reply) = self.send_until_cut(queue, &load, &slices).await else {
+            load.into_iter().for_each(|held| queue.abandon(held));
+            return;
+        };
+        if load.len() > 1 && matches!(reply, Reply::Refused { is_about_data: true, .. }) {
+            let mut rest = load.into_iter();
+            while let Some(held) = rest.next() {
+                let alone = std::slice::from_ref(&held);
+                match self.send_until_cut(queue, alone, &held.parcel.slices).await {
+                    Some(reply) => self.settle(queue, vec![held], reply),
+                    None => std::iter::once(held).chain(rest.by_ref()).for_each(|held| queue.abandon(held)),
+                }
+            }
+            return;
+        }
+        self.settle(queue, load, reply);
+    }
+
+    /// `None`: a stop was over first.
+    async fn send_until_cut(&mut self, queue: &Queue, load: &[Held], slices: &[bytes::Bytes]) -> Option<Reply> {
+        tokio::select! {
+            biased;
+            reply = self.send(load, slices) => Some(reply),
+            () = queue.until_cut() => {
+                // A request may be half written.
+                self.link = None;
+                None
+            }
+        }
+    }
+
+    /// Tries until the sink has decided or patience is over.
+    async fn send(&mut self, load: &[Held], slices: &[bytes::Bytes]) -> Reply {
+        let parcel = &load[0].parcel;
+        let shared = parcel.encoded.as_deref().filter(|_| load.len() == 1);
+        let encoded = self.machinery.encoders.encode(self.plan.compression, slices, shared).await;
+        let body = match (encoded, self.plan.protocol) {
+            (Ok(body), Protocol::Http) => Some(body),
+            (Ok(body), Protocol::Grpc) => body.framed(self.plan.compression.name().is_some()),
+            (Err(_), Protocol::Http | Protocol::Grpc) => None,
+        };
+        let Some(body) = body else {
+            let reason = "the request cannot be encoded".to_owned();
+            return Reply::Refused { http: 413, grpc: 8, reason, is_about_data: true };
+        };
+        let mut first_attempt = None;
+        for attempt in 0.. {
+            while let Some(until) = self.queue.paused_until() {
+                sleep_until(until).await;
+            }
+            let first_attempt = *first_attempt.get_or_insert_with(Instant::now);
+            let reply = self.attempt(parcel.signal, &body).await;
+            let Reply::NotNow { retry_after, reason, .. } = &reply else { return reply };
+            if let Some(wait) = retry_after {
+                self.queue.pause(*wait);
+            }
+            self.say(reason);
+            // What the sink asked for, or more by chance, so that lanes and hosts do not come back all at once.
+            let wait = retry_after.unwrap_or_default() + backoff(attempt);
+            let is_over = match self.queue.patience() {
+                Patience::Pass => true,
+                Patience::Retry => first_attempt.elapsed() + wait > self.plan.give_up_after,
+                Patience::Keep => false,
+            };
+            if is_over {
+                return reply;
+            }
+            sleep(wait).await;
+        }
+        unreachable!("the attempts have no end of their own")
+    }
+
+    async fn attempt(&mut self, signal: Signal, body: &Slices) -> Reply {
+        let reply = match timeout(self.plan.timeout, self.exchange(signal, body)).await {
+            Ok(Ok(received)) => {
+                let now = self.machinery.clock.now();
+                judged(&*self.sink, signal, &received, self.heads.secrets(), now)
+            }
+            Ok(Err(reason)) => {
+                self.link = None;
+                self.queue.tally().answer(OutletAnswer::None);
+                return no_answer(reason);
+            }
+            Err(_) => {
+                self.link = None;
+                self.queue.tally().answer(OutletAnswer::None);
+                return no_answer("timed out".to_owned());
+            }
+        };
+        self.queue.tally().answer(match &reply {
+            Reply::Taken => OutletAnswer::Taken,
+            Reply::Partly { .. } => OutletAnswer::Partly,
+            Reply::Refused { .. } => OutletAnswer::Refused,
+            Reply::NotNow { .. } => OutletAnswer::NotNow,
+        });
+        reply
+    }
+
+    /// One request on the connection there is, or on a new one. A connection that the other side closed while
+    /// nothing was on it costs no attempt.
+    async fn exchange(&mut self, signal: Signal, body: &Slices) -> Result<Received, String> {
+        let request = self.heads.request(signal, body)?;
+        if let Some(mut link) = self.link.take().filter(Link::is_usable) {
+            match link.exchange(request).await {
+                Ok(received) => {
+                    self.link = Some(link);
+                    return Ok(received);
+                }
+                Err(Broken { cause, is_unsent }) if is_unsent || cause.is_incomplete_message() => {}
+                Err(Broken { cause, .. }) => return Err(broken(&cause)),
+            }
+        }
+        let address = self.heads.address(signal)?;
+        let stream = self.machinery.connectors.connect(self.plan.protocol, &address).await?;
+        let mut link = Link::open(stream, self.plan.protocol).await.map_err(|cause| broken(&cause))?;
+        let request = self.heads.request(signal, body)?;
+        let received = link.exchange(request).await.map_err(|Broken { cause, .. }| broken(&cause))?;
+        self.link = Some(link);
+        Ok(received)
+    }
+
+    fn settle(&mut self, queue: &Queue, load: Vec<Held>, reply: Reply) {
+        let outcome = match &reply {
+            Reply::Taken => OutletOutcome::Delivered,
+            Reply::Partly { rejected, message } => {
+                self.say(&format!("{rejected} items were rejected: {message}"));
+                return share_out(queue, load, *rejected, message);
+            }
+            Reply::Refused { reason, .. } => {
+                self.say(reason);
+                OutletOutcome::Refused
+            }
+            Reply::NotNow { .. } => match queue.patience() {
+                Patience::Retry => OutletOutcome::GaveUp,
+                Patience::Pass | Patience::Keep => OutletOutcome::Returned,
+            },
+        };
+        let fate = fate(reply);
+        load.into_iter().for_each(|held| queue.settle(held, fate.clone(), outcome));
+    }
+
+    fn say(&mut self, reason: &str) {
+        if self.said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            self.said_at = Some(Instant::now());
+            tracing::warn!(sink = %self.queue.name(), reason, "a sink of telemetry does not take everything");
+        }
+    }
+}
+
+/// Whose items they were is not said: they are counted against the first parcels, and none twice.
+fn share_out(queue: &Queue, load: Vec<Held>, rejected: u64, message: &str) {
+    let mut left = rejected;
+    for held in load {
+        let rejected = left.min(held.parcel.item_count as u64);
+        left -= rejected;
+        let fate = Fate::Partly { rejected, message: message.to_owned() };
+        queue.settle(held, fate, OutletOutcome::Delivered);
+    }
+}
+
+fn broken(cause: &hyper::Error) -> String {
+    format!("the connection broke: {}", root(cause))
+}

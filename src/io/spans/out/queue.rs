@@ -1,0 +1,241 @@
+//! The queue of one sink: bounded in bytes, refuses at once when it is full, and gives a free lane all it may join.
+//! Never holds a lock while anybody waits, and counts everything it took until it is settled.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+
+use super::{Left, Patience};
+use crate::io::spans::faces::{Fate, NoRoom, Outlet, Parcel};
+use crate::model::Signal;
+use crate::sinks::{TelemetryPlan, TelemetrySink};
+use crate::telemetry::{OutletOutcome, OutletTally};
+
+/// Joined requests are at most this many: answers are shared out among them.
+const JOINED_COUNT_MAX: usize = 1024;
+/// Nobody may silence us for longer.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// What a sink holds that is not settled.
+pub struct Queue {
+    name: Arc<str>,
+    sink: Arc<dyn TelemetrySink>,
+    plan: TelemetryPlan,
+    patience: Patience,
+    tally: Arc<OutletTally>,
+    state: Mutex<State>,
+    /// Somebody put something in, or nothing will come any more.
+    stirred: Notify,
+    /// A stop whose time is up.
+    cut: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    /// One list per signal: only requests of one signal can be joined.
+    waiting: [VecDeque<Waiting>; Signal::ALL.len()],
+    next_order: u64,
+    /// Inflated bytes that wait or are under way.
+    open_bytes: usize,
+    closed: bool,
+    paused_until: Option<Instant>,
+    left: Left,
+}
+
+struct Waiting {
+    order: u64,
+    held: Held,
+}
+
+/// A parcel and who wants to know about it.
+pub(super) struct Held {
+    pub(super) parcel: Parcel,
+    told: Option<oneshot::Sender<Fate>>,
+}
+
+impl Queue {
+    pub(super) fn new(
+        name: Arc<str>,
+        sink: Arc<dyn TelemetrySink>,
+        patience: Patience,
+        tally: Arc<OutletTally>,
+    ) -> Arc<Queue> {
+        let (plan, cut) = (sink.plan().clone(), watch::Sender::new(false));
+        Arc::new(Queue { name, sink, plan, patience, tally, state: Mutex::default(), stirred: Notify::new(), cut })
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(super) fn tally(&self) -> &OutletTally {
+        &self.tally
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next load: what waits longest, and of its signal all that may be joined to it. `None`: nothing will
+    /// come any more. Nothing is lost when the wait is given up.
+    pub(super) async fn take(&self) -> Option<Vec<Held>> {
+        loop {
+            let stirred = self.stirred.notified();
+            {
+                let mut state = self.state();
+                let load = state.load(self.join_bytes_max());
+                if !load.is_empty() {
+                    if state.waiting.iter().any(|list| !list.is_empty()) {
+                        self.stirred.notify_one();
+                    }
+                    return Some(load);
+                }
+                if state.closed {
+                    // The next lane that waits ends as well.
+                    self.stirred.notify_one();
+                    return None;
+                }
+            }
+            stirred.await;
+        }
+    }
+
+    fn join_bytes_max(&self) -> usize {
+        match self.patience {
+            // An answer must be the answer to what the sender sent.
+            Patience::Pass => 0,
+            Patience::Retry | Patience::Keep => self.plan.join_bytes_max,
+        }
+    }
+
+    /// The end of one parcel.
+    pub(super) fn settle(&self, held: Held, fate: Fate, outcome: OutletOutcome) {
+        let Held { parcel, told } = held;
+        let items = parcel.item_count as u64;
+        let rejected = match &fate {
+            Fate::Partly { rejected, .. } => (*rejected).min(items),
+            Fate::Delivered | Fate::Refused { .. } | Fate::NotNow { .. } => 0,
+        };
+        let was_told = told.is_some_and(|told| told.send(fate).is_ok());
+        let outcome = match outcome {
+            // Nobody took it back, so it is gone.
+            OutletOutcome::Returned if !was_told => OutletOutcome::GaveUp,
+            OutletOutcome::Stopped if was_told => OutletOutcome::Returned,
+            OutletOutcome::Delivered
+            | OutletOutcome::Rejected
+            | OutletOutcome::Refused
+            | OutletOutcome::GaveUp
+            | OutletOutcome::Stopped
+            | OutletOutcome::Returned => outcome,
+        };
+        self.tally.settle(OutletOutcome::Rejected, rejected);
+        self.tally.settle(outcome, items - rejected);
+        self.tally.release(parcel.byte_count as u64);
+        self.state().open_bytes -= parcel.byte_count;
+    }
+
+    /// A parcel that a stop has left behind.
+    pub(super) fn abandon(&self, held: Held) {
+        let items = held.parcel.item_count as u64;
+        let reason = "the daemon stops".to_owned();
+        let retry_after = None;
+        self.settle(held, Fate::NotNow { http: 503, grpc: 14, reason, retry_after }, OutletOutcome::Stopped);
+        let mut state = self.state();
+        state.left.parcel_count += 1;
+        state.left.item_count += items;
+    }
+
+    /// The sink asked for silence: no lane begins a request before.
+    pub(super) fn pause(&self, wait: Duration) {
+        let until = Instant::now() + wait.min(PAUSE_MAX);
+        let mut state = self.state();
+        state.paused_until = Some(state.paused_until.map_or(until, |known| known.max(until)));
+    }
+
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        let mut state = self.state();
+        state.paused_until = state.paused_until.filter(|until| *until > Instant::now());
+        state.paused_until
+    }
+
+    /// Takes nothing more.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.stirred.notify_one();
+    }
+
+    /// The time of a stop is up: what waits is left, and the lanes leave what they hold.
+    pub(super) fn cut(&self) {
+        loop {
+            let load = self.state().load(0);
+            if load.is_empty() {
+                break;
+            }
+            load.into_iter().for_each(|held| self.abandon(held));
+        }
+        self.cut.send_replace(true);
+    }
+
+    /// Waits for [`Queue::cut`].
+    pub(super) async fn until_cut(&self) {
+        // The sender lives as long as the queue.
+        let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
+    }
+
+    pub(super) fn left(&self) -> Left {
+        self.state().left
+    }
+}
+
+impl State {
+    fn load(&mut self, join_bytes_max: usize) -> Vec<Held> {
+        let first = |list: &VecDeque<Waiting>| list.front().map(|waiting| waiting.order);
+        let Some(list) = self.waiting.iter_mut().filter(|list| !list.is_empty()).min_by_key(|list| first(list)) else {
+            return Vec::new();
+        };
+        let mut load = Vec::new();
+        let mut byte_count = 0_usize;
+        while let Some(next) = list.front() {
+            byte_count = byte_count.saturating_add(next.held.parcel.byte_count);
+            if !load.is_empty() && (byte_count > join_bytes_max || load.len() >= JOINED_COUNT_MAX) {
+                break;
+            }
+            load.extend(list.pop_front().map(|waiting| waiting.held));
+        }
+        load
+    }
+}
+
+impl Outlet for Queue {
+    fn offer(&self, parcel: Parcel, told: Option<oneshot::Sender<Fate>>) -> Result<(), NoRoom> {
+        let (items, byte_count) = (parcel.item_count as u64, parcel.byte_count);
+        let signal = parcel.signal;
+        let mut state = self.state();
+        // What is larger than the whole queue goes through it alone.
+        let fits = state.open_bytes == 0 || state.open_bytes.saturating_add(byte_count) <= self.plan.queue_bytes_max;
+        if state.closed || !fits {
+            drop(state);
+            self.tally.no_room(items);
+            return Err(NoRoom);
+        }
+        state.open_bytes += byte_count;
+        self.tally.accept(items, byte_count as u64);
+        let order = state.next_order;
+        state.next_order += 1;
+        state.waiting[signal as usize].push_back(Waiting { order, held: Held { parcel, told } });
+        drop(state);
+        self.stirred.notify_one();
+        Ok(())
+    }
+
+    fn accepts(&self, signal: Signal) -> bool {
+        self.sink.accepts(signal)
+    }
+}
