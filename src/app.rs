@@ -1,6 +1,8 @@
 //! Wires the daemon together, starts it, and stops it in the order the data flows. The only file that knows
 //! everyone.
 
+mod spans;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,7 @@ use crate::sinks::Sink;
 use crate::store::{Reader, Retention, Writer, sqlite};
 use crate::telemetry::Metrics;
 use crate::web::{self, Views};
+use spans::{Shared, Sides, SpanSide};
 
 /// How often the retention sweep runs.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
@@ -46,12 +49,13 @@ pub struct App {
     stop_workers: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     committer: JoinHandle<()>,
+    spans: SpanSide,
     shutdown: Duration,
 }
 
 /// What the start needs besides settings: where the rules are.
 pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> anyhow::Result<App> {
-    let Ready { listen, listen_is_default, store, instances, sinks, limits, retention, telemetry: _ } = ready;
+    let Ready { listen, listen_is_default, store, instances, sinks, limits, retention, telemetry } = ready;
     let names: Vec<Arc<str>> = sinks.iter().map(|plan| plan.name.clone()).collect();
     let (writer, reader) = open_store(&store).await?;
     let clock: Arc<Clock> = Arc::default();
@@ -65,6 +69,22 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     let (stop_doors, doors_stop) = watch::channel(false);
     let (stop_workers, workers_stop) = watch::channel(false);
     let machine = Machine { clock, metrics: Metrics::default(), cache: Arc::default(), reader, workers_stop };
+    let mut sinks = sinks;
+    let sides = sinks
+        .iter_mut()
+        .map(|plan| Sides { name: plan.name.clone(), telemetry: plan.telemetry.take(), errors: plan.errors.take() })
+        .collect();
+    let shutdown = Duration::from_secs(limits.shutdown_seconds);
+    let shared = Shared {
+        rules: rules.clone(),
+        clock: machine.clock.clone(),
+        metrics: machine.metrics.clone(),
+        doors_stop: doors_stop.clone(),
+        workers_stop: machine.workers_stop.clone(),
+        shutdown,
+    };
+    let spans = spans::start(telemetry, sides, &shared).await?;
+    let addresses: Vec<SocketAddr> = addresses.into_iter().chain(spans.addresses.iter().copied()).collect();
     let mut running = machine.start(writer, sinks, retention)?;
     if let Some(value) = to_keep {
         live_rules::keep(&running.work, value).await;
@@ -90,6 +110,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
         reader: machine.reader.clone(),
         rules,
         reloader: reloader.clone(),
+        telemetry: Box::new(spans.lines()),
         metrics: machine.metrics.clone(),
         started_at: machine.clock.now(),
         sinks: running.paused,
@@ -110,14 +131,15 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
         stop_workers,
         workers: running.workers,
         committer: running.committer,
-        shutdown: Duration::from_secs(limits.shutdown_seconds),
+        spans,
+        shutdown,
     })
 }
 
 impl App {
     /// Doors first, then deliveries and timers, then the committer, which ends when nobody is left to ask it.
     pub async fn stop(self) {
-        let App { reloader, stop_doors, doors, stop_workers, workers, committer, shutdown, .. } = self;
+        let App { reloader, stop_doors, doors, stop_workers, workers, committer, mut spans, shutdown, .. } = self;
         // The committer ends when nobody is left to give it work.
         drop(reloader);
         let orderly = async {
@@ -125,10 +147,12 @@ impl App {
             for door in doors {
                 join(door).await;
             }
+            spans.close_doors().await;
             stop_workers.send_replace(true);
             for worker in workers {
                 join(worker).await;
             }
+            spans.stop().await;
             join(committer).await;
         };
         if tokio::time::timeout(shutdown, orderly).await.is_err() {
@@ -181,7 +205,7 @@ impl Machine {
         let mut workers = Vec::new();
         let mut paused = Vec::new();
         let transport = Arc::new(HttpTransport::new().context("the HTTP client")?);
-        for SinkPlan { name, sink, secrets, telemetry: _ } in sinks {
+        for SinkPlan { name, sink, secrets, .. } in sinks {
             let mailbox = Mailbox::new();
             let sink: Arc<dyn Sink> = Arc::from(sink);
             let words = sink.clone();

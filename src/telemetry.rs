@@ -34,6 +34,16 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("tawny_rules_loads", "loads", "Rule sets that were read since the start, by whether they went live."),
     ("tawny_rules_since_seconds", "seconds", "When the rules in force went live, since 1970."),
     ("tawny_rules_stale", "boolean", "1 while the rules in the folder are refused and older ones are in force."),
+    ("tawny_otlp_requests_total", "requests", "Requests of telemetry by signal, transport and outcome."),
+    ("tawny_telemetry_items_total", "items", "Spans, log records and data points by signal and what became of them."),
+    (
+        "tawny_telemetry_invalid_ids_total",
+        "items",
+        "Items with a trace or span id of a wrong length, passed on as they are.",
+    ),
+    ("tawny_platform_items_total", "items", "Items by the platform they ran on and how sure that is."),
+    ("tawny_entry_spans_total", "spans", "Server and consumer spans by platform and outcome."),
+    ("tawny_unknown_cells_total", "resources", "Resources that name a cell which no registry has, by that name."),
     ("tawny_outlet_accepted_total", "items", "Spans, log records and data points that the queue of a sink took."),
     ("tawny_outlet_settled_total", "items", "What became of them, by sink and outcome."),
     ("tawny_outlet_no_room_total", "items", "Items that a full queue did not take, by sink."),
@@ -177,7 +187,8 @@ impl Metrics {
         let mut last = "";
         for (name, labels, value) in gauges {
             if *name != last {
-                text.push_str(&format!("# HELP {name} {}\n# TYPE {name} gauge\n", about(name)));
+                let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+                text.push_str(&format!("# HELP {name} {}\n# TYPE {name} {kind}\n", about(name)));
                 last = name;
             }
             text.push_str(&format!("{name}{labels} {value}\n"));

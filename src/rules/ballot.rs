@@ -55,7 +55,8 @@ impl Witnesses {
             resource("k8s.node.name"),
             resource("host.name"),
         );
-        let mut all = |names: [(Scope, &str); 3]| names.into_iter().map(|(scope, name)| keys.own(scope, name)).collect();
+        let mut all =
+            |names: [(Scope, &str); 3]| names.into_iter().map(|(scope, name)| keys.own(scope, name)).collect();
         Witnesses {
             task_arn,
             pod_uid,
@@ -143,13 +144,7 @@ impl Program {
     }
 
     /// Decides on the votes, and sets the platform's tags.
-    pub(super) fn count_votes(
-        &self,
-        votes: &mut [Cast],
-        values: &[Option<&str>],
-        stamped: &Stamped,
-        tags: &mut Tags,
-    ) {
+    pub(super) fn count_votes(&self, votes: &mut [Cast], values: &[Option<&str>], stamped: &Stamped, tags: &mut Tags) {
         let before = Tags::default();
         let view = View { values, tags: &before, tables: &self.tables };
         let verdict = platform::resolve(votes, &Around { program: self, view, stamped });

@@ -89,9 +89,7 @@ impl Tier {
     }
 
     pub(super) fn of_confidence(word: &str) -> Option<Tier> {
-        [Tier::Conclusive, Tier::Strong, Tier::Inferred, Tier::Hint]
-            .into_iter()
-            .find(|tier| tier.confidence() == word)
+        [Tier::Conclusive, Tier::Strong, Tier::Inferred, Tier::Hint].into_iter().find(|tier| tier.confidence() == word)
     }
 }
 
@@ -168,7 +166,10 @@ pub(super) fn resolve(votes: &mut [Cast], around: &dyn Circumstances) -> Verdict
         return machine_alone(votes);
     };
     if best == Tier::Hint {
-        votes.iter_mut().filter(|vote| vote.tier == Tier::Hint && vote.why.is_empty()).for_each(|vote| vote.ignore(HINT));
+        votes
+            .iter_mut()
+            .filter(|vote| vote.tier == Tier::Hint && vote.why.is_empty())
+            .for_each(|vote| vote.ignore(HINT));
         set_machine_aside(votes);
         return Verdict::Unknown;
     }
@@ -232,8 +233,8 @@ fn settle(votes: &[Cast], families: &[Family], around: &dyn Circumstances) -> Op
 
 /// The first of the strongest; Kubernetes becomes EKS where another signal of some strength proves that it is.
 fn decider(votes: &[Cast], family: Family, best: Tier) -> usize {
-    let first = strongest(votes, |vote| vote.platform.family() == family)
-        .expect("the family was found among the votes");
+    let first =
+        strongest(votes, |vote| vote.platform.family() == family).expect("the family was found among the votes");
     if votes[first].platform != Platform::K8s {
         return first;
     }
@@ -268,12 +269,9 @@ fn contradiction(votes: &mut [Cast], best: Tier) -> Verdict {
         (vote.outcome, vote.why) = match vote.platform {
             _ if vote.tier == Tier::Hint => (VoteOutcome::Ignored, HINT),
             Platform::Ec2 => (VoteOutcome::Ignored, MACHINE),
-            Platform::Ecs
-            | Platform::Eks
-            | Platform::K8s
-            | Platform::Lambda
-            | Platform::Other
-            | Platform::Unknown => (VoteOutcome::Lost, if vote.tier == best { EQUAL } else { WEAKER }),
+            Platform::Ecs | Platform::Eks | Platform::K8s | Platform::Lambda | Platform::Other | Platform::Unknown => {
+                (VoteOutcome::Lost, if vote.tier == best { EQUAL } else { WEAKER })
+            }
         };
     }
     Verdict::Unknown

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Labels;
 use crate::telemetry::LogFormat;
 
-pub use resolve::{Ready, SecretsPolicy, SinkPlan, TelemetrySetup, resolve};
+pub use resolve::{ErrorSetup, Ready, SecretsPolicy, SinkPlan, TelemetrySetup, resolve};
 pub use telemetry::{Durability, Existing, JsonReading, OtlpSettings, SpanRouteEntry, SpanSettings, TelemetryPlan};
 
 /// Everything that can be set, as written. [`resolve()`] turns it into what runs.

@@ -40,6 +40,14 @@ pub struct SinkPlan {
     pub secrets: SecretSet,
     /// Its other side, for kinds that take telemetry.
     pub telemetry: Option<TelemetrySetup>,
+    /// And for kinds that take exceptions.
+    pub errors: Option<ErrorSetup>,
+}
+
+/// A sink as exceptions see it.
+pub struct ErrorSetup {
+    pub sink: Box<dyn Sink>,
+    pub secrets: SecretSet,
 }
 
 /// A sink as the span road sees it.
@@ -295,7 +303,11 @@ fn sink_plan(loaded: &Loaded, entry: &SinkEntry, policy: SecretsPolicy) -> Resul
         Some(side) => Some(TelemetrySetup { sink: side.map_err(fault)?, secrets: open_all()? }),
         None => None,
     };
-    Ok(SinkPlan { name: Arc::from(entry.name.as_str()), sink, secrets, telemetry })
+    let errors = match sink.errors() {
+        Some(_) => Some(ErrorSetup { sink: kind.build(settings).map_err(fault)?, secrets: open_all()? }),
+        None => None,
+    };
+    Ok(SinkPlan { name: Arc::from(entry.name.as_str()), sink, secrets, telemetry, errors })
 }
 
 /// Takes out what is `{ env: NAME }` or `{ file: PATH }`, by its key. One inside a mapping has both keys:

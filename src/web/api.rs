@@ -127,6 +127,7 @@ async fn metrics(State(views): State<Arc<Views>>) -> Response {
         gauges.push(("tawny_sink_paused", format!("{{sink=\"{name}\"}}"), f64::from(u8::from(*paused.borrow()))));
     }
     gauges.extend(of_rules(&views.rules));
+    gauges.extend((views.telemetry)().into_iter().map(|(name, labels, count)| (name, labels, number(count))));
     gauges.push(("alertmanager_build_info", super::alertmanager::build_labels(), 1.0));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], views.metrics.render(&gauges)).into_response()
 }

@@ -29,6 +29,8 @@ pub struct Views {
     pub sinks: Vec<(Arc<str>, watch::Receiver<bool>)>,
     /// Why the store refused last.
     pub trouble: watch::Receiver<Option<String>>,
+    /// What the span road counts.
+    pub telemetry: Box<dyn Fn() -> Vec<(&'static str, String, u64)> + Send + Sync>,
     pub stop: watch::Receiver<bool>,
 }
 

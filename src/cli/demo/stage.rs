@@ -14,7 +14,7 @@ use crate::io::clock::Clock;
 use crate::io::live_rules::RulesFrom;
 use crate::model::Timestamp;
 use crate::rules::{RuleSet, SourceFile};
-use crate::settings::{self, Loaded, OneOrMany, SecretsPolicy, Settings, SinkEntry};
+use crate::settings::{self, Loaded, OneOrMany, OtlpSettings, SecretsPolicy, Settings, SinkEntry};
 
 /// Longer than a busy machine takes for any step; a story that needs it all has failed anyway.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -174,6 +174,12 @@ fn settings_for(folder: &Path, stand_ins: &StandIns) -> anyhow::Result<Settings>
     Ok(Settings {
         listen: Some(OneOrMany::One("127.0.0.1:0".to_owned())),
         store: format!("sqlite:{}", folder.join("tawny.db").display()),
+        // Nothing of this story is telemetry, and the ports may be somebody's.
+        otlp: OtlpSettings {
+            grpc: Some(OneOrMany::Many(Vec::new())),
+            http: Some(OneOrMany::Many(Vec::new())),
+            ..OtlpSettings::default()
+        },
         sinks,
         ..Settings::default()
     })

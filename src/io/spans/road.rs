@@ -1,44 +1,49 @@
 //! The road of one request behind its door: scan, tag each Resource, splice, route, keep the promise. Never decodes a
 //! span, and never answers before the promise of the mode is kept.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod answers;
+mod observe;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use answers::{come_back, passed, with_warnings, worse};
 use arc_swap::ArcSwap;
+use observe::Observed;
 use tokio::sync::oneshot;
 
 use super::book::{Book, Known, Telling};
 use super::errors::ErrorOutlet;
-use super::faces::{Arrival, Fate, NoRoom, Outlet, Parcel, Road, Verdict};
+use super::faces::{Arrival, NoRoom, Outlet, Parcel, Road, Verdict};
 use super::resends::{Claims, Look, Resends};
 use super::routes::{SinkSet, SpanRoutes};
+use super::spool::{SinkId, Spool};
 use super::tally::{ItemOutcome, Tally};
 use crate::io::clock::Clock;
 use crate::io::live_rules::LiveRules;
 use crate::model::{ErrorEvent, Signal};
 use crate::otlp::enrich::Assembly;
-use crate::otlp::wire::{Block, Scan, SeenSpan, Watch, scan};
+use crate::otlp::wire::{Scan, scan};
 use crate::otlp::{Malformed, exceptions};
 use crate::rules::{RuleSet, Stamped, Stamps};
 use crate::store::Later;
 
-/// What a sender is told to wait when a queue has no room.
-const COME_BACK_AFTER: Duration = Duration::from_secs(2);
-
 /// One sink as the road sees it.
 pub enum Way {
-    Telemetry(Arc<dyn Outlet>),
+    Telemetry(SinkId, Arc<dyn Outlet>),
     /// Takes the exceptions of what passes.
     Errors(Arc<ErrorOutlet>),
 }
 
 /// When a sender is told that its request was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
+    /// When the first sink has taken it.
     Through,
+    /// When the first sink has queued it.
     Memory,
+    /// When it is on disk, for all its sinks.
+    Spool(Arc<Spool>),
 }
 
 /// What a road is made of.
@@ -115,8 +120,7 @@ impl SpanRoad {
         }
         for told in sorted.shared {
             if !told.await.unwrap_or(false) {
-                let reason = "the same spans are on their way and were not taken yet".to_owned();
-                verdict = worse(verdict, Verdict::NotNow { reason, retry_after: COME_BACK_AFTER });
+                verdict = worse(verdict, come_back("the same spans are on their way and were not taken yet"));
             }
         }
         self.tally.invalid_ids(invalid_id_count);
@@ -131,8 +135,7 @@ impl SpanRoad {
         let mut gaps = scan.gaps(arrival.body.len()).peekable();
         let mut last = self.routes.otherwise;
         for (at, block) in scan.blocks.iter().enumerate() {
-            let known =
-                book.look_up(&block.resource(&arrival.body), &self.telling, &self.routes, &self.tally)?;
+            let known = book.look_up(&block.resource(&arrival.body), &self.telling, &self.routes, &self.tally)?;
             self.dispute(&known);
             observed.add_to(at, block, &known);
             last = known.to;
@@ -192,10 +195,10 @@ impl SpanRoad {
         if slices.is_empty() {
             return Verdict::Taken;
         }
-        let outlets: Vec<&Arc<dyn Outlet>> = set
+        let outlets: Vec<(SinkId, &Arc<dyn Outlet>)> = set
             .iter()
             .filter_map(|sink| match &self.ways[sink] {
-                Way::Telemetry(outlet) => Some(outlet).filter(|outlet| outlet.accepts(signal)),
+                Way::Telemetry(id, outlet) => outlet.accepts(signal).then_some((*id, outlet)),
                 Way::Errors(_) => None,
             })
             .collect();
@@ -203,10 +206,7 @@ impl SpanRoad {
         if outlets.len() > 1 {
             parcel = parcel.for_several();
         }
-        let verdict = match outlets.split_first() {
-            None => Verdict::Taken,
-            Some((first, others)) => self.offer(parcel, first, others).await,
-        };
+        let verdict = self.offer(parcel, &outlets).await;
         let is_taken = matches!(verdict, Verdict::Taken | Verdict::Partly { .. });
         let outcome = match &verdict {
             Verdict::Taken | Verdict::Partly { .. } if outlets.is_empty() => ItemOutcome::Unsent,
@@ -226,39 +226,33 @@ impl SpanRoad {
     }
 
     /// The first sink's room, and in `through` its answer, decide; the others shed for themselves.
-    async fn offer(&self, parcel: Parcel, first: &Arc<dyn Outlet>, others: &[&Arc<dyn Outlet>]) -> Verdict {
-        let no_room =
-            || Verdict::NotNow { reason: "the queue is full".to_owned(), retry_after: COME_BACK_AFTER };
-        let verdict = match self.promise {
+    async fn offer(&self, parcel: Parcel, outlets: &[(SinkId, &Arc<dyn Outlet>)]) -> Verdict {
+        let Some(((_, first), others)) = outlets.split_first() else { return Verdict::Taken };
+        let verdict = match &self.promise {
             Promise::Memory => match first.offer(parcel.clone(), None) {
                 Ok(()) => Verdict::Taken,
-                Err(NoRoom) => return no_room(),
+                Err(NoRoom) => come_back("the queue is full"),
             },
             Promise::Through => {
                 let (tell, told) = oneshot::channel();
-                if first.offer(parcel.clone(), Some(tell)).is_err() {
-                    return no_room();
-                }
-                match told.await {
-                    Ok(Fate::Delivered) => Verdict::Taken,
-                    Ok(Fate::Partly { rejected, message }) => Verdict::Partly { rejected, message },
-                    Ok(Fate::Refused { http, grpc, reason }) => {
-                        return Verdict::Passed { http, grpc, reason, retry_after: None };
-                    }
-                    Ok(Fate::NotNow { http, grpc, reason, retry_after }) => {
-                        let retry_after = Some(retry_after.unwrap_or(COME_BACK_AFTER));
-                        return Verdict::Passed { http, grpc, reason, retry_after };
-                    }
-                    Err(_) => {
-                        let reason = "shutting down".to_owned();
-                        return Verdict::NotNow { reason, retry_after: COME_BACK_AFTER };
-                    }
+                match first.offer(parcel.clone(), Some(tell)) {
+                    Ok(()) => told.await.map_or_else(|_| come_back("shutting down"), passed),
+                    Err(NoRoom) => come_back("the queue is full"),
                 }
             }
+            Promise::Spool(spool) => {
+                let sinks = outlets.iter().map(|(id, _)| *id).collect();
+                return match spool.append(vec![(parcel, sinks)]).await {
+                    Ok(()) => Verdict::Taken,
+                    Err(cause) => come_back(&cause.reason),
+                };
+            }
         };
-        for other in others {
-            // A queue without room counts what it sheds.
-            let _ = other.offer(parcel.clone(), None);
+        if matches!(verdict, Verdict::Taken | Verdict::Partly { .. }) {
+            for (_, other) in others {
+                // A queue without room counts what it sheds.
+                let _ = other.offer(parcel.clone(), None);
+            }
         }
         verdict
     }
@@ -306,81 +300,6 @@ impl SpanRoad {
             }
             drop(stamps);
             self.memory.renew(self.rules.get());
-        }
-    }
-}
-
-/// Of two answers for parts of one request, the one that asks more of the sender.
-fn worse(left: Verdict, right: Verdict) -> Verdict {
-    let rank = |verdict: &Verdict| match verdict {
-        Verdict::Taken => 0,
-        Verdict::Partly { .. } => 1,
-        Verdict::Passed { retry_after: None, .. } => 2,
-        Verdict::Passed { retry_after: Some(_), .. } | Verdict::NotNow { .. } => 3,
-        Verdict::Malformed { .. } => 4,
-    };
-    if rank(&right) > rank(&left) { right } else { left }
-}
-
-/// Success with a word about what was odd.
-fn with_warnings(verdict: Verdict, arrival: &Arrival, invalid_id_count: usize) -> Verdict {
-    let mut words = Vec::new();
-    if !arrival.repairs.is_empty() {
-        words.push(format!("mended: {}", arrival.repairs));
-    }
-    if invalid_id_count > 0 {
-        words.push(format!("{invalid_id_count} items have ids of a wrong length and were passed on as they are"));
-    }
-    if words.is_empty() {
-        return verdict;
-    }
-    let words = words.join("; ");
-    match verdict {
-        Verdict::Taken => Verdict::Partly { rejected: 0, message: words },
-        Verdict::Partly { rejected, message } => {
-            Verdict::Partly { rejected, message: format!("{message}; {words}") }
-        }
-        Verdict::Malformed { .. } | Verdict::NotNow { .. } | Verdict::Passed { .. } => verdict,
-    }
-}
-
-/// Entry spans and their errors, per block.
-#[derive(Default)]
-struct Observed {
-    blocks: Vec<Entries>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Entries {
-    count: u64,
-    error_count: u64,
-}
-
-const SERVER: i32 = 2;
-const CONSUMER: i32 = 5;
-const ERROR: i32 = 2;
-
-impl Watch for Observed {
-    #[inline]
-    fn span(&mut self, block: usize, span: &SeenSpan<'_>) {
-        if span.kind != SERVER && span.kind != CONSUMER {
-            return;
-        }
-        if self.blocks.len() <= block {
-            self.blocks.resize(block + 1, Entries::default());
-        }
-        let entries = &mut self.blocks[block];
-        entries.count += 1;
-        entries.error_count += u64::from(span.status == ERROR);
-    }
-}
-
-impl Observed {
-    fn add_to(&self, at: usize, block: &Block, known: &Known) {
-        known.tally.items.fetch_add(block.item_count as u64, Ordering::Relaxed);
-        if let Some(entries) = self.blocks.get(at).filter(|entries| entries.count > 0) {
-            known.tally.entries.fetch_add(entries.count, Ordering::Relaxed);
-            known.tally.errors.fetch_add(entries.error_count, Ordering::Relaxed);
         }
     }
 }

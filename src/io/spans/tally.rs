@@ -98,12 +98,10 @@ impl Tally {
             lines.push(("tawny_platform_items_total", labels, read(&tally.items)));
         }
         for ((platform, confidence), tally) in platforms.iter() {
-            for (outcome, count) in [
-                ("error", read(&tally.errors)),
-                ("ok", read(&tally.entries).saturating_sub(read(&tally.errors))),
-            ] {
-                let labels =
-                    format!("{{platform=\"{platform}\",confidence=\"{confidence}\",outcome=\"{outcome}\"}}");
+            for (outcome, count) in
+                [("error", read(&tally.errors)), ("ok", read(&tally.entries).saturating_sub(read(&tally.errors)))]
+            {
+                let labels = format!("{{platform=\"{platform}\",confidence=\"{confidence}\",outcome=\"{outcome}\"}}");
                 lines.push(("tawny_entry_spans_total", labels, count));
             }
         }
