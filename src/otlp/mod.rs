@@ -8,6 +8,9 @@ pub mod json;
 pub mod resource;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 /// Why bytes are not the message they claim to be. The whole request is refused: no part of it can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
