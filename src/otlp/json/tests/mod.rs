@@ -1,0 +1,6 @@
+//! The reader beside the official messages, beside the table of what senders do, and beside garbage.
+
+mod dice;
+mod oracle;
+
+use super::*;
