@@ -4,6 +4,7 @@
 mod cursor;
 mod fault;
 mod id;
+mod mend;
 mod number;
 mod out;
 mod repairs;
@@ -12,6 +13,7 @@ mod value;
 mod walk;
 
 pub use fault::JsonFault;
+pub use mend::{Mended, mend_hex_ids};
 pub use repairs::{Repair, Repairs};
 
 use cursor::{Cursor, Outcome};

@@ -12,7 +12,10 @@ use super::{Mode, to_protobuf};
 use crate::model::Signal;
 
 /// Both modes, with and without blanks: the same message, the same size as prost's own, and nothing to mend.
-fn comes_back<M: Message + Serialize + Default + PartialEq>(signal: Signal, request: &M) -> Result<(), TestCaseError> {
+fn comes_back<M>(signal: Signal, request: &M) -> Result<(), TestCaseError>
+where
+    M: Message + Serialize + Default + PartialEq + std::fmt::Debug,
+{
     let texts = [serde_json::to_vec(request).unwrap(), serde_json::to_vec_pretty(request).unwrap()];
     for (text, mode) in texts.iter().flat_map(|text| [(text, Mode::Strict), (text, Mode::Lenient)]) {
         let read = to_protobuf(signal, text, mode);
