@@ -73,20 +73,20 @@ impl Code {
         }
     }
 
-    /// What an HTTP status of a peer, or of ours, is called in gRPC.
+    /// What an HTTP status of a peer, or of ours, is called in gRPC. May be sent again there where it may here,
+    /// 413 aside: a sender that is told no delay leaves it.
     pub const fn from_http(status: u16) -> Code {
         match status {
             200..=299 => Code::Ok,
             401 => Code::Unauthenticated,
             403 | 407 => Code::PermissionDenied,
             404 => Code::NotFound,
-            408 | 502..=504 => Code::Unavailable,
+            502..=504 => Code::Unavailable,
             409 => Code::AlreadyExists,
             // Too large is never to be sent again: exhausted, and without a delay.
             413 | 429 => Code::ResourceExhausted,
             405 | 501 => Code::Unimplemented,
-            499 => Code::Cancelled,
-            400..=498 => Code::InvalidArgument,
+            400..=499 => Code::InvalidArgument,
             500..=599 => Code::Internal,
             _ => Code::Unknown,
         }

@@ -8,3 +8,6 @@ mod trailer;
 pub use body::{Detail, Encoding, Status, partial_body, success_body};
 pub use code::{Code, Delay, http_is_retryable};
 pub use trailer::{grpc_message, status_details_bin};
+
+#[cfg(test)]
+mod tests;

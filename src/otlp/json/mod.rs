@@ -1,11 +1,25 @@
 //! OTLP/JSON (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding") rewritten as protobuf in one walk
 //! over the text. Never builds a tree, and never turns what it could not understand into an empty request.
 
+mod cursor;
 mod fault;
+mod id;
+mod mend;
+mod number;
+mod out;
 mod repairs;
+mod table;
+mod value;
+mod walk;
 
 pub use fault::JsonFault;
+pub use mend::{Mended, mend_hex_ids};
 pub use repairs::{Repair, Repairs};
+
+use cursor::{Cursor, Outcome};
+use fault::Fault;
+use out::Out;
+use walk::{Unknown, Walk};
 
 use crate::model::Signal;
 
@@ -28,8 +42,34 @@ pub struct Read {
     pub repairs: Repairs,
 }
 
-/// Rewrites one export request. The first fault refuses it whole.
+/// Rewrites one export request. The first fault refuses it whole. `{}` is an empty request; one that is empty because
+/// none of its keys is known is a fault.
 pub fn to_protobuf(signal: Signal, body: &[u8], mode: Mode) -> Result<Read, JsonFault> {
-    let _ = (signal, body, mode);
-    Err(JsonFault::at(body, 0, "the reader is not there yet"))
+    read(signal, body, mode).map_err(|fault| fault.told(body))
 }
+
+fn read(signal: Signal, body: &[u8], mode: Mode) -> Outcome<Read> {
+    let Some(request) = table::request(signal) else {
+        return Err(Fault::at(0, "profiles are taken in protobuf only"));
+    };
+    if simdutf8::basic::from_utf8(body).is_err() {
+        let valid = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
+        return Err(Fault::at(valid, "the body is not UTF-8"));
+    }
+    let cursor = Cursor::new(body, if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 });
+    // Keys, quotes and hex are half of a request or more.
+    let out = Out::with_capacity(body.len() / 2);
+    let mut walk = Walk::new(cursor.clone(), mode, Unknown::PassedOver, out);
+    walk.request(request)?;
+    if walk.item_count == 0 && walk.has_unknown {
+        // Rare, and refused: a second walk finds the place.
+        Walk::new(cursor, mode, Unknown::Told, Out::default()).request(request)?;
+    }
+    Ok(Read { protobuf: walk.out.bytes, repairs: walk.repairs })
+}
+
+/// Some editors and frameworks begin with it; RFC 8259 lets a reader pass over it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+#[cfg(test)]
+mod tests;

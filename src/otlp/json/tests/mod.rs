@@ -1,0 +1,9 @@
+//! The reader beside the official messages, beside the table of what senders do, and beside garbage.
+
+mod dice;
+mod garbage;
+mod mend;
+mod oracle;
+mod senders;
+
+use super::*;
