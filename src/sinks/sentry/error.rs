@@ -9,8 +9,8 @@ use super::super::words::{self, Shown};
 use super::super::{Lost, LostWhy};
 use super::error_context::{Contexts, Extra, Tags};
 use super::event::{AGE_MAX, SDK, Sdk, clean_environment, clean_release, tag_value, write};
-use crate::model::exception::{Breadcrumb, ErrorEvent, ErrorResource, Exception, Frame, Language, Level, Link, Origin};
 use crate::model::Timestamp;
+use crate::model::exception::{Breadcrumb, ErrorEvent, ErrorResource, Exception, Frame, Language, Level, Link, Origin};
 
 /// Sentry takes 1 MiB; the rest is for the headers around it.
 const EVENT_BYTES_MAX: usize = 1_000_000;
@@ -237,7 +237,9 @@ fn written(event: &ErrorEvent, room: Room, now: Timestamp) -> Event<'_> {
         tags: Tags(event),
         contexts: Contexts::of(event),
         exception: Values { values: exceptions.rev().map(|(id, one)| exception(event, id, one, room)).collect() },
-        breadcrumbs: Values { values: event.breadcrumbs[crumbs..].iter().map(|crumb| breadcrumb(crumb, now)).collect() },
+        breadcrumbs: Values {
+            values: event.breadcrumbs[crumbs..].iter().map(|crumb| breadcrumb(crumb, now)).collect(),
+        },
         extra: Extra(event.stack_text.as_deref().filter(|_| room.has_extra)),
         sdk: SDK,
     }
@@ -315,7 +317,9 @@ fn source(link: Link, language: Language) -> Option<String> {
 }
 
 fn frame(frame: &Frame) -> SentryFrame<'_> {
-    let text = |text: &'_ Option<String>, max| text.as_deref().map(|text| line(text, max));
+    fn text(text: &Option<String>, chars_max: usize) -> Option<Cow<'_, str>> {
+        text.as_deref().map(|text| line(text, chars_max))
+    }
     SentryFrame {
         filename: text(&frame.filename, PATH_CHARS_MAX),
         abs_path: text(&frame.abs_path, PATH_CHARS_MAX),

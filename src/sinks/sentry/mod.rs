@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use super::answer::{default_judgement, only};
 use super::{
-    EncodeError, ErrorSink, HttpAnswer, HttpRequest, Judgement, Limits, Lost, Outgoing, Secrets, Sink, SinkKind, SinkSettings, options,
-    words,
+    EncodeError, ErrorSink, HttpAnswer, HttpRequest, Judgement, Limits, Lost, Outgoing, Secrets, Sink, SinkKind,
+    SinkSettings, options, words,
 };
 use crate::model::{ErrorEvent, Notice, NoticeKind, Timestamp};
 

@@ -63,7 +63,7 @@ impl Reader {
     /// The older form has outer and inner on one line.
     fn heads(&mut self, line: &str) {
         for one in line.split(" ---> ") {
-            let (kind, value) = head(one);
+            let (kind, value) = coded_head(one);
             self.push(Exception { kind: kind.to_owned(), value: value.to_owned(), ..Exception::default() });
         }
     }
@@ -98,6 +98,15 @@ impl Reader {
         if let Some(one) = self.exceptions.get_mut(place) {
             one.link = Some(Link::Member(number));
         }
+    }
+}
+
+/// `System.Net.Sockets.SocketException (111): message`: the code of the system is no part of the type.
+fn coded_head(line: &str) -> (&str, &str) {
+    let coded = line.split_once(" (").and_then(|(kind, rest)| Some((kind, rest.split_once("): ")?)));
+    match coded {
+        Some((kind, (code, message))) if !kind.contains([' ', ':']) && !code.contains(' ') => (kind, message),
+        Some(_) | None => head(line),
     }
 }
 

@@ -126,7 +126,9 @@ fn without_thread(line: &str) -> &str {
 }
 
 fn is_more(line: &str) -> Option<usize> {
-    line.strip_prefix("... ")?.strip_suffix(" more")?.parse().ok()
+    let rest = line.strip_prefix("... ")?;
+    // The second form is logback's.
+    rest.strip_suffix(" more").or_else(|| rest.strip_suffix(" common frames omitted"))?.parse().ok()
 }
 
 /// `at [loader/][module[@version]/]package.Class.method(File.java:12)`, perhaps followed by the archive it is from.

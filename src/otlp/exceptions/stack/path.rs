@@ -21,7 +21,8 @@ const ROOTS: [&str; 15] = [
 ];
 
 /// Folders of libraries; what follows the last of them names the library. `node_modules` stays, as Sentry shows it.
-const LIBRARIES: [&str; 5] = ["/site-packages/", "/dist-packages/", "/gems/", "/pkg/mod/", "/vendor/bundle/"];
+const LIBRARIES: [&str; 6] =
+    ["/site-packages/", "/dist-packages/", "/gems/", "/pkg/mod/", "/vendor/bundle/", "/go/src/"];
 
 /// With `/` between the parts, without scheme, drive and the place of installation.
 pub(super) fn shortened(file: &str) -> String {
@@ -37,16 +38,16 @@ pub(super) fn shortened(file: &str) -> String {
     if let Some(end) = LIBRARIES.iter().filter_map(|library| file.rfind(library).map(|at| at + library.len())).max() {
         return file[end..].to_owned();
     }
-    if let Some(short) = after_python(&file) {
+    if let Some(short) = after_version(&file, "/lib/python").or_else(|| after_version(&file, "/lib/ruby/")) {
         return short.to_owned();
     }
     let short = ROOTS.iter().find_map(|root| file.strip_prefix(root)).unwrap_or(&file).trim_start_matches('/');
     if short.is_empty() { file } else { short.to_owned() }
 }
 
-/// Python's own library: what follows `/lib/python3.11/`.
-fn after_python(file: &str) -> Option<&str> {
-    let rest = &file[file.find("/lib/python")? + "/lib/python".len()..];
+/// The runtime's own library: what follows `/lib/python3.11/`.
+fn after_version<'a>(file: &'a str, start: &str) -> Option<&'a str> {
+    let rest = &file[file.find(start)? + start.len()..];
     let (version, rest) = rest.split_once('/')?;
     version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then_some(rest)
 }
