@@ -20,6 +20,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("tawny_rejects_total", "rejects", "Requests or single alerts that could not be used, by source."),
     ("tawny_notices_total", "notices", "What incidents said, by kind and reason."),
     ("tawny_deliveries_total", "deliveries", "Settled deliveries by sink and outcome."),
+    ("tawny_exceptions_total", "exceptions", "Exceptions found in telemetry by sink and outcome."),
     ("tawny_attempts_total", "attempts", "Requests to sinks by sink and what the answer meant."),
     ("tawny_commit_seconds", "seconds", "Time of a transaction, from the first load to the commit."),
     ("tawny_commit_alerts", "alerts", "Alerts that shared a transaction."),
@@ -68,6 +69,7 @@ pub struct Metrics {
     rejects: Counter<u64>,
     notices: Counter<u64>,
     deliveries: Counter<u64>,
+    exceptions: Counter<u64>,
     attempts: Counter<u64>,
     commit_seconds: Histogram<f64>,
     commit_alerts: Histogram<f64>,
@@ -114,6 +116,7 @@ impl Default for Metrics {
             rejects: counter("tawny_rejects"),
             notices: counter("tawny_notices"),
             deliveries: counter("tawny_deliveries"),
+            exceptions: counter("tawny_exceptions"),
             attempts: counter("tawny_attempts"),
             commit_seconds: seconds("tawny_commit_seconds"),
             commit_alerts: meter
@@ -166,6 +169,12 @@ impl Metrics {
     pub fn delivery(&self, sink: &Arc<str>, outcome: &'static str, seconds: f64) {
         self.deliveries.add(1, &[KeyValue::new("sink", sink.clone()), KeyValue::new("outcome", outcome)]);
         self.delivery_seconds.record(seconds, &[KeyValue::new("sink", sink.clone())]);
+    }
+
+    pub fn exceptions(&self, sink: &Arc<str>, outcome: &'static str, count: u64) {
+        if count > 0 {
+            self.exceptions.add(count, &[KeyValue::new("sink", sink.clone()), KeyValue::new("outcome", outcome)]);
+        }
     }
 
     pub fn attempt(&self, sink: &Arc<str>, meaning: &'static str) {

@@ -16,10 +16,10 @@ const ENVIRONMENT_CHARS_MAX: usize = 64;
 const RELEASE_CHARS_MAX: usize = 200;
 /// Relay allows 8192 bytes for the values of one context together, and a little for each of them. With this
 /// much per text and per map no context comes near it.
-const TEXT_BYTES_MAX: usize = 1024;
-const MAP_BYTES_MAX: usize = 7500;
+pub(super) const TEXT_BYTES_MAX: usize = 1024;
+pub(super) const MAP_BYTES_MAX: usize = 7500;
 /// An older time is replaced by the server's own.
-const AGE_MAX: std::time::Duration = std::time::Duration::from_secs(29 * 86_400);
+pub(super) const AGE_MAX: std::time::Duration = std::time::Duration::from_secs(29 * 86_400);
 
 /// Headers, item headers and the event, separated by line feeds. `now` is the moment of the attempt: Sentry
 /// computes the clock's drift from it.
@@ -49,18 +49,18 @@ pub(super) fn envelope(notice: &Notice, now: Timestamp) -> Vec<u8> {
     envelope
 }
 
-fn write(bytes: &mut Vec<u8>, value: &impl Serialize) {
+pub(super) fn write(bytes: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(bytes, value).expect("an event holds texts and numbers only");
 }
 
 /// Never the name of one of Sentry's own: the server changes its behaviour for those.
 #[derive(Clone, Copy, Serialize)]
-struct Sdk {
+pub(super) struct Sdk {
     name: &'static str,
     version: &'static str,
 }
 
-const SDK: Sdk = Sdk { name: "tawny", version: words::VERSION };
+pub(super) const SDK: Sdk = Sdk { name: "tawny", version: words::VERSION };
 
 #[derive(Serialize)]
 struct Event<'a> {
@@ -211,12 +211,23 @@ fn release(incident: &Incident) -> Option<String> {
     ];
     let version = VERSIONS.iter().find_map(|name| incident.lead.labels.get(name))?;
     let service = incident.tags.value(TagName::Service)?;
-    let release = format!("{service}@{version}").replace(['/', '\\', '\n', '\r', '\t'], "-");
-    (release.chars().count() <= RELEASE_CHARS_MAX && !release.chars().any(char::is_control)).then_some(release)
+    clean_release(&format!("{service}@{version}"))
+}
+
+/// With what Sentry refuses in a release replaced; one that is too long is none.
+pub(super) fn clean_release(release: &str) -> Option<String> {
+    let release = release.trim().replace(['/', '\\', '\n', '\r', '\t'], "-");
+    let is_reserved = release.is_empty() || [".", "..", "latest"].iter().any(|word| release.eq_ignore_ascii_case(word));
+    let is_kept = release.chars().count() <= RELEASE_CHARS_MAX && !release.chars().any(char::is_control);
+    (is_kept && !is_reserved).then_some(release)
 }
 
 fn environment(incident: &Incident) -> Option<String> {
-    let environment = incident.tags.value(TagName::Environment)?.trim();
+    clean_environment(incident.tags.value(TagName::Environment)?)
+}
+
+pub(super) fn clean_environment(environment: &str) -> Option<String> {
+    let environment = environment.trim();
     let clean = |character: char| {
         if character.is_control() || ['/', '\\'].contains(&character) { '-' } else { character }
     };
@@ -294,7 +305,7 @@ impl Serialize for Tags<'_> {
 }
 
 /// Sentry loses a key with any other character.
-fn tag_key(name: &str) -> Cow<'_, str> {
+pub(super) fn tag_key(name: &str) -> Cow<'_, str> {
     let is_kept = |character: char| character.is_ascii_alphanumeric() || "_.:-".contains(character);
     if FIELDS.contains(&name) {
         Cow::Owned(format!("label.{name}"))
@@ -307,7 +318,7 @@ fn tag_key(name: &str) -> Cow<'_, str> {
 }
 
 /// One line of at most 200 characters; nothing if it is blank.
-fn tag_value(value: &str) -> Option<Cow<'_, str>> {
+pub(super) fn tag_value(value: &str) -> Option<Cow<'_, str>> {
     let value = value.trim();
     if value.is_empty() {
         None

@@ -6,8 +6,13 @@
 //! | opened, changed | level by severity |
 //! | resolved | level `info` |
 //! | reminder, event | nothing: neither is news to an issue |
+//! | exception of telemetry | an error of the issue that its own stack trace makes |
 
 mod dsn;
+mod error;
+mod error_context;
+#[cfg(test)]
+mod error_tests;
 mod event;
 mod quota;
 
@@ -15,10 +20,10 @@ use std::time::Duration;
 
 use super::answer::{default_judgement, only};
 use super::{
-    EncodeError, HttpAnswer, HttpRequest, Judgement, Limits, Outgoing, Secrets, Sink, SinkKind, SinkSettings, options,
-    words,
+    EncodeError, ErrorSink, HttpAnswer, HttpRequest, Judgement, Limits, Lost, Outgoing, Secrets, Sink, SinkKind,
+    SinkSettings, options, words,
 };
-use crate::model::{Notice, NoticeKind, Timestamp};
+use crate::model::{ErrorEvent, Notice, NoticeKind, Timestamp};
 
 pub(super) struct Kind;
 
@@ -80,22 +85,45 @@ impl Sink for Sentry {
         if !self.says(notice.kind) {
             return Ok(Outgoing::Nothing);
         }
+        self.request(secrets, event::envelope(notice, now)).map(Outgoing::Http)
+    }
+
+    fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement> {
+        vec![judgement(answer); notice_count]
+    }
+
+    fn errors(&self) -> Option<&dyn ErrorSink> {
+        Some(self)
+    }
+}
+
+impl ErrorSink for Sentry {
+    fn encode_error(
+        &self,
+        event: &ErrorEvent,
+        lost: &[Lost],
+        secrets: &dyn Secrets,
+        now: Timestamp,
+    ) -> Result<HttpRequest, EncodeError> {
+        self.request(secrets, error::envelope(event, lost, now))
+    }
+}
+
+impl Sentry {
+    /// An envelope on its way to the project of the DSN.
+    fn request(&self, secrets: &dyn Secrets, envelope: Vec<u8>) -> Result<HttpRequest, EncodeError> {
         let secret = options::secret(secrets, DSN)?;
         let target = dsn::parse(secret.reveal(), self.base.as_deref())
             .map_err(|reason| EncodeError::SecretBad { name: DSN, reason })?;
-        Ok(Outgoing::Http(HttpRequest {
+        Ok(HttpRequest {
             url: target.url,
             headers: vec![
                 ("content-type".into(), "application/x-sentry-envelope".to_owned()),
                 ("user-agent".into(), words::PRODUCT.to_owned()),
                 ("x-sentry-auth".into(), target.auth),
             ],
-            body: event::envelope(notice, now),
-        }))
-    }
-
-    fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement> {
-        vec![judgement(answer); notice_count]
+            body: envelope,
+        })
     }
 }
 

@@ -1,6 +1,16 @@
 //! Stack traces as text to frames and causes, one file per runtime. What is not understood stays text: a wrong frame
 //! groups wrongly for ever, a missing one only looks poor.
 
+mod dotnet;
+mod go;
+mod java;
+mod node;
+mod path;
+mod python;
+mod python_group;
+mod ruby;
+mod shape;
+
 use std::borrow::Cow;
 
 use super::attributes::clip;
@@ -8,6 +18,14 @@ use crate::model::exception::{Exception, Frame, Language};
 
 /// What is read of a stack trace; of a longer one the beginning and the end.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Of a class name; longer ones are no names.
+const KIND_BYTES_MAX: usize = 1024;
+const VALUE_BYTES_MAX: usize = 32 * 1024;
+/// Causes of causes that are followed.
+const EXCEPTION_COUNT_MAX: usize = 50;
+/// Sentry keeps the first and the last of more frames, so nothing is gained by sending those between.
+const FRAMES_FIRST: usize = 50;
+const FRAMES_LAST: usize = 200;
 
 /// What telemetry says of an exception.
 pub(super) struct Told<'a> {
@@ -27,7 +45,153 @@ pub(super) struct Thrown {
     pub(super) stack_text: Option<String>,
 }
 
+/// Without a language of the SDK the shape of the text decides; the shape also has a second say where the language's
+/// own parser finds no frame.
 pub(super) fn read(told: &Told<'_>, language: Option<Language>) -> Thrown {
-    let _ = (told, language, Frame::default(), Cow::Borrowed(clip("", TEXT_BYTES_MAX)));
-    Thrown { language: Language::Other, exceptions: vec![Exception::default()], stack_text: None }
+    let whole = told.stack.map(bounded).unwrap_or_default();
+    let text = without_message_lines(&whole, told.message);
+    let shape = shape::of(&text);
+    let mut thrown = Thrown { language: language.unwrap_or(shape), exceptions: Vec::new(), stack_text: None };
+    for language in [thrown.language, shape] {
+        let parsed = parse(language, &text);
+        if parsed.iter().any(|one| !one.frames.is_empty()) {
+            (thrown.language, thrown.exceptions) = (language, parsed);
+            break;
+        }
+    }
+    if thrown.exceptions.is_empty() {
+        thrown.stack_text = Some(whole.into_owned()).filter(|text| !text.trim().is_empty());
+        thrown.exceptions.push(Exception::default());
+    }
+    thrown.exceptions.iter_mut().for_each(tidy);
+    name(&mut thrown.exceptions, told, thrown.language);
+    thrown
 }
+
+/// Outermost first, each with its parent. Empty where the text is not of this runtime, or its runtime is not read.
+fn parse(language: Language, text: &str) -> Vec<Exception> {
+    match language {
+        Language::Python => python::parse(text),
+        Language::Java => java::parse(text),
+        Language::Node | Language::Browser => node::parse(text),
+        Language::Go => go::parse(text),
+        Language::DotNet => dotnet::parse(text),
+        Language::Ruby => ruby::parse(text),
+        Language::Php | Language::Elixir | Language::Other => Vec::new(),
+    }
+}
+
+/// The text without its middle if it is too long, cut between lines. Which end holds the cause depends on the runtime.
+fn bounded(text: &str) -> Cow<'_, str> {
+    if text.len() <= TEXT_BYTES_MAX {
+        return Cow::Borrowed(text);
+    }
+    let head = clip(text, TEXT_BYTES_MAX / 2);
+    let head = head.rsplit_once('\n').map_or(head, |(lines, _)| lines);
+    let tail = &text[text.ceil_char_boundary(text.len() - TEXT_BYTES_MAX / 2 + 64)..];
+    let tail = tail.split_once('\n').map_or(tail, |(_, lines)| lines);
+    // Indented, so that no runtime's first line of a message is mistaken for it.
+    Cow::Owned(format!("{head}\n    [...]\n{tail}"))
+}
+
+/// Messages may look like frames. Where the message is known, its further lines are taken out before anything is read.
+fn without_message_lines<'a>(text: &'a str, message: Option<&str>) -> Cow<'a, str> {
+    let Some(message) = message.map(str::trim).filter(|message| message.contains('\n')) else {
+        return Cow::Borrowed(text);
+    };
+    let first_line = message.lines().next().unwrap_or_default();
+    let mut rest = text;
+    let mut kept = String::with_capacity(text.len());
+    while let Some(at) = rest.find(message) {
+        let begins = kept.is_empty() && at == 0 || rest[..at].ends_with([' ', '\n']);
+        kept.push_str(&rest[..at]);
+        kept.push_str(if begins { first_line } else { message });
+        rest = &rest[at + message.len()..];
+    }
+    kept.push_str(rest);
+    Cow::Owned(kept)
+}
+
+/// Bounds, after which nothing of a text can be larger than a reader wants.
+fn tidy(one: &mut Exception) {
+    let count = one.frames.len();
+    if count > FRAMES_FIRST + FRAMES_LAST {
+        one.frames.drain(FRAMES_FIRST..count - FRAMES_LAST);
+    }
+    cut(&mut one.kind, KIND_BYTES_MAX);
+    cut(&mut one.value, VALUE_BYTES_MAX);
+}
+
+fn cut(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+    }
+}
+
+/// What telemetry says of type and message holds for the outermost; the text fills in what it does not say.
+fn name(exceptions: &mut [Exception], told: &Told<'_>, language: Language) {
+    let has_packages = matches!(language, Language::Python | Language::Java);
+    if let Some(outermost) = exceptions.first_mut() {
+        if let Some(kind) = told.kind.map(str::trim) {
+            let has_same_end = outermost.kind.rsplit('.').next() == Some(kind);
+            if !has_same_end {
+                outermost.kind = clip(kind, KIND_BYTES_MAX).to_owned();
+            }
+        }
+        if let Some(message) = told.message.or(told.otherwise.filter(|_| outermost.value.is_empty())) {
+            outermost.value = clip(message, VALUE_BYTES_MAX).to_owned();
+        }
+        if outermost.kind.is_empty() {
+            // The name of the event; Sentry drops an exception that has none and no value.
+            outermost.kind = "exception".to_owned();
+        }
+    }
+    for one in exceptions.iter_mut().filter(|_| has_packages) {
+        if let Some((module, kind)) =
+            one.kind.rsplit_once('.').filter(|(module, kind)| !(module.is_empty() || kind.is_empty()))
+        {
+            one.module = Some(module.to_owned());
+            one.kind = kind.to_owned();
+        }
+    }
+}
+
+/// `pkg.Type: message`, or a type alone. A type has no blanks; what has is a message.
+fn head(line: &str) -> (&str, &str) {
+    let line = line.trim();
+    let (kind, message) = match line.split_once(':') {
+        Some((kind, message)) if message.is_empty() || message.starts_with(' ') => (kind, message.trim_start()),
+        _ => (line, ""),
+    };
+    if kind.is_empty() || kind.contains(char::is_whitespace) { ("", line) } else { (kind, message) }
+}
+
+/// Adds a line to a message that has several.
+fn push_line(message: &mut String, line: &str) {
+    if message.len() + line.len() < VALUE_BYTES_MAX {
+        message.push('\n');
+        message.push_str(line);
+    }
+}
+
+/// Most runtimes print the newest call first.
+fn oldest_first(exceptions: &mut [Exception]) {
+    exceptions.iter_mut().for_each(|one| one.frames.reverse());
+}
+
+/// Each exception but the first is the cause of the one before it.
+fn chain(exceptions: &mut [Exception]) {
+    for (at, one) in exceptions.iter_mut().enumerate().skip(1) {
+        one.parent = Some(at - 1);
+        one.link = Some(crate::model::exception::Link::Cause);
+    }
+}
+
+/// A frame of a file, with the file in both forms.
+fn frame_of(file: &str) -> Frame {
+    let short = path::shortened(file);
+    Frame { abs_path: Some(file.to_owned()).filter(|_| short != file), filename: Some(short), ..Frame::default() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! The JVM's `printStackTrace`, for Java, Kotlin and Scala: the newest call first, causes after what they caused, frames
+//! in common left out. What was suppressed is not part of the chain and is left out.
+
+use super::{EXCEPTION_COUNT_MAX, chain, head, oldest_first, push_line};
+use crate::model::exception::{Exception, Frame};
+
+/// Frames in common are copied from the enclosing trace; a text could ask for far more than it holds.
+const COPIED_BYTES_MAX: usize = 256 * 1024;
+
+pub(super) fn parse(text: &str) -> Vec<Exception> {
+    let mut reader = Reader { exceptions: Vec::new(), state: State::Before, in_message: None, copied_bytes: 0 };
+    for line in text.lines() {
+        reader.line(line.trim_end());
+    }
+    let mut exceptions = reader.exceptions;
+    oldest_first(&mut exceptions);
+    chain(&mut exceptions);
+    exceptions
+}
+
+enum State {
+    Before,
+    /// Lines that are no frames belong to the message.
+    Message,
+    Frames,
+    /// Until the next cause of the chain.
+    Skipped,
+}
+
+struct Reader {
+    exceptions: Vec<Exception>,
+    state: State,
+    /// So many frames were lines of a message if another frame follows.
+    in_message: Option<usize>,
+    copied_bytes: usize,
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) {
+        let trimmed = line.trim_start();
+        let is_indented = trimmed.len() < line.len();
+        if let Some(cause) = line.strip_prefix("Caused by: ") {
+            self.open(cause);
+        } else if is_indented && trimmed.starts_with("Suppressed: ") {
+            self.state = State::Skipped;
+        } else {
+            match self.state {
+                State::Before if line.is_empty() => {}
+                State::Before if !is_indented => self.open(without_thread(line)),
+                // The first line is missing: the frames are still worth having.
+                State::Before => {
+                    self.exceptions.push(Exception::default());
+                    self.state = State::Frames;
+                    self.frame(trimmed);
+                }
+                State::Message if is_indented && (trimmed.starts_with("at ") || is_more(trimmed).is_some()) => {
+                    self.state = State::Frames;
+                    self.frame(trimmed);
+                }
+                State::Message => {
+                    if let Some(last) = self.exceptions.last_mut() {
+                        push_line(&mut last.value, line);
+                    }
+                }
+                State::Frames if is_indented => self.frame(trimmed),
+                State::Frames if !line.is_empty() => self.behind_frames(line),
+                State::Frames | State::Skipped => {}
+            }
+        }
+    }
+
+    /// Nothing but a cause stands behind frames. So this is another trace, or the frames were a part of the message.
+    fn behind_frames(&mut self, line: &str) {
+        let (kind, _) = head(line);
+        let is_thrown = ["Exception", "Error", "Throwable"].iter().any(|end| kind.ends_with(end));
+        if is_thrown {
+            self.state = State::Skipped;
+        } else {
+            self.in_message = self.exceptions.last().map(|last| last.frames.len());
+        }
+    }
+
+    fn open(&mut self, line: &str) {
+        self.state = State::Skipped;
+        self.in_message = None;
+        if line.starts_with("[CIRCULAR REFERENCE") || self.exceptions.len() >= EXCEPTION_COUNT_MAX {
+            return;
+        }
+        let (kind, value) = head(line);
+        self.exceptions.push(Exception { kind: kind.to_owned(), value: value.to_owned(), ..Exception::default() });
+        self.state = State::Message;
+    }
+
+    fn frame(&mut self, line: &str) {
+        if let (Some(count), Some(last)) = (self.in_message.take(), self.exceptions.last_mut()) {
+            last.frames.drain(..count.min(last.frames.len()));
+        }
+        if let Some(count) = is_more(line) {
+            self.copy(count);
+        } else if let Some(frame) = frame(line)
+            && let Some(last) = self.exceptions.last_mut()
+        {
+            last.frames.push(frame);
+        }
+    }
+
+    /// `... 23 more`: the last frames of the trace around this one, which is the oldest part of it.
+    fn copy(&mut self, count: usize) {
+        let Some((last, [.., enclosing])) = self.exceptions.split_last_mut() else { return };
+        let start = enclosing.frames.len().saturating_sub(count);
+        for frame in &enclosing.frames[start..] {
+            let texts = [&frame.function, &frame.module, &frame.filename];
+            self.copied_bytes += 64 + texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum::<usize>();
+            if self.copied_bytes > COPIED_BYTES_MAX {
+                return;
+            }
+            last.frames.push(frame.clone());
+        }
+    }
+}
+
+/// `Exception in thread "main" pkg.Type: message`.
+fn without_thread(line: &str) -> &str {
+    let quoted = line.strip_prefix("Exception in thread \"");
+    quoted.and_then(|rest| rest.split_once("\" ")).map_or(line, |(_, rest)| rest)
+}
+
+fn is_more(line: &str) -> Option<usize> {
+    let rest = line.strip_prefix("... ")?;
+    // The second form is logback's.
+    rest.strip_suffix(" more").or_else(|| rest.strip_suffix(" common frames omitted"))?.parse().ok()
+}
+
+/// `at [loader/][module[@version]/]package.Class.method(File.java:12)`, perhaps followed by the archive it is from.
+fn frame(line: &str) -> Option<Frame> {
+    let call = line.strip_prefix("at ")?;
+    let (name, rest) = call.split_once('(')?;
+    let (place, _) = rest.split_once(')')?;
+    // The name of a hidden class has a slash too, behind its `$$Lambda`.
+    let plain = name.split('$').next().unwrap_or(name);
+    let name = &name[plain.rfind('/').map_or(0, |at| at + 1)..];
+    let (class, method) = name.rsplit_once('.')?;
+    if class.is_empty() || method.is_empty() || name.contains(char::is_whitespace) {
+        return None;
+    }
+    let (file, line) = match place {
+        "Native Method" | "Unknown Source" | "<generated>" => (None, None),
+        _ => match place.rsplit_once(':') {
+            Some((file, number)) => (Some(file), number.parse().ok()),
+            None => (Some(place), None),
+        },
+    };
+    Some(Frame {
+        function: Some(method.to_owned()),
+        module: Some(class.to_owned()),
+        filename: file.filter(|file| !file.is_empty()).map(str::to_owned),
+        line,
+        in_app: is_in_app(class) && place != "<generated>",
+        ..Frame::default()
+    })
+}
+
+fn is_in_app(class: &str) -> bool {
+    !LIBRARIES.iter().any(|package| class.starts_with(package))
+        && !["$$FastClassBy", "$$EnhancerBy", "$$SpringCGLIB"].iter().any(|mark| class.contains(mark))
+}
+
+/// The platform and what nearly every service is built on.
+const LIBRARIES: [&str; 49] = [
+    "java.",
+    "javax.",
+    "jakarta.",
+    "sun.",
+    "jdk.",
+    "com.sun.",
+    "kotlin.",
+    "kotlinx.",
+    "scala.",
+    "groovy.",
+    "clojure.",
+    "android.",
+    "androidx.",
+    "akka.",
+    "brave.",
+    "ch.qos.logback.",
+    "com.fasterxml.",
+    "com.google.common.",
+    "com.google.protobuf.",
+    "com.linecorp.armeria.",
+    "com.mongodb.",
+    "com.mysql.",
+    "com.netflix.",
+    "com.zaxxer.",
+    "feign.",
+    "graphql.",
+    "io.grpc.",
+    "io.ktor.",
+    "io.lettuce.",
+    "io.micrometer.",
+    "io.micronaut.",
+    "io.netty.",
+    "io.opentelemetry.",
+    "io.quarkus.",
+    "io.reactivex.",
+    "io.undertow.",
+    "io.vertx.",
+    "junit.",
+    "okhttp3.",
+    "okio.",
+    "org.apache.",
+    "org.eclipse.",
+    "org.hibernate.",
+    "org.jboss.",
+    "org.junit.",
+    "org.postgresql.",
+    "org.slf4j.",
+    "org.springframework.",
+    "reactor.",
+];

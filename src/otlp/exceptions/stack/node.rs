@@ -1,0 +1,185 @@
+//! V8's `stack` and what `util.inspect` makes of it, and the shorter lines of other browsers: the newest call first. A
+//! cause is only there if the program printed one.
+
+use super::path::{place, shortened};
+use super::{EXCEPTION_COUNT_MAX, chain, oldest_first, push_line};
+use crate::model::exception::{Exception, Frame};
+
+pub(super) fn parse(text: &str) -> Vec<Exception> {
+    let mut printed: Vec<Printed> = Vec::new();
+    let mut is_over = false;
+    for line in text.lines().map(str::trim_end) {
+        if let Some(cause) = cause(line, printed.len()) {
+            if printed.len() >= EXCEPTION_COUNT_MAX {
+                break;
+            }
+            printed.push(Printed::of(cause));
+            is_over = false;
+        } else if is_over {
+            // Properties of the error, and the ends of its braces.
+        } else if let Some(now) = printed.last_mut() {
+            is_over = now.read(line);
+        } else if !line.is_empty() {
+            let mut first = Printed::default();
+            match call(line) {
+                Some(frame) => first.calls.push(Call::Frame(frame)),
+                None => first = Printed::of(line),
+            }
+            printed.push(first);
+        }
+    }
+    let mut exceptions = with_frames(printed);
+    oldest_first(&mut exceptions);
+    chain(&mut exceptions);
+    exceptions
+}
+
+#[derive(Default)]
+struct Printed {
+    exception: Exception,
+    calls: Vec<Call>,
+}
+
+enum Call {
+    Frame(Frame),
+    /// Lines that the cause has too, between one before and one behind that both have.
+    LikeCause(usize),
+}
+
+impl Printed {
+    fn of(line: &str) -> Printed {
+        let (kind, value) = head(line);
+        let exception = Exception { kind: kind.to_owned(), value: value.to_owned(), ..Exception::default() };
+        Printed { exception, calls: Vec::new() }
+    }
+
+    /// Whether the stack ends with this line.
+    fn read(&mut self, line: &str) -> bool {
+        let open = line.strip_suffix(" {");
+        let line = open.unwrap_or(line);
+        if let Some(frame) = call(line) {
+            self.calls.push(Call::Frame(frame));
+        } else if let Some(count) = like_cause(line) {
+            self.calls.push(Call::LikeCause(count));
+        } else if self.calls.is_empty() {
+            push_line(&mut self.exception.value, line);
+            return false;
+        } else if !line.trim().starts_with("at ") && line.trim() != "[...]" {
+            return true;
+        }
+        open.is_some()
+    }
+}
+
+/// `TypeError: message`, `TypeError [CODE]: message`, `Uncaught Error: message`.
+fn head(line: &str) -> (&str, &str) {
+    let line = line.trim().trim_end_matches(" {");
+    let line = line.strip_prefix("Uncaught ").unwrap_or(line);
+    if let Some((name, rest)) = line.split_once(" [")
+        && let Some((_, message)) = rest.split_once("]: ")
+        && !name.contains(char::is_whitespace)
+    {
+        return (name, message);
+    }
+    super::head(line)
+}
+
+/// `  [cause]: Error: message`, two blanks further in with each cause, so that those of other properties do not count.
+fn cause(line: &str, depth: usize) -> Option<&str> {
+    let rest = line.trim_start_matches(' ');
+    (line.len() - rest.len() == depth * 2).then(|| rest.strip_prefix("[cause]: ")).flatten()
+}
+
+fn like_cause(line: &str) -> Option<usize> {
+    line.trim().strip_prefix("... ")?.strip_suffix(" lines matching cause stack trace ...")?.parse().ok()
+}
+
+/// The innermost first: the lines left out of one are those of its cause.
+fn with_frames(printed: Vec<Printed>) -> Vec<Exception> {
+    let mut exceptions: Vec<Exception> = Vec::new();
+    for Printed { mut exception, calls } in printed.into_iter().rev() {
+        let cause = exceptions.last().map(|cause| cause.frames.as_slice()).unwrap_or_default();
+        let mut missing = None;
+        for call in calls {
+            match call {
+                Call::LikeCause(count) => missing = Some(count),
+                Call::Frame(next) => {
+                    if let (Some(count), Some(before)) = (missing.take(), exception.frames.last()) {
+                        let between = cause
+                            .windows(count.saturating_add(2))
+                            .find(|window| window.first() == Some(before) && window.last() == Some(&next));
+                        let between = between.map_or(&[][..], |window| &window[1..window.len() - 1]).to_vec();
+                        exception.frames.extend(between);
+                    }
+                    exception.frames.push(next);
+                }
+            }
+        }
+        exceptions.push(exception);
+    }
+    exceptions.reverse();
+    exceptions
+}
+
+/// `    at function (file:12:34)`, `    at file:12:34`, or `function@file:12:34`.
+fn call(line: &str) -> Option<Frame> {
+    let trimmed = line.trim();
+    let Some(call) = trimmed.strip_prefix("at ").filter(|_| line.starts_with([' ', '\t'])) else {
+        let (function, file) = trimmed.split_once('@')?;
+        let (_, number, _) = place(file);
+        return number.is_some().then(|| frame(function, file)).filter(|_| !function.contains(char::is_whitespace));
+    };
+    let call = call.strip_prefix("async ").unwrap_or(call);
+    match call.strip_suffix(')').and_then(|call| call.split_once(" (")) {
+        Some((function, file)) => Some(frame(function, evaluated(file))),
+        None => {
+            let (file, number, _) = place(call);
+            let is_place = number.is_some() || file == "<anonymous>" || file == "native";
+            is_place.then(|| frame("", call))
+        }
+    }
+}
+
+/// `eval at f (file:1:2), <anonymous>:3:4`: where the code was made, which is a file.
+fn evaluated(file: &str) -> &str {
+    if !file.starts_with("eval at ") {
+        return file;
+    }
+    let inner = file.rfind(" (").map_or(file, |at| &file[at + 2..]);
+    inner.split_once(')').map_or(inner, |(inner, _)| inner)
+}
+
+fn frame(function: &str, text: &str) -> Frame {
+    // The name under which a method was called says less than its own.
+    let function = function.split(" [as ").next().unwrap_or(function).trim();
+    let function = Some(function.to_owned()).filter(|name| !name.is_empty());
+    let (file, line, column) = place(text);
+    if file.is_empty() || file == "<anonymous>" || file == "native" || file.starts_with("index ") {
+        return Frame { function, ..Frame::default() };
+    }
+    let short = shortened(file);
+    let in_app = !(file.contains("node_modules/")
+        || file.contains("node_modules\\")
+        || ["node:", "internal/", "wasm:"].iter().any(|start| file.starts_with(start)));
+    Frame {
+        function,
+        module: module(&short),
+        abs_path: Some(file.to_owned()).filter(|_| short != file),
+        filename: Some(short),
+        line,
+        column,
+        in_app,
+        ..Frame::default()
+    }
+}
+
+/// As Sentry's own SDK writes it: `express.lib.router:layer`, `src.routes:users`.
+fn module(file: &str) -> Option<String> {
+    if file.contains(':') {
+        return None;
+    }
+    let file = file.rfind("node_modules/").map_or(file, |at| &file[at + "node_modules/".len()..]);
+    let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
+    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    Some(if folder.is_empty() { name.to_owned() } else { format!("{}:{name}", folder.replace('/', ".")) })
+}
