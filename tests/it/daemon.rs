@@ -195,6 +195,13 @@ impl<'home> Daemon<'home> {
         .await
     }
 
+    /// Where it takes OTLP: the door for gRPC and the one for HTTP.
+    pub fn telemetry_addresses(&self) -> [SocketAddr; 2] {
+        let text = fs::read_to_string(self.home.port_file()).expect("it is ready");
+        let addresses: Vec<SocketAddr> = text.lines().map(|line| line.parse().expect("an address")).collect();
+        addresses[addresses.len() - 2..].try_into().expect("two doors")
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -23,6 +23,8 @@ mod real_peers;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod sdks;
+#[cfg(test)]
 mod secrecy;
 #[cfg(test)]
 mod stand_in;

@@ -2,6 +2,7 @@
 //! on command. Never says yes to what the real one would refuse.
 
 pub mod honeycomb;
+pub mod otlp;
 pub mod pagerduty;
 pub mod sentry;
 mod weather;
