@@ -38,14 +38,16 @@ pub(super) fn run<const TAG: u8, L: Look>(tail: &mut &[u8], beyond: usize) -> Re
     let mut is_plain = true;
     let mut has_exception = false;
     while rest.len() > beyond
-        && let Some(window) = rest.first_chunk::<WINDOW>()
-        && let Some(shape) = Shape::read::<TAG>(window)
+        && let Some(shape) = match rest.first_chunk::<WINDOW>() {
+            Some(window) => Shape::read::<TAG>(window),
+            None => Shape::read_last::<TAG>(rest),
+        }
     {
         if let Some(binary) = shape.binary {
             is_plain &= is_ascii(&text[..text.len() - rest.len() + binary]);
             text = &rest[shape.length..];
         }
-        has_exception |= L::EXCEPTIONS && window[4..4 + shape.name].starts_with(b"exception.");
+        has_exception |= L::EXCEPTIONS && rest[4..4 + shape.name].starts_with(b"exception.");
         rest = &rest[shape.length..];
     }
     let passed = whole.len() - rest.len();
@@ -86,21 +88,31 @@ impl Shape {
         }
         number(window, length, name, value)
     }
+
+    /// Near the end of the request, where less than a window is left.
+    #[inline(never)]
+    fn read_last<const TAG: u8>(rest: &[u8]) -> Option<Shape> {
+        let mut window = [0; WINDOW];
+        let reach = rest.len().min(WINDOW);
+        window[..reach].copy_from_slice(&rest[..reach]);
+        Shape::read::<TAG>(&window).filter(|shape| shape.length <= reach)
+    }
 }
 
+/// One load: taken byte by byte, the compiler would also load it so.
 #[inline(always)]
 fn word(window: &[u8; WINDOW], at: usize) -> u32 {
-    u32::from_le_bytes([window[at], window[at + 1], window[at + 2], window[at + 3]])
+    window[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 /// An integer or boolean of up to nine bytes, or a double.
 #[inline(always)]
 fn number(window: &[u8; WINDOW], length: usize, name: usize, value: u32) -> Option<Shape> {
-    let [key, value_length, kind, first] = value.to_le_bytes();
-    let value_length = usize::from(value_length);
-    if key != 0x12 || length != name + 4 + value_length {
+    let value_length = (value >> 8 & 0xff) as usize;
+    if value & 0xff != 0x12 || length != name + 4 + value_length {
         return None;
     }
+    let (kind, first) = (value >> 16 & 0xff, value >> 24);
     let shape = |binary| Some(Shape { length: length + 2, name, text: 0, binary });
     let number = &window[name + 7..name + 16];
     match (kind, value_length) {
@@ -119,13 +131,14 @@ fn number(window: &[u8; WINDOW], length: usize, name: usize, value: u32) -> Opti
 /// The names and texts of attributes that [`run`] has passed.
 #[cold]
 fn texts<const TAG: u8>(mut run: &[u8]) -> Result<(), Malformed> {
-    let mut window = [0; WINDOW];
     while !run.is_empty() {
-        let reach = run.len().min(WINDOW);
-        window[..reach].copy_from_slice(&run[..reach]);
-        let shape = Shape::read::<TAG>(&window).expect("it was recognised before");
-        check::text(&window[4..4 + shape.name])?;
-        check::text(&window[shape.length - shape.text..shape.length])?;
+        let shape = match run.first_chunk::<WINDOW>() {
+            Some(window) => Shape::read::<TAG>(window),
+            None => Shape::read_last::<TAG>(run),
+        };
+        let shape = shape.expect("it was recognised before");
+        check::text(&run[4..4 + shape.name])?;
+        check::text(&run[shape.length - shape.text..shape.length])?;
         run = &run[shape.length..];
     }
     Ok(())

@@ -16,12 +16,11 @@ pub(super) fn walk<'a>(
     depth: u32,
     tally: &mut Tally,
 ) -> Result<SeenSpan<'a>, Malformed> {
-    let mut seen = SeenSpan::default();
     let beyond = from.len() - length;
-    let mut tail = head(from, &mut seen);
+    let (mut seen, mut tail) = head(from).unwrap_or((SeenSpan::default(), from));
     while tail.len() > beyond {
         let before = tail.len();
-        glance(&mut tail, beyond)?;
+        glance(&mut tail, beyond, &mut seen)?;
         if tail.len() == before {
             let mut inside = &tail[..before - beyond];
             field(&mut inside, depth, &mut seen, tally)?;
@@ -36,52 +35,42 @@ pub(super) fn walk<'a>(
     Ok(seen)
 }
 
-/// The first fields in the order in which nearly every sender writes them; stops at the first that is different.
-/// Where one reaches out of the span, so does what is left, and [`walk`] sees it.
+/// The first fields in the order in which nearly every sender writes them, all or none. Where they reach out of the
+/// span, so does what is left, and [`walk`] sees it.
 #[inline(always)]
-fn head<'a>(mut tail: &'a [u8], seen: &mut SeenSpan<'a>) -> &'a [u8] {
-    if let [0x0a, 16, rest @ ..] = tail
-        && let Some((id, rest)) = rest.split_first_chunk::<16>()
-    {
-        (seen.trace_id, tail) = (id, rest);
+fn head(from: &[u8]) -> Option<(SeenSpan<'_>, &[u8])> {
+    let ids = from.first_chunk::<40>()?;
+    if ids[..2] != [0x0a, 16] || ids[18..20] != [0x12, 8] {
+        return None;
     }
-    if let [0x12, 8, rest @ ..] = tail
-        && let Some((id, rest)) = rest.split_first_chunk::<8>()
-    {
-        (seen.span_id, tail) = (id, rest);
+    let (parent_id, at): (&[u8], usize) = if ids[28..30] == [0x22, 8] { (&ids[30..38], 38) } else { (&[], 28) };
+    let length = usize::from(ids[at + 1]);
+    if ids[at] != 0x2a || length >= 0x80 {
+        return None;
     }
-    if let [0x22, 8, rest @ ..] = tail
-        && let Some((id, rest)) = rest.split_first_chunk::<8>()
-    {
-        (seen.parent_id, tail) = (id, rest);
+    let (name, tail) = from[at + 2..].split_at_checked(length)?;
+    let (times, tail) = tail.split_first_chunk::<20>()?;
+    if times[0] != 0x30 || times[1] >= 0x80 || times[2] != 0x39 || times[11] != 0x41 || !is_ascii(name) {
+        return None;
     }
-    if let [0x2a, length @ 0..0x80, rest @ ..] = tail
-        && let Some((name, rest)) = rest.split_at_checked(usize::from(*length))
-        && is_ascii(name)
-    {
-        tail = rest;
-    }
-    if let [0x30, kind @ 0..0x80, rest @ ..] = tail {
-        (seen.kind, tail) = (i32::from(*kind), rest);
-    }
-    if let [0x39, rest @ ..] = tail
-        && let Some((time, rest)) = rest.split_first_chunk::<8>()
-    {
-        (seen.start_unix_nano, tail) = (u64::from_le_bytes(*time), rest);
-    }
-    if let [0x41, rest @ ..] = tail
-        && let Some((time, rest)) = rest.split_first_chunk::<8>()
-    {
-        (seen.end_unix_nano, tail) = (u64::from_le_bytes(*time), rest);
-    }
-    tail
+    let seen = SeenSpan {
+        kind: i32::from(times[1]),
+        status: 0,
+        start_unix_nano: times[3..].first_chunk().map_or(0, |time| u64::from_le_bytes(*time)),
+        end_unix_nano: times[12..].first_chunk().map_or(0, |time| u64::from_le_bytes(*time)),
+        trace_id: &ids[2..18],
+        span_id: &ids[20..28],
+        parent_id,
+    };
+    Some((seen, tail))
 }
 
-/// Fields that are told about nothing and have their usual form.
+/// Fields that have their usual form.
 #[inline(always)]
-fn glance(tail: &mut &[u8], beyond: usize) -> Result<(), Malformed> {
+fn glance(tail: &mut &[u8], beyond: usize, seen: &mut SeenSpan<'_>) -> Result<(), Malformed> {
     match tail {
         [0x4a, ..] => drop(attributes::run::<0x4a, Ignore>(tail, beyond)?),
+        [0x7a, 2, 0x18, code @ 0..0x80, rest @ ..] => (seen.status, *tail) = (i32::from(*code), rest),
         // Flags, and a status without anything.
         [0x85, 0x01, _, _, _, _, rest @ ..] | [0x7a, 0, rest @ ..] => *tail = rest,
         _ => {}
