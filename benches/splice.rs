@@ -1,0 +1,214 @@
+//! What it costs to check, scan and splice a request of traces, beside prost's decode, edit and encode of the same:
+//! `cargo bench --bench splice`. With valgrind, the instructions of one form alone:
+//!
+//! ```text
+//! valgrind --tool=callgrind --toggle-collect='splice::spliced' target/release/deps/splice-* spliced 512 200
+//! ```
+//!
+//! The last number is how often it runs; instructions divided by (runs x spans) are those of a span.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use prost::Message;
+use tawny::model::Signal;
+use tawny::otlp::enrich::{Assembly, Edit, Mode, NewResource, new_resource};
+use tawny::otlp::wire::{SeenSpan, Watch, scan};
+
+const EDITS: [Edit<'static>; 3] = [
+    Edit { key: "tawny.platform", value: "eks", mode: Mode::Upsert },
+    Edit { key: "tawny.cell", value: "prod-c2-use1", mode: Mode::Upsert },
+    Edit { key: "tawny.owner", value: "team-owls", mode: Mode::Upsert },
+];
+
+/// Each form is timed this often; the shortest time counts, because the machine has other work too.
+const ROUNDS: usize = 15;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let [form, spans, runs] = arguments.as_slice() {
+        let (spans, runs) = (spans.parse().expect("spans is a number"), runs.parse().expect("runs is a number"));
+        count(form, spans, runs);
+        return;
+    }
+    println!("spans   bytes/span   scan + splice   again (resource known)   prost decode + edit + encode");
+    for spans in [10, 100, 512] {
+        let body = Bytes::from(request(spans).encode_to_vec());
+        assert_eq!(whole(&spliced(&body, None)), decoded(&body), "both must make the same request");
+        let known = resource_of(&body);
+        let first = time(spans, || drop(black_box(spliced(&body, None))));
+        let again = time(spans, || drop(black_box(spliced(&body, Some(&known)))));
+        let prost = time(spans, || drop(black_box(decoded(&body))));
+        println!("{spans:>5}   {:>10}   {first:>10} ns   {again:>19} ns   {prost:>25} ns", body.len() / spans);
+    }
+}
+
+/// For callgrind: one form, a fixed number of times.
+fn count(form: &str, spans: usize, runs: usize) {
+    let body = Bytes::from(request(spans).encode_to_vec());
+    let known = resource_of(&body);
+    for _ in 0..runs {
+        match form {
+            "spliced" => drop(black_box(spliced(&body, None))),
+            "known" => drop(black_box(spliced(&body, Some(&known)))),
+            "decoded" => drop(black_box(decoded(&body))),
+            other => panic!("`{other}` is none of: spliced, known, decoded"),
+        }
+    }
+}
+
+/// Nanoseconds a span.
+fn time(spans: usize, mut run: impl FnMut()) -> u128 {
+    let runs = 20_000 / spans + 1;
+    let mut best = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for _ in 0..runs {
+            run();
+        }
+        best = best.min(start.elapsed());
+    }
+    best.as_nanos() / (runs * spans) as u128
+}
+
+/// Takes what evidence needs of each span.
+#[derive(Default)]
+struct Counts {
+    entries: u64,
+    errors: u64,
+    nanos: u64,
+    ids: u64,
+}
+
+impl Watch for Counts {
+    #[inline]
+    fn span(&mut self, _block: usize, span: &SeenSpan<'_>) {
+        self.entries += u64::from(span.kind == 2 || span.kind == 5);
+        self.errors += u64::from(span.status == 2);
+        self.nanos += span.end_unix_nano.wrapping_sub(span.start_unix_nano);
+        self.ids += (span.trace_id.len() + span.span_id.len() + span.parent_id.len()) as u64;
+    }
+}
+
+#[inline(never)]
+fn spliced(body: &Bytes, known: Option<&NewResource>) -> Vec<Bytes> {
+    let mut counts = Counts::default();
+    let scan = scan(Signal::Traces, body, &mut counts).expect("it is a request");
+    black_box(&counts);
+    let mut assembly = Assembly::new(body);
+    let mut from = 0;
+    for block in &scan.blocks {
+        assembly.keep(from..block.field.start);
+        match known {
+            Some(known) => assembly.block(block, known),
+            None => assembly.block(block, &new_resource(&block.resource(body), &EDITS).expect("it was scanned")),
+        }
+        from = block.field.end;
+    }
+    assembly.keep(from..body.len());
+    assembly.finish()
+}
+
+fn whole(slices: &[Bytes]) -> Vec<u8> {
+    slices.concat()
+}
+
+fn resource_of(body: &Bytes) -> NewResource {
+    let scan = scan(Signal::Traces, body, &mut ()).expect("it is a request");
+    new_resource(&scan.blocks[0].resource(body), &EDITS).expect("it was scanned")
+}
+
+#[inline(never)]
+fn decoded(body: &Bytes) -> Vec<u8> {
+    let mut request = ExportTraceServiceRequest::decode(body.clone()).expect("it is a request");
+    for block in &mut request.resource_spans {
+        let attributes = &mut block.resource.get_or_insert_default().attributes;
+        for edit in EDITS {
+            attributes.retain(|attribute| attribute.key != edit.key);
+            attributes.push(text(edit.key, edit.value));
+        }
+    }
+    request.encode_to_vec()
+}
+
+fn text(key: &str, value: &str) -> KeyValue {
+    attribute(key, Value::StringValue(value.to_owned()))
+}
+
+fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), key_strindex: 0 }
+}
+
+/// Server spans as an instrumented service on EKS sends them.
+fn request(spans: usize) -> ExportTraceServiceRequest {
+    let resource = Resource {
+        attributes: [
+            ("service.name", "owl-service"),
+            ("service.version", "4.17.2"),
+            ("service.instance.id", "7d9f4c9c5b-x2x7q"),
+            ("deployment.environment.name", "prod"),
+            ("telemetry.sdk.name", "opentelemetry"),
+            ("telemetry.sdk.language", "java"),
+            ("telemetry.sdk.version", "1.54.0"),
+            ("cloud.provider", "aws"),
+            ("cloud.region", "us-east-1"),
+            ("k8s.cluster.name", "prod-c2-use1"),
+            ("k8s.namespace.name", "owls"),
+            ("k8s.pod.name", "owl-service-7d9f4c9c5b-x2x7q"),
+        ]
+        .map(|(key, value)| text(key, value))
+        .to_vec(),
+        dropped_attributes_count: 0,
+        entity_refs: Vec::new(),
+    };
+    let scope = InstrumentationScope {
+        name: "io.opentelemetry.tomcat-10.0".to_owned(),
+        version: "2.20.1-alpha".to_owned(),
+        ..InstrumentationScope::default()
+    };
+    let scoped = ScopeSpans {
+        scope: Some(scope),
+        spans: (0..spans as u64).map(span).collect(),
+        schema_url: "https://opentelemetry.io/schemas/1.37.0".to_owned(),
+    };
+    let block = ResourceSpans { resource: Some(resource), scope_spans: vec![scoped], schema_url: String::new() };
+    ExportTraceServiceRequest { resource_spans: vec![block] }
+}
+
+fn span(number: u64) -> Span {
+    // Ids and times have bytes of all values, as real ones do.
+    let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let trace_id = [mixed.to_le_bytes(), mixed.rotate_left(23).to_be_bytes()].concat();
+    let start = 1_790_000_000_000_000_000 + number * 1_003_411;
+    Span {
+        trace_id,
+        span_id: mixed.rotate_left(7).to_le_bytes().to_vec(),
+        parent_span_id: mixed.rotate_left(41).to_le_bytes().to_vec(),
+        flags: 0x101,
+        name: "GET /api/v1/owls/{owl}/feathers".to_owned(),
+        kind: 2,
+        start_time_unix_nano: start,
+        end_time_unix_nano: start + 12_345_678 + mixed % 1_000_000,
+        attributes: vec![
+            text("http.request.method", "GET"),
+            text("url.scheme", "https"),
+            text("url.path", &format!("/api/v1/owls/{number}/feathers")),
+            text("http.route", "/api/v1/owls/{owl}/feathers"),
+            text("server.address", "owls.internal.example.com"),
+            attribute("server.port", Value::IntValue(8443)),
+            text("client.address", "10.20.30.40"),
+            text("network.protocol.version", "1.1"),
+            text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0"),
+            attribute("http.response.status_code", Value::IntValue(if number % 50 == 0 { 503 } else { 200 })),
+            attribute("thread.id", Value::IntValue(42)),
+        ],
+        status: Some(Status { message: String::new(), code: if number % 50 == 0 { 2 } else { 0 } }),
+        ..Span::default()
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::otlp::Malformed;
 
+use super::attributes::{self, Exceptions};
 use super::check::{self, deeper};
 use super::read::{DELIMITED, delimited, key};
 use super::scan::{Tally, is_span_id};
@@ -11,14 +12,27 @@ use super::schema::{KEY_VALUE, LOG_RECORD};
 pub(super) fn walk(from: &[u8], length: usize, depth: u32, tally: &mut Tally) -> Result<(), Malformed> {
     let mut trace_id: &[u8] = &[];
     let mut span_id: &[u8] = &[];
-    let mut tail = &from[..length];
-    while !tail.is_empty() {
-        match key(&mut tail)? {
-            (6, DELIMITED) => tally.has_exceptions |= attribute(delimited(&mut tail)?, deeper(depth)?)?,
-            (9, DELIMITED) => trace_id = delimited(&mut tail)?,
-            (10, DELIMITED) => span_id = delimited(&mut tail)?,
-            (number, wire_type) => check::value(LOG_RECORD.kind(number), number, wire_type, &mut tail, depth)?,
+    let beyond = from.len() - length;
+    let mut tail = from;
+    while tail.len() > beyond {
+        let before = tail.len();
+        if let [0x32, ..] = tail {
+            tally.has_exceptions |= attributes::run::<0x32, Exceptions>(&mut tail, beyond)?;
         }
+        if tail.len() < before {
+            continue;
+        }
+        let mut inside = &tail[..before - beyond];
+        match key(&mut inside)? {
+            (6, DELIMITED) => tally.has_exceptions |= attribute(delimited(&mut inside)?, deeper(depth)?)?,
+            (9, DELIMITED) => trace_id = delimited(&mut inside)?,
+            (10, DELIMITED) => span_id = delimited(&mut inside)?,
+            (number, wire_type) => check::value(LOG_RECORD.kind(number), number, wire_type, &mut inside, depth)?,
+        }
+        tail = &tail[before - beyond - inside.len()..];
+    }
+    if tail.len() < beyond {
+        return Err(Malformed::Truncated);
     }
     tally.item_count += 1;
     tally.invalid_id_count += usize::from(!(matches!(trace_id.len(), 0 | 16) && is_span_id(span_id)));

@@ -1,6 +1,7 @@
 //! Protobuf's wire format, read where it lies: the fields of a message, and the scan of a whole request. Gives slices
 //! of the input and never a copy; what is not well formed is an error, never an absent field.
 
+mod attributes;
 mod check;
 mod field;
 mod log;

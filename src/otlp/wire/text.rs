@@ -1,29 +1,30 @@
 //! Whether bytes are plain ASCII, a vector register at a time. Never says anything about what is not.
 
-/// Reads whole blocks and the last block again, instead of a rest byte by byte.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Reads whole blocks, and the last block again instead of a rest byte by byte.
 #[inline]
 pub(super) fn is_ascii(bytes: &[u8]) -> bool {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<32>(), bytes.last_chunk::<32>()) {
-        let mut seen = *last;
-        mix(&mut seen, first);
-        for block in bytes.as_chunks::<32>().0.iter().skip(1) {
-            mix(&mut seen, block);
+    let Some(last) = bytes.last_chunk::<32>() else { return is_short_ascii(bytes) };
+    let mut seen = words(last);
+    for block in bytes.as_chunks::<32>().0 {
+        let block = words(block);
+        for (seen, word) in seen.iter_mut().zip(block) {
+            *seen |= word;
         }
-        return seen.iter().fold(0, |all, byte| all | byte) < 0x80;
     }
-    is_short_ascii(bytes)
+    (seen[0] | seen[1] | seen[2] | seen[3]) & HIGH == 0
 }
 
-#[inline]
-fn mix(seen: &mut [u8; 32], block: &[u8; 32]) {
-    for (seen, byte) in seen.iter_mut().zip(block) {
-        *seen |= byte;
-    }
+/// As the compiler puts them into registers.
+#[inline(always)]
+fn words(block: &[u8; 32]) -> [u64; 4] {
+    let word = |at: usize| block[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    [word(0), word(8), word(16), word(24)]
 }
 
 #[inline]
 fn is_short_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
         let both = u128::from_le_bytes(*first) | u128::from_le_bytes(*last);
         return both & (u128::from(HIGH) << 64 | u128::from(HIGH)) == 0;
