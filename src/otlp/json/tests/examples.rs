@@ -13,7 +13,7 @@ const TRACES: &str = r#"{
   "resourceSpans": [{
     "resource": {
       "attributes": [{"key": "service.name", "value": {"stringValue": "owl-service"}}],
-      "entityRefs": [{"type": "service", "idKeys": ["service.name"], "descriptionKeys": ["service.version"]}]
+      "entityRefs": [{"schemaUrl": "", "type": "service", "idKeys": ["service.name"], "descriptionKeys": ["service.version"]}]
     },
     "schemaUrl": "https://opentelemetry.io/schemas/1.40.0",
     "scopeSpans": [{
