@@ -1,5 +1,5 @@
 //! Ids in protobuf that hold the letters of their hex instead of their bytes (a slip of several exporters, which
-//! receivers answer by refusing whole batches). Changes such ids only; every other byte stays as it is.
+//! receivers answer by refusing whole batches). Changes such ids and the lengths around them; every other field stays as it is.
 
 use super::id;
 use super::out::{Open, Out};

@@ -13,6 +13,9 @@ const DEPTH_MAX: usize = 100;
 /// The one `oneof` of a message, among the bits of what was seen of it.
 const CHOICE_BIT: u32 = 1 << 31;
 
+/// Keys that are tried before one is read and looked up.
+const KEYS_TRIED: usize = 3;
+
 /// What happens at a key that is not OTLP's, outside of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unknown {
@@ -64,8 +67,7 @@ impl<'a> Walk<'a> {
         let mut seen = 0_u32;
         let mut expected = 0;
         loop {
-            let key = self.cursor.key()?;
-            if let Some(place) = self.find(message, &key, expected)? {
+            if let Some(place) = self.key(message, expected)? {
                 let field = &message.fields[place];
                 let bit = if field.shape == Shape::Choice { CHOICE_BIT } else { 1 << place };
                 self.member(field, bit, &mut seen).map_err(|fault| fault.inside(field.json))?;
@@ -80,17 +82,24 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Senders write their keys in one order: the one behind the last is looked at first.
+    /// The place of the next key in its table. Senders write their keys in one order, with gaps: those behind the
+    /// last one are tried first.
     #[inline]
-    fn find(&mut self, message: &'static Message, key: &Quoted<'a>, expected: usize) -> Outcome<Option<usize>> {
-        if let (Some(field), Some(plain)) = (message.fields.get(expected), key.plain())
-            && field.json.as_bytes() == plain
-        {
-            return Ok(Some(expected));
+    fn key(&mut self, message: &'static Message, expected: usize) -> Outcome<Option<usize>> {
+        for (place, field) in message.fields.iter().enumerate().skip(expected).take(KEYS_TRIED) {
+            if self.cursor.eat_key(field.json) {
+                return Ok(Some(place));
+            }
         }
+        self.find(message)
+    }
+
+    #[inline(never)]
+    fn find(&mut self, message: &'static Message) -> Outcome<Option<usize>> {
+        let key = self.cursor.key()?;
         let decoded = key.decoded()?;
         let place = message.fields.iter().position(|field| field.json.as_bytes() == &*decoded);
-        if place.is_some() { Ok(place) } else { self.find_misspelt(message, key, &decoded) }
+        if place.is_some() { Ok(place) } else { self.find_misspelt(message, &key, &decoded) }
     }
 
     #[cold]
