@@ -15,8 +15,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    pub const ALL: [Transport; 4] =
-        [Transport::Grpc, Transport::HttpProtobuf, Transport::HttpJson, Transport::Unknown];
+    pub const ALL: [Transport; 4] = [Transport::Grpc, Transport::HttpProtobuf, Transport::HttpJson, Transport::Unknown];
 
     pub const fn as_str(self) -> &'static str {
         match self {
