@@ -1,12 +1,40 @@
-//! The life of a connection of a telemetry sender.
+//! The life of a connection of a telemetry sender: which protocol it speaks, and when it ends. Every state it can be
+//! in has a bound in time.
 
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::Door;
+use super::life::{Life, Sight, Watch, Watched};
+use super::reply::Response;
+use super::{Door, DoorOptions};
+
+/// An accept that fails for want of file handles is tried again after this, not at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What a client of HTTP/2 says first (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long to wait for more of something that may become the preface.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
+/// How often a connection is looked at, at least.
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(5);
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// What a connection may have sent beyond what was read, over HTTP/2: memory that no budget knows.
+const WINDOW_BYTES: u32 = 1 << 20;
+const FRAME_BYTES_MAX: u32 = 64 * 1024;
+const READ_BUFFER_BYTES_MAX: usize = 256 * 1024;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Accepts until told to stop, then lets what is under way finish within `grace`.
 pub async fn serve_telemetry(
@@ -16,6 +44,200 @@ pub async fn serve_telemetry(
     mut stop: watch::Receiver<bool>,
     grace: Duration,
 ) {
-    let _ = (listener, door, connections, grace);
-    let _ = stop.wait_for(|stop| *stop).await;
+    let mut tasks = JoinSet::new();
+    loop {
+        let permit = tokio::select! {
+            permit = connections.clone().acquire_owned() => permit,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Ok(permit) = permit else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(cause) => {
+                tracing::warn!(error = %cause, "a telemetry connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (door, stop) = (door.clone(), stop.clone());
+        tasks.spawn(async move {
+            let _ = stream.set_nodelay(true);
+            live(stream, door, stop).await;
+            drop(permit);
+        });
+        while let Some(ended) = tasks.try_join_next() {
+            report(ended);
+        }
+    }
+    drop(listener);
+    door.stopping.send_replace(true);
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            report(ended);
+        }
+    };
+    if timeout(grace, all).await.is_err() {
+        tracing::warn!("some telemetry connections did not finish in time");
+        tasks.shutdown().await;
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(cause) = ended
+        && cause.is_panic()
+    {
+        tracing::error!(error = %cause, "a telemetry connection broke");
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Waits for the first bytes without taking them. `None`: it hung up.
+async fn detect(stream: &TcpStream) -> Option<Protocol> {
+    let mut bytes = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut bytes).await.ok()?;
+        match bytes[..count] {
+            [] => return None,
+            ref all if all == PREFACE => return Some(Protocol::Http2),
+            ref some if PREFACE.starts_with(some) => sleep(PREFACE_PAUSE).await,
+            _ => return Some(Protocol::Http1),
+        }
+    }
+}
+
+async fn live(stream: TcpStream, door: Arc<Door>, mut stop: watch::Receiver<bool>) {
+    let options = &door.options;
+    let protocol = tokio::select! {
+        protocol = timeout(options.first_byte_timeout, detect(&stream)) => protocol,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let Ok(Some(protocol)) = protocol else { return };
+    let life = Arc::new(Life::default());
+    let stream = Watched::new(stream, life.clone(), options.linger_timeout);
+    let service = service_fn({
+        let (door, life) = (door.clone(), life.clone());
+        move |request: Request<Incoming>| {
+            let (door, life) = (door.clone(), life.clone());
+            async move { Ok::<Response, Infallible>(door.answer(request, &life).await) }
+        }
+    });
+    match protocol {
+        Protocol::Http1 => {
+            let mut builder = http1::Builder::new();
+            // No timer: hyper would set one for every request; the watch below needs one per connection.
+            builder.half_close(true).header_read_timeout(None).max_header_size(HEAD_BYTES_MAX);
+            builder.max_buf_size(READ_BUFFER_BYTES_MAX);
+            drive(pin!(builder.serve_connection(stream, service)), options, life, stop).await;
+        }
+        Protocol::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
+            builder.max_concurrent_streams(options.streams_max).max_frame_size(FRAME_BYTES_MAX);
+            builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("it is a small constant"));
+            builder.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
+            drive(pin!(builder.serve_connection(stream, service)), options, life, stop).await;
+        }
+    }
+}
+
+/// A connection of either protocol.
+trait Connection: Future<Output = Result<(), hyper::Error>> {
+    const PROTOCOL: Protocol;
+
+    fn end(self: Pin<&mut Self>);
+}
+
+type Served<S> = http1::Connection<Watched, S>;
+
+impl<S> Connection for Served<S>
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    const PROTOCOL: Protocol = Protocol::Http1;
+
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S> Connection for http2::Connection<Watched, S, TokioExecutor>
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    const PROTOCOL: Protocol = Protocol::Http2;
+
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Runs a connection to its end, and ends it when its time has come.
+async fn drive<C: Connection>(
+    mut connection: Pin<&mut C>,
+    options: &DoorOptions,
+    life: Arc<Life>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let start = Instant::now();
+    let old_at = options.connection_age_max.map(|age| start + age.mul_f64(0.9 + fastrand::f64() / 5.0));
+    let shortest = options.idle_timeout.min(options.head_timeout).min(LOOK_INTERVAL_MAX);
+    let interval = (shortest / 4).max(Duration::from_millis(5));
+    let mut watch = Watch::new(life.clone());
+    let mut look = pin!(sleep(interval));
+    let mut ends_at: Option<Instant> = None;
+    let mut is_told = false;
+    loop {
+        tokio::select! {
+            biased;
+            // A peer that breaks off is its own affair; each request has its outcome already.
+            _ = connection.as_mut() => return,
+            () = look.as_mut() => {}
+            _ = stop.wait_for(|stop| *stop), if !is_told => {
+                // The listener bounds what follows.
+                is_told = true;
+                life.close();
+                connection.as_mut().end();
+                continue;
+            }
+        }
+        let now = Instant::now();
+        look.as_mut().reset(now + interval);
+        match watch.look(now, options.idle_timeout, options.head_timeout) {
+            Sight::Fine => {}
+            // Pings are reads, so nothing is known of heads over HTTP/2; there the idle timeout must do.
+            Sight::SlowHead if C::PROTOCOL == Protocol::Http1 => return,
+            Sight::SlowHead | Sight::Idle if ends_at.is_some() => {}
+            Sight::SlowHead => {}
+            Sight::Idle => {
+                ends_at = Some(now + options.connection_age_grace);
+                connection.as_mut().end();
+            }
+        }
+        match ends_at {
+            Some(ends_at) if now >= ends_at && C::PROTOCOL == Protocol::Http2 => return,
+            // Nobody used the connection to be told that it ends, or a request is stuck.
+            Some(ends_at) if now >= ends_at + options.linger_timeout => return,
+            Some(ends_at) if now >= ends_at => connection.as_mut().end(),
+            Some(_) => {}
+            None if old_at.is_some_and(|old_at| now >= old_at) => {
+                ends_at = Some(now + options.connection_age_grace);
+                life.close();
+                // Over HTTP/1 the next answer says so; closing at once could meet a request on its way.
+                if C::PROTOCOL == Protocol::Http2 {
+                    connection.as_mut().end();
+                }
+            }
+            None => {}
+        }
+    }
 }

@@ -3,14 +3,35 @@
 
 mod connection;
 mod counts;
+mod fault;
+mod frames;
+mod grpc;
+mod health;
+mod http;
+mod inflate;
+mod life;
 mod options;
+mod read;
+mod reflection;
+mod refusal;
+mod reply;
 pub mod words;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::{Request, Version};
 use tokio::sync::watch;
 
-use super::faces::{Budget, Road};
+use super::faces::{Arrival, Budget, Road, Share};
+use crate::model::Signal;
+use fault::Fault;
+use inflate::{Buffers, Codings};
+use life::Life;
+use refusal::{Partial, Refusal};
+use reply::Response;
 
 pub use connection::serve_telemetry;
 pub use counts::{Count, Counts, Outcome, Transport};
@@ -22,6 +43,7 @@ pub struct Door {
     budget: Arc<Budget>,
     options: DoorOptions,
     counts: Arc<Counts>,
+    buffers: Arc<Buffers>,
     /// Told to health watchers; set when a listener is told to stop.
     stopping: watch::Sender<bool>,
 }
@@ -29,11 +51,61 @@ pub struct Door {
 impl Door {
     pub fn new(road: Arc<dyn Road>, budget: Arc<Budget>, options: DoorOptions) -> Arc<Door> {
         let stopping = watch::Sender::new(false);
-        Arc::new(Door { road, budget, options, counts: Arc::default(), stopping })
+        Arc::new(Door { road, budget, options, counts: Arc::default(), buffers: Arc::default(), stopping })
     }
 
     /// For the scrape.
     pub fn counts(&self) -> Arc<Counts> {
         self.counts.clone()
     }
+
+    /// One request of a connection, of either protocol.
+    async fn answer(self: &Arc<Door>, request: Request<Incoming>, life: &Arc<Life>) -> Response {
+        let _busy = life.begin();
+        let version = request.version();
+        let is_grpc = grpc::subtype(request.headers()).is_some();
+        let mut response = match (is_grpc, version) {
+            (true, Version::HTTP_2) => grpc::answer(self, request, life).await,
+            (true, _) => http::refuse_grpc(self, &request),
+            (false, _) => http::answer(self, request).await,
+        };
+        if life.is_closing() && version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// Inflates a body, if it needs it.
+    fn unpack(&self, signal: Signal, codings: Codings, body: Bytes, mut share: Share) -> Result<Entry, Fault> {
+        let body = if codings.is_none() {
+            share.shrink(body.len());
+            body
+        } else {
+            inflate::inflate(codings, body, self.options.body_bytes_max, &mut share, &self.buffers)?
+        };
+        Ok(Entry { signal, body, repairs: String::new(), share })
+    }
+
+    async fn hand_over(&self, entry: Entry) -> Result<Partial, Refusal> {
+        let Entry { signal, body, repairs, share } = entry;
+        let said = repairs.clone();
+        let verdict = self.road.take(Arrival { signal, body, repairs, share: Arc::new(share) }).await;
+        refusal::settle(verdict, &said)
+    }
+}
+
+/// A request that has come in whole.
+struct Entry {
+    signal: Signal,
+    body: Bytes,
+    repairs: String,
+    share: Share,
+}
+
+/// The gRPC services behind the doors, as health and reflection name them; the empty name is the server itself.
+fn services() -> impl Iterator<Item = &'static str> {
+    let own = ["", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+    let exports =
+        Signal::ALL.into_iter().filter_map(|signal| signal.grpc_path().trim_start_matches('/').split('/').next());
+    own.into_iter().chain(["grpc.reflection.v1alpha.ServerReflection"]).chain(exports)
 }

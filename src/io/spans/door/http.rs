@@ -1,0 +1,179 @@
+//! OTLP/HTTP: four paths, protobuf and JSON, each answer in the encoding of its request
+//! (opentelemetry-proto, docs/specification.md, "OTLP/HTTP"). Never answers without a `Status` when it refuses.
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode, Version};
+use tokio::time::{Instant, timeout_at};
+
+use super::counts::{Outcome, Transport};
+use super::fault::{Fault, shown};
+use super::inflate::Codings;
+use super::read::{self, Deadline, Use};
+use super::refusal::{Partial, Refusal};
+use super::reply::{Reply, Response};
+use super::words::{self, Form};
+use super::{Door, Entry};
+use crate::model::Signal;
+
+const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
+const PROTOBUF_REGISTERED: HeaderValue = HeaderValue::from_static("application/protobuf");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, zstd, deflate");
+
+/// How a request's body is written, and what its answer is called.
+struct Kind {
+    form: Form,
+    content_type: HeaderValue,
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Result<Kind, Fault> {
+        let given = headers.get(CONTENT_TYPE).map_or(Ok(""), HeaderValue::to_str);
+        let given = given.map_err(|_| Fault::UnknownType { given: "?".to_owned() })?;
+        // Parameters such as a charset say nothing about protobuf, and JSON is UTF-8.
+        let bare = given.split(';').next().unwrap_or_default().trim();
+        let is = |name: &str| bare.eq_ignore_ascii_case(name);
+        if is("application/x-protobuf") {
+            Ok(Kind { form: Form::Protobuf, content_type: PROTOBUF })
+        } else if is("application/json") {
+            Ok(Kind { form: Form::Json, content_type: JSON })
+        } else if is("application/protobuf") {
+            Ok(Kind { form: Form::Protobuf, content_type: PROTOBUF_REGISTERED })
+        } else {
+            Err(Fault::UnknownType { given: shown(given) })
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        match self.form {
+            Form::Protobuf => Transport::HttpProtobuf,
+            Form::Json => Transport::HttpJson,
+        }
+    }
+}
+
+fn signal_at(path: &str, prefix: &str) -> Option<Signal> {
+    let bare = path.strip_prefix(prefix.trim_end_matches('/')).unwrap_or(path);
+    Signal::ALL.into_iter().find(|signal| bare == signal.http_path() || path == signal.http_path())
+}
+
+pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let kind = Kind::of(&parts.headers);
+    let signal = signal_at(parts.uri.path(), &door.options.path_prefix);
+    let exported = export(door, &parts, &mut body, signal, &kind).await;
+    let transport = kind.as_ref().map_or(Transport::Unknown, Kind::transport);
+    // A sender whose type we cannot tell is most likely a person with curl.
+    let kind = kind.unwrap_or(Kind { form: Form::Json, content_type: JSON });
+    match exported {
+        Ok((signal, partial)) => {
+            let outcome = if partial.is_some() { Outcome::Partly } else { Outcome::Taken };
+            door.counts.request(Some(signal), transport, outcome);
+            let partial = partial.as_ref().map(|(rejected, message)| (*rejected, message.as_str()));
+            respond(StatusCode::OK, kind.content_type, words::success(kind.form, signal, partial))
+        }
+        Err(refusal) => {
+            door.counts.request(signal, transport, refusal.outcome);
+            let is_lost = matches!(refusal.outcome, Outcome::TooSlow | Outcome::Broken);
+            let goes_on = !is_lost && read::drain(&mut body, &parts.headers).await;
+            refuse(&refusal, kind, &parts, goes_on)
+        }
+    }
+}
+
+async fn export(
+    door: &Door,
+    parts: &Parts,
+    body: &mut Incoming,
+    signal: Option<Signal>,
+    kind: &Result<Kind, Fault>,
+) -> Result<(Signal, Partial), Refusal> {
+    let refused = |fault: Fault| Refusal::of(&fault, door);
+    let signal = signal.ok_or_else(|| refused(Fault::UnknownPath { path: shown(parts.uri.path()) }))?;
+    if parts.method != Method::POST {
+        return Err(refused(Fault::NotPost));
+    }
+    let kind = kind.as_ref().map_err(|fault| refused(fault.clone()))?;
+    let entry = enter(door, parts, body, signal, kind).await.map_err(refused)?;
+    Ok((signal, door.hand_over(entry).await?))
+}
+
+async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, kind: &Kind) -> Result<Entry, Fault> {
+    let options = &door.options;
+    let bytes_max = options.body_bytes_max;
+    let values = parts.headers.get_all(CONTENT_ENCODING).iter();
+    let codings = Codings::read(values.map(HeaderValue::as_bytes))?;
+    let expected = read::content_length(&parts.headers);
+    if expected.is_some_and(|expected| expected > bytes_max) {
+        return Err(Fault::TooLarge { bytes_max });
+    }
+    let mut share = door.budget.take(read::first_booking(expected)).ok_or(Fault::NoRoom)?;
+    let is_kept = codings.is_none() && kind.form == Form::Protobuf;
+    let purpose = if is_kept { Use::Kept } else { Use::Converted };
+    let deadline = Deadline {
+        at: Instant::now() + options.body_timeout,
+        is_senders: false,
+        seconds: options.body_timeout.as_secs(),
+    };
+    let reading = read::whole(body, expected, bytes_max, &mut share, purpose);
+    let bytes = timeout_at(deadline.at, reading).await.map_err(|_| deadline.fault())??;
+    match kind.form {
+        Form::Protobuf => door.unpack(signal, codings, bytes, share),
+        Form::Json => {
+            let Entry { body, mut share, .. } = door.unpack(signal, codings, bytes, share)?;
+            let read = (options.read_json)(signal, &body).map_err(|reason| Fault::Json { reason })?;
+            if !share.grow(body.len() + read.protobuf.len()) {
+                return Err(Fault::NoRoom);
+            }
+            share.shrink(read.protobuf.len());
+            Ok(Entry { signal, body: read.protobuf.into(), repairs: read.repairs, share })
+        }
+    }
+}
+
+fn respond(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response {
+    let mut response = Response::new(Reply::Bytes(Some(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+fn refuse(refusal: &Refusal, kind: Kind, parts: &Parts, goes_on: bool) -> Response {
+    let body = words::status(kind.form, refusal.grpc, &refusal.reason, refusal.detail);
+    let status = StatusCode::from_u16(refusal.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = respond(status, kind.content_type, body);
+    let headers = response.headers_mut();
+    if let Some(delay) = refusal.retry_after() {
+        // Whole seconds, and never too early.
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        headers.insert(ACCEPT_ENCODING, ENCODINGS);
+    }
+    if !goes_on && parts.version < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// gRPC over a connection that cannot carry it.
+pub(super) fn refuse_grpc(door: &Door, request: &Request<Incoming>) -> Response {
+    let refusal = Refusal::of(&Fault::GrpcNeedsHttp2, door);
+    door.counts.request(None, Transport::Grpc, refusal.outcome);
+    let body = words::status(Form::Json, refusal.grpc, &refusal.reason, refusal.detail);
+    let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+    let mut response = respond(status, JSON, body);
+    if request.version() < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,129 @@
+//! Inflates bodies: gzip of one member and of many, zlib, raw deflate, zstd frames. Never gives a part of what was
+//! sent: input that is cut short, damaged or followed by anything else is refused whole, because nobody can tell what
+//! the rest was; and never takes memory that was not booked first.
+
+mod buffers;
+mod deflate;
+mod zstd_frames;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::fault::{Fault, shown};
+use crate::io::spans::faces::Share;
+
+pub(super) use buffers::Buffers;
+
+/// Encodings that may be stacked on one body. Senders have no reason for more than one.
+const STACKED_MAX: usize = 2;
+
+/// An input that may inflate to more than this is inflated where it cannot hold up other requests: it takes
+/// milliseconds.
+const BLOCKING_INPUT_BYTES: usize = 512 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Deflate,
+    Zstd,
+}
+
+impl Coding {
+    /// `None`: no coding at all.
+    pub(super) fn named(name: &str) -> Result<Option<Coding>, Fault> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("gzip") || is("x-gzip") {
+            Ok(Some(Coding::Gzip))
+        } else if is("zstd") {
+            Ok(Some(Coding::Zstd))
+        } else if is("deflate") {
+            Ok(Some(Coding::Deflate))
+        } else if name.is_empty() || is("identity") || is("none") {
+            Ok(None)
+        } else {
+            Err(Fault::UnknownEncoding { encoding: shown(name) })
+        }
+    }
+}
+
+/// The codings of a body, in the order in which they were applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Codings {
+    applied: [Option<Coding>; STACKED_MAX],
+}
+
+impl Codings {
+    pub(super) fn one(coding: Option<Coding>) -> Codings {
+        Codings { applied: [coding, None] }
+    }
+
+    /// Reads the values of `Content-Encoding`, which may be a list and may come more than once.
+    pub(super) fn read<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Codings, Fault> {
+        let mut codings = Codings::default();
+        let mut count = 0;
+        for value in values {
+            let unreadable = |_| Fault::UnknownEncoding { encoding: "?".to_owned() };
+            let value = std::str::from_utf8(value).map_err(unreadable)?;
+            for name in value.split(',') {
+                let Some(coding) = Coding::named(name.trim())? else { continue };
+                let place = codings.applied.get_mut(count);
+                *place.ok_or(Fault::TooManyEncodings { count_max: STACKED_MAX })? = Some(coding);
+                count += 1;
+            }
+        }
+        Ok(codings)
+    }
+
+    pub(super) fn is_none(self) -> bool {
+        self.applied[0].is_none()
+    }
+}
+
+/// Memory that may be taken, booked in the share of the request.
+pub(super) struct Room<'a> {
+    share: &'a mut Share,
+    /// Held beside what is inflated: the input itself.
+    beside: usize,
+}
+
+impl Room<'_> {
+    fn cover(&mut self, bytes: usize) -> Result<(), Fault> {
+        if self.share.grow(self.beside + bytes) { Ok(()) } else { Err(Fault::NoRoom) }
+    }
+}
+
+/// Undoes all codings, the last first. Afterwards the share holds what the result takes, and no more.
+pub(super) fn inflate(
+    codings: Codings,
+    body: Bytes,
+    bytes_max: usize,
+    share: &mut Share,
+    buffers: &Arc<Buffers>,
+) -> Result<Bytes, Fault> {
+    let mut body = body;
+    for coding in codings.applied.into_iter().rev().flatten() {
+        let mut room = Room { share, beside: body.len() };
+        let mut once = || match coding {
+            Coding::Gzip => deflate::gunzip(&body, bytes_max, &mut room, buffers),
+            Coding::Deflate => deflate::inflate(&body, bytes_max, &mut room),
+            Coding::Zstd => zstd_frames::inflate(&body, bytes_max, &mut room, buffers),
+        };
+        body = if body.len() > BLOCKING_INPUT_BYTES && has_other_threads() {
+            tokio::task::block_in_place(once)?
+        } else {
+            once()?
+        };
+    }
+    share.shrink(buffers::capacity_for(body.len()));
+    Ok(body)
+}
+
+/// Whether another thread can take over what this one would have done.
+fn has_other_threads() -> bool {
+    Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+#[cfg(test)]
+mod tests;
