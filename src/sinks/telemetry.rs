@@ -109,11 +109,7 @@ pub trait TelemetrySink: Send + Sync {
     fn url(&self, signal: Signal) -> String;
 
     /// All headers besides those of the protocol (content type and encoding, `te`).
-    fn headers(
-        &self,
-        signal: Signal,
-        secrets: &dyn Secrets,
-    ) -> Result<Vec<(Cow<'static, str>, String)>, EncodeError>;
+    fn headers(&self, signal: Signal, secrets: &dyn Secrets) -> Result<Vec<(Cow<'static, str>, String)>, EncodeError>;
 
     fn judge(&self, signal: Signal, answer: &TelemetryAnswer<'_>) -> Reply {
         match self.plan().protocol {

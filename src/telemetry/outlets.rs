@@ -59,13 +59,8 @@ pub enum OutletAnswer {
 }
 
 impl OutletAnswer {
-    pub const ALL: [OutletAnswer; 5] = [
-        OutletAnswer::Taken,
-        OutletAnswer::Partly,
-        OutletAnswer::Refused,
-        OutletAnswer::NotNow,
-        OutletAnswer::None,
-    ];
+    pub const ALL: [OutletAnswer; 5] =
+        [OutletAnswer::Taken, OutletAnswer::Partly, OutletAnswer::Refused, OutletAnswer::NotNow, OutletAnswer::None];
 
     pub const fn as_str(self) -> &'static str {
         match self {

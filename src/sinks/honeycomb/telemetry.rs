@@ -47,11 +47,7 @@ impl TelemetrySink for Telemetry {
         format!("{}{}", self.base, signal.http_path())
     }
 
-    fn headers(
-        &self,
-        _signal: Signal,
-        secrets: &dyn Secrets,
-    ) -> Result<Vec<(Cow<'static, str>, String)>, EncodeError> {
+    fn headers(&self, _signal: Signal, secrets: &dyn Secrets) -> Result<Vec<(Cow<'static, str>, String)>, EncodeError> {
         let key = key_of(secrets)?;
         let classic = is_classic(key.reveal()).then_some(DATASET_OF_CLASSIC);
         let mut list = vec![

@@ -82,9 +82,7 @@ pub(crate) fn grpc(signal: Signal, answer: &TelemetryAnswer<'_>) -> Reply {
             Reply::NotNow { http: http_of_grpc(grpc), grpc, reason: reason(), retry_after: retry_info() }
         }
         code::RESOURCE_EXHAUSTED => match retry_info() {
-            Some(delay) => {
-                Reply::NotNow { http: http_of_grpc(grpc), grpc, reason: reason(), retry_after: Some(delay) }
-            }
+            Some(delay) => Reply::NotNow { http: http_of_grpc(grpc), grpc, reason: reason(), retry_after: Some(delay) },
             None => Reply::Refused { http: 413, grpc, reason: reason(), is_about_data: true },
         },
         _ => {

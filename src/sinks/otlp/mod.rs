@@ -92,11 +92,7 @@ impl TelemetrySink for Otlp {
         }
     }
 
-    fn headers(
-        &self,
-        _signal: Signal,
-        secrets: &dyn Secrets,
-    ) -> Result<Vec<(Cow<'static, str>, String)>, EncodeError> {
+    fn headers(&self, _signal: Signal, secrets: &dyn Secrets) -> Result<Vec<(Cow<'static, str>, String)>, EncodeError> {
         let mut list = vec![("user-agent".into(), words::PRODUCT.to_owned())];
         headers::append(&mut list, &self.headers, secrets)?;
         Ok(list)

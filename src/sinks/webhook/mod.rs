@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::answer::{default_judgement, only, reason};
 use super::{
-    EncodeError, HttpAnswer, HttpRequest, Judgement, Limits, Outgoing, Secrets, Sink, SinkKind, SinkSettings, headers, options,
-    words,
+    EncodeError, HttpAnswer, HttpRequest, Judgement, Limits, Outgoing, Secrets, Sink, SinkKind, SinkSettings, headers,
+    options, words,
 };
 use crate::model::{Notice, Timestamp};
 

@@ -3,6 +3,7 @@
 mod answers;
 mod stand_in;
 mod stops;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +37,10 @@ struct Rig {
 
 /// A sink of kind `otlp` with these options on top of a few that are good for tests.
 fn rig(endpoint: String, patience: Patience, options: serde_json::Value) -> Rig {
+    rig_on(&Machinery::new(Arc::default()).unwrap(), endpoint, patience, &options)
+}
+
+fn rig_on(machinery: &Arc<Machinery>, endpoint: String, patience: Patience, options: &serde_json::Value) -> Rig {
     let mut all = json!({"compression": "none", "timeout_seconds": 20, "in_flight": 1});
     all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
     let serde_json::Value::Object(options) = all else { panic!("options are a mapping") };
@@ -53,7 +58,7 @@ fn rig(endpoint: String, patience: Patience, options: serde_json::Value) -> Rig 
     let secrets = SecretSet(BTreeMap::from([("headers.x-api-key".to_owned(), secret)]));
     let tally = Arc::<OutletTally>::default();
     let setup = OutletSetup { name: Arc::from("traces"), sink, secrets, patience, tally: tally.clone() };
-    let sending = start(setup, &Machinery::new(Arc::default()).unwrap());
+    let sending = start(setup, machinery);
     let outlet = sending.outlet();
     Rig { sending, outlet, tally, budget: Budget::new(1 << 30) }
 }

@@ -93,10 +93,9 @@ async fn the_wait_that_is_asked_for_is_kept_by_the_whole_sink() {
 #[tokio::test]
 async fn what_was_taken_in_part_is_never_sent_again_and_the_rest_is_counted() {
     let framed = [&[0, 0, 0, 0, 9][..], PARTLY].concat();
-    for (protocol, answer) in [
-        ("http", Answer { body: PARTLY.to_vec(), ..http(200) }),
-        ("grpc", Answer { body: framed, ..grpc(0) }),
-    ] {
+    for (protocol, answer) in
+        [("http", Answer { body: PARTLY.to_vec(), ..http(200) }), ("grpc", Answer { body: framed, ..grpc(0) })]
+    {
         let stand_in = StandIn::new(move |_, _| answer.clone()).await;
         let rig = rig(to(&stand_in), Patience::Retry, json!({"protocol": protocol}));
         let fate = rig.fate(&["a", "b", "c"]).await;

@@ -16,9 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
 /// One request as it came.
 #[derive(Clone)]
@@ -83,30 +85,55 @@ impl StandIn {
 
     /// Answers as many requests as the gate has permits.
     pub(super) async fn gated(script: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static) -> StandIn {
+        StandIn::start(Arc::new(script), None).await
+    }
+
+    /// Answers at once, and speaks TLS.
+    pub(super) async fn with_tls(
+        acceptor: TlsAcceptor,
+        script: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static,
+    ) -> StandIn {
+        let stand_in = StandIn::start(Arc::new(script), Some(acceptor)).await;
+        stand_in.gate.add_permits(1_000_000);
+        stand_in
+    }
+
+    async fn start(script: Script, tls: Option<TlsAcceptor>) -> StandIn {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stand_in = StandIn {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),
             connection_count: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
-            script: Arc::new(script),
+            script,
         };
         let served = stand_in.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 served.connection_count.fetch_add(1, Ordering::Relaxed);
-                let served = served.clone();
+                let (served, tls) = (served.clone(), tls.clone());
                 tokio::spawn(async move {
-                    let service = service_fn(|request| {
-                        let served = served.clone();
-                        async move { served.answer(request).await }
-                    });
-                    let builder = auto::Builder::new(TokioExecutor::new());
-                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                    match tls {
+                        None => served.serve(stream).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                served.serve(stream).await;
+                            }
+                        }
+                    }
                 });
             }
         });
         stand_in
+    }
+
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let service = service_fn(|request| {
+            let served = self.clone();
+            async move { served.answer(request).await }
+        });
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -125,10 +152,7 @@ impl StandIn {
         panic!("{} of {count} requests came", self.seen().len());
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
         let (head, body) = request.into_parts();
         let length = head.headers.get("content-length").map(|length| length.to_str().unwrap().parse().unwrap());
         let body = body.collect().await?.to_bytes();

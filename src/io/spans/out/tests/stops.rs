@@ -25,7 +25,8 @@ async fn what_a_stop_leaves_is_counted_exactly_wherever_it_was() {
     })
     .await;
     for stand_in in [hanging, refusing] {
-        let rig = rig(to(&stand_in), Patience::Retry, json!({"in_flight": 2, "join_bytes": 1, "give_up_seconds": 3600}));
+        let rig =
+            rig(to(&stand_in), Patience::Retry, json!({"in_flight": 2, "join_bytes": 1, "give_up_seconds": 3600}));
         for _ in 0..7 {
             rig.offer(&["a", "b", "c"]).unwrap();
         }

@@ -7,7 +7,7 @@ use super::super::record::{self, Scanner};
 use super::*;
 
 /// A closed spool with these records in one segment, all open.
-async fn written(home: &Home, count: usize) -> std::path::PathBuf {
+async fn written(home: &Home, count: usize) -> PathBuf {
     let life = home.open(Mood::Hold);
     for number in 0..count {
         life.append(home, &text(number)).await.unwrap();
@@ -95,8 +95,7 @@ async fn whatever_stands_in_the_directory_a_start_goes_on() {
     written(&home, 3).await;
     let directory = &home.settings.directory;
     let garbage: Vec<u8> = (0..5000).map(|_| random.u8(..)).collect();
-    for name in ["0000000000000010.seg", "0000000000000011.done", "00000000000000ff.damaged", "next.tmp", "notes.seg"]
-    {
+    for name in ["0000000000000010.seg", "0000000000000011.done", "00000000000000ff.damaged", "next.tmp", "notes.seg"] {
         fs::write(directory.join(name), &garbage).unwrap();
     }
     fs::write(directory.join("0000000000000012.seg"), b"").unwrap();
