@@ -284,7 +284,9 @@ fn sink_plan(loaded: &Loaded, entry: &SinkEntry, policy: SecretsPolicy) -> Resul
         SecretsPolicy::Ignored => Ok(SecretSet::default()),
         SecretsPolicy::Required => {
             let open = |(key, place): (&String, &SecretRef)| {
-                let secret = LiveSecret::open(place.clone()).map_err(|cause| wrong(key, cause.to_string()))?;
+                // Of a secret inside a mapping the file shows the inner key alone.
+                let written = key.rsplit_once('.').map_or(key.as_str(), |(_, inner)| inner);
+                let secret = LiveSecret::open(place.clone()).map_err(|cause| wrong(written, cause.to_string()))?;
                 Ok((key.clone(), secret))
             };
             places.iter().map(open).collect::<Result<_, _>>().map(SecretSet)
@@ -294,8 +296,9 @@ fn sink_plan(loaded: &Loaded, entry: &SinkEntry, policy: SecretsPolicy) -> Resul
     let secret_names = places.keys().cloned().collect();
     let settings = SinkSettings { name: entry.name.clone(), endpoint: entry.endpoint.clone(), options, secret_names };
     let fault = |message: String| {
-        // The message names the key in back quotes first.
-        let key = message.split('`').nth(1).unwrap_or("").to_owned();
+        // The message names the key in back quotes first; of one inside a mapping the file shows the inner key.
+        let key = message.split('`').nth(1).unwrap_or("");
+        let key = key.rsplit_once('.').map_or(key, |(_, inner)| inner).to_owned();
         wrong(&key, message)
     };
     let sink = kind.build(settings.clone()).map_err(fault)?;

@@ -199,6 +199,29 @@ fn a_secret_from_a_file_shows_in_no_debug_output_and_an_empty_one_stops_the_star
 }
 
 #[test]
+fn a_secret_may_stand_inside_a_mapping_and_is_found_on_both_sides_of_the_sink() {
+    let home = Home::new("");
+    let path = home.file("key", SECRET);
+    let yaml = format!(
+        "sinks:\n  - name: t\n    kind: otlp\n    endpoint: http://127.0.0.1:4318\n    headers: {{ x-tenant: owl, x-api-key: {{ file: {} }} }}\n",
+        path.display()
+    );
+    home.file("tawny.yaml", &yaml);
+    let mut ready = home.resolve().unwrap_or_else(|error| panic!("{error}"));
+    let telemetry = ready.sinks[0].telemetry.take().expect("the kind takes telemetry");
+    let headers = telemetry.sink.headers(crate::model::Signal::Traces, &telemetry.secrets).unwrap();
+    assert!(headers.contains(&("x-api-key".into(), SECRET.to_owned())));
+    assert!(headers.contains(&("x-tenant".into(), "owl".to_owned())));
+    assert!(!format!("{:?} {:?}", home.load(), telemetry.secrets).contains(SECRET));
+    home.file("tawny.yaml", &yaml.replace("/key", "/nowhere"));
+    let (place, text) = home.fault();
+    assert!(place.starts_with("5:") && text.contains("nowhere"), "{place}: {text}");
+    home.file("tawny.yaml", &yaml.replace("headers:", "protocol:"));
+    let (place, text) = home.fault();
+    assert!(place.starts_with("5:") && text.contains("`protocol.x-api-key` is no secret"), "{place}: {text}");
+}
+
+#[test]
 fn a_file_that_was_named_must_be_there_and_an_empty_one_is_all_defaults() {
     let mut home = Home::new("# nothing\n\n");
     assert_eq!(home.settings().store, Settings::default().store);

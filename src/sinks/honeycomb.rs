@@ -7,18 +7,21 @@
 //! | event | `meta.annotation_type: change` |
 //! | reminder | nothing |
 
+mod telemetry;
+
 use std::time::Duration;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::answer::default_judgement;
+use super::telemetry::{PLAN_KEYS, TelemetrySink};
 use super::words::Shown;
 use super::{
     EncodeError, HttpAnswer, HttpRequest, Judgement, Limits, Outgoing, Secrets, Sink, SinkKind, SinkSettings, options,
     words,
 };
-use crate::model::{Labels, Notice, NoticeKind, TagName, Timestamp};
+use crate::model::{Labels, Notice, NoticeKind, Secret, TagName, Timestamp};
 
 pub(super) struct Kind;
 
@@ -43,19 +46,38 @@ impl SinkKind for Kind {
     }
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
-        options::check_keys(&settings, &["dataset", "region"])?;
+        let known = [&["dataset", "region", telemetry::DATASET_KEY][..], &PLAN_KEYS].concat();
+        options::check_keys(&settings, &known)?;
         options::check_secrets(&settings, &[API_KEY], &[])?;
-        let vendor = match options::choice(&settings, "region", &["us", "eu"])? {
-            "eu" => "https://api.eu1.honeycomb.io",
-            _ => "https://api.honeycomb.io",
-        };
-        let base = options::base_url(&settings, vendor)?;
+        telemetry::of(&settings)?;
+        let base = base_url(&settings)?;
         let dataset = options::text(&settings, "dataset")?.unwrap_or(DATASET).trim();
         if dataset.is_empty() || dataset.contains('/') || dataset == "." || dataset == ".." {
             return Err("`dataset` must be a name without `/`".to_owned());
         }
         Ok(Box::new(Honeycomb { url: format!("{base}/1/batch/{}", percent_encoded(dataset)) }))
     }
+
+    fn telemetry(&self, settings: &SinkSettings) -> Option<Result<Box<dyn TelemetrySink>, String>> {
+        Some(telemetry::of(settings).map(|sink| Box::new(sink) as Box<dyn TelemetrySink>))
+    }
+}
+
+fn base_url(settings: &SinkSettings) -> Result<String, String> {
+    let vendor = match options::choice(settings, "region", &["us", "eu"])? {
+        "eu" => "https://api.eu1.honeycomb.io",
+        _ => "https://api.honeycomb.io",
+    };
+    options::base_url(settings, vendor)
+}
+
+/// The key as a header's value.
+fn key_of(secrets: &dyn Secrets) -> Result<Secret, EncodeError> {
+    let key = options::secret(secrets, API_KEY)?;
+    if !key.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(EncodeError::SecretBad { name: API_KEY, reason: "not a Honeycomb key" });
+    }
+    Ok(key)
 }
 
 /// All but the unreserved characters of RFC 3986.
@@ -103,10 +125,7 @@ impl Sink for Honeycomb {
         if notices.iter().all(|notice| !self.says(notice.kind)) {
             return Ok(Outgoing::Nothing);
         }
-        let key = options::secret(secrets, API_KEY)?;
-        if !key.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(EncodeError::SecretBad { name: API_KEY, reason: "not a Honeycomb key" });
-        }
+        let key = key_of(secrets)?;
         let mut body = Vec::with_capacity(notices.len() * 2048);
         for notice in notices {
             body.push(if body.is_empty() { b'[' } else { b',' });

@@ -24,6 +24,7 @@ pub(super) fn check_secrets(settings: &SinkSettings, needed: &[&str], taken: &[&
     }
     match settings.secret_names.iter().find(|name| !needed.contains(&name.as_str()) && !taken.contains(&name.as_str()))
     {
+        Some(name) if needed.is_empty() && taken.is_empty() => Err(format!("`{name}` is no secret of this kind")),
         Some(name) => Err(format!("`{name}` is no secret of this kind (known: {})", quoted(&[needed, taken].concat()))),
         None => Ok(()),
     }

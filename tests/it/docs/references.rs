@@ -72,7 +72,12 @@ fn sink_of(kind: &dyn SinkKind) -> Box<dyn Sink> {
     if options_of(kind).iter().any(|option| option == "url") {
         options.insert("url".to_owned(), json!("https://example.com/"));
     }
-    kind.build(settings_of(options, needed)).unwrap_or_else(|error| panic!("{}: {error}", kind.kind()))
+    let mut settings = settings_of(options, needed);
+    // There is no vendor whose address would be the default.
+    if kind.kind() == "otlp" {
+        settings.endpoint = Some("https://example.com".to_owned());
+    }
+    kind.build(settings).unwrap_or_else(|error| panic!("{}: {error}", kind.kind()))
 }
 
 fn span(span: Duration) -> String {

@@ -34,10 +34,6 @@ impl Slices {
         Some(Slices::new(parts))
     }
 
-    pub(super) fn byte_count(&self) -> usize {
-        self.byte_count
-    }
-
     pub(super) fn body(&self) -> SliceBody {
         let unread = Unread { slices: self.clone(), part: 0, offset: 0, left: self.byte_count };
         SliceBody(Some(unread).filter(|unread| unread.left > 0))
@@ -153,6 +149,6 @@ mod tests {
         assert_eq!(Slices::default().framed(false).unwrap().concat(), [0; 5]);
         let framed = Slices::new(vec![Bytes::from_static(b"xyz")]).framed(true).unwrap();
         assert_eq!(framed.concat(), [1, 0, 0, 0, 3, b'x', b'y', b'z']);
-        assert_eq!(framed.byte_count(), 8);
+        assert_eq!(framed.body().size_hint().exact(), Some(8));
     }
 }

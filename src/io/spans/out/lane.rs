@@ -48,6 +48,7 @@ impl Lane {
         let queue = self.queue.clone();
         while let Some(load) = self.next_load().await {
             self.deliver(&queue, load).await;
+            queue.free_lane();
         }
     }
 

@@ -72,7 +72,6 @@ pub struct OutletSetup {
 pub struct Sending {
     queue: Arc<Queue>,
     lanes: Vec<JoinHandle<()>>,
-    grace: Duration,
 }
 
 /// What a stop left behind, all counted as `stopped` or handed back to who keeps it.
@@ -86,15 +85,15 @@ pub struct Left {
 pub fn start(setup: OutletSetup, machinery: &Arc<Machinery>) -> Sending {
     let OutletSetup { name, sink, secrets, patience, tally } = setup;
     let sink: Arc<dyn TelemetrySink> = Arc::from(sink);
-    let plan = sink.plan().clone();
+    let in_flight_max = sink.plan().in_flight_max.max(1);
     let queue = Queue::new(name, sink.clone(), patience, tally);
     let secrets = Arc::new(secrets);
     let lane = |_| {
         let lane = Lane::new(queue.clone(), sink.clone(), secrets.clone(), machinery.clone());
         tokio::spawn(lane.run())
     };
-    let lanes = (0..plan.in_flight_max.max(1)).map(lane).collect();
-    Sending { queue, lanes, grace: plan.timeout }
+    let lanes = (0..in_flight_max).map(lane).collect();
+    Sending { queue, lanes }
 }
 
 impl Sending {
@@ -106,7 +105,7 @@ impl Sending {
     /// Takes nothing more and sends what is there, retries included, until `grace` is over; what is left then is
     /// lost and counted.
     pub async fn stop(self, grace: Duration) -> Left {
-        let Sending { queue, mut lanes, grace: _ } = self;
+        let Sending { queue, mut lanes } = self;
         queue.close();
         let drained = async {
             for lane in &mut lanes {

@@ -40,6 +40,8 @@ struct State {
     next_order: u64,
     /// Inflated bytes that wait or are under way.
     open_bytes: usize,
+    /// Lanes that hold no load.
+    free_lanes: usize,
     closed: bool,
     paused_until: Option<Instant>,
     left: Left,
@@ -64,7 +66,8 @@ impl Queue {
         tally: Arc<OutletTally>,
     ) -> Arc<Queue> {
         let (plan, cut) = (sink.plan().clone(), watch::Sender::new(false));
-        Arc::new(Queue { name, sink, plan, patience, tally, state: Mutex::default(), stirred: Notify::new(), cut })
+        let state = Mutex::new(State { free_lanes: plan.in_flight_max.max(1), ..State::default() });
+        Arc::new(Queue { name, sink, plan, patience, tally, state, stirred: Notify::new(), cut })
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -90,8 +93,12 @@ impl Queue {
             let stirred = self.stirred.notified();
             {
                 let mut state = self.state();
-                let load = state.load(self.join_bytes_max());
+                let waiting_count: usize = state.waiting.iter().map(VecDeque::len).sum();
+                // Where each can have a lane of its own, nothing is joined.
+                let is_behind = waiting_count > state.free_lanes;
+                let load = state.load(if is_behind { self.join_bytes_max() } else { 0 });
                 if !load.is_empty() {
+                    state.free_lanes = state.free_lanes.saturating_sub(1);
                     if state.waiting.iter().any(|list| !list.is_empty()) {
                         self.stirred.notify_one();
                     }
@@ -105,6 +112,11 @@ impl Queue {
             }
             stirred.await;
         }
+    }
+
+    /// A lane has settled its load.
+    pub(super) fn free_lane(&self) {
+        self.state().free_lanes += 1;
     }
 
     fn join_bytes_max(&self) -> usize {

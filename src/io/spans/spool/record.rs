@@ -161,12 +161,13 @@ impl Scanner<'_> {
         let room = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX).min(head.len());
         let read = read_at_most(self.file, &mut head[..room], at)?;
         let Some((head, payload_bytes, checksum)) = read_head(&head[..read], position) else { return Ok(None) };
-        let end = at + byte_count(head.sinks.len(), payload_bytes);
-        if end > self.end {
+        let start = at + (HEAD_BYTES + head.sinks.len() * 4) as u64;
+        if start + payload_bytes as u64 > self.end {
             return Ok(None);
         }
+        // The padding says nothing, so it need not be there.
+        let end = (at + byte_count(head.sinks.len(), payload_bytes)).min(self.end);
         let mut payload = vec![0; payload_bytes];
-        let start = at + (HEAD_BYTES + head.sinks.len() * 4) as u64;
         if read_at_most(self.file, &mut payload, start)? < payload_bytes || crc32fast::hash(&payload) != checksum {
             return Ok(None);
         }

@@ -118,6 +118,10 @@ impl Writer {
             self.settle(settled);
         }
         self.seal();
+        self.stop_preparing();
+    }
+
+    pub(super) fn stop_preparing(&mut self) {
         if let Some(preparing) = self.preparing.take() {
             let _ = preparing.join();
             files::remove_spare(&self.settings.directory);

@@ -1,0 +1,169 @@
+//! What answers make of a parcel: tried again, refused, taken in part, passed on.
+
+use super::stand_in::Answer;
+use super::*;
+
+/// `partial_success { rejected_spans: 2, error_message: "odd" }`.
+const PARTLY: &[u8] = &[10, 7, 8, 2, 18, 3, b'o', b'd', b'd'];
+
+fn with(mut answer: Answer, name: &'static str, value: &str) -> Answer {
+    answer.headers.push((name, value.to_owned()));
+    answer
+}
+
+fn trailing(mut answer: Answer, name: &'static str, value: &str) -> Answer {
+    answer.trailers.push((name, value.to_owned()));
+    answer
+}
+
+#[tokio::test]
+async fn what_may_be_tried_again_is_and_arrives() {
+    let cases: Vec<(&str, Answer)> = [429, 502, 503, 504]
+        .map(|status| ("http", http(status)))
+        .into_iter()
+        .chain([1, 4, 10, 11, 14, 15].map(|status| ("grpc", grpc(status))))
+        .collect();
+    let mut rigs = Vec::new();
+    for (protocol, first) in cases {
+        let answer = first.clone();
+        let ok = if protocol == "grpc" { grpc(0) } else { http(200) };
+        let stand_in = StandIn::new(move |number, _| if number == 0 { answer.clone() } else { ok.clone() }).await;
+        let rig = rig(to(&stand_in), Patience::Retry, json!({"protocol": protocol}));
+        rig.offer(&["a"]).unwrap();
+        rigs.push((rig, stand_in));
+    }
+    for (rig, stand_in) in rigs {
+        rig.until_settled(1).await;
+        assert_eq!(rig.settled(OutletOutcome::Delivered), 1);
+        let seen = stand_in.seen();
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[0].message, seen[1].message, "the same bytes");
+        rig.end(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_tried_again_is_refused_once_and_counted() {
+    for (protocol, answer) in [
+        ("http", http(400)),
+        ("http", http(401)),
+        ("http", http(500)),
+        ("http", with(http(307), "location", "http://127.0.0.1:1/")),
+        ("grpc", grpc(3)),
+        ("grpc", grpc(8)),
+        ("grpc", grpc(13)),
+        ("grpc", grpc(16)),
+    ] {
+        let stand_in = StandIn::new(move |_, _| answer.clone()).await;
+        let rig = rig(to(&stand_in), Patience::Retry, json!({"protocol": protocol}));
+        let fate = rig.fate(&["a", "b"]).await;
+        assert!(matches!(fate, Fate::Refused { .. }), "{fate:?}");
+        assert_eq!((stand_in.seen().len(), rig.settled(OutletOutcome::Refused)), (1, 2));
+        rig.end(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn the_wait_that_is_asked_for_is_kept_by_the_whole_sink() {
+    // `Status { code: 8, details: [RetryInfo { retry_delay: 1 s }] }`.
+    let details = "CAgaMAoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIECgIIAQ==";
+    let exhausted = trailing(grpc(8), "grpc-status-details-bin", details);
+    for (protocol, first, ok) in
+        [("http", with(http(503), "retry-after", "1"), http(200)), ("grpc", exhausted, grpc(0))]
+    {
+        let stand_in = StandIn::new(move |number, _| if number == 0 { first.clone() } else { ok.clone() }).await;
+        let rig = rig(to(&stand_in), Patience::Retry, json!({"protocol": protocol, "in_flight": 2}));
+        rig.offer(&["a"]).unwrap();
+        stand_in.wait_for(1).await;
+        while rig.tally.answer_count(OutletAnswer::NotNow) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The other lane is free, and waits as well.
+        rig.offer(&["b"]).unwrap();
+        rig.until_settled(2).await;
+        let seen = stand_in.seen();
+        assert_eq!((seen.len(), rig.settled(OutletOutcome::Delivered)), (3, 2));
+        for later in &seen[1..] {
+            assert!(later.at - seen[0].at >= Duration::from_millis(990), "{:?}", later.at - seen[0].at);
+        }
+        rig.end(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_in_part_is_never_sent_again_and_the_rest_is_counted() {
+    let framed = [&[0, 0, 0, 0, 9][..], PARTLY].concat();
+    for (protocol, answer) in
+        [("http", Answer { body: PARTLY.to_vec(), ..http(200) }), ("grpc", Answer { body: framed, ..grpc(0) })]
+    {
+        let stand_in = StandIn::new(move |_, _| answer.clone()).await;
+        let rig = rig(to(&stand_in), Patience::Retry, json!({"protocol": protocol}));
+        let fate = rig.fate(&["a", "b", "c"]).await;
+        assert_eq!(fate, Fate::Partly { rejected: 2, message: "odd".to_owned() });
+        assert_eq!((rig.settled(OutletOutcome::Rejected), rig.settled(OutletOutcome::Delivered)), (2, 1));
+        assert_eq!(stand_in.seen().len(), 1);
+        rig.end(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn of_a_joined_request_that_is_refused_each_part_is_tried_alone() {
+    let stand_in =
+        StandIn::gated(|_, seen| if seen.spans().contains(&"bad".to_owned()) { http(400) } else { http(200) }).await;
+    let rig = rig(to(&stand_in), Patience::Retry, json!({}));
+    rig.offer(&["first"]).unwrap();
+    stand_in.wait_for(1).await;
+    for name in ["a", "bad", "c"] {
+        rig.offer(&[name]).unwrap();
+    }
+    stand_in.gate.add_permits(10);
+    rig.until_settled(4).await;
+    assert_eq!((rig.settled(OutletOutcome::Delivered), rig.settled(OutletOutcome::Refused)), (3, 1));
+    assert_eq!(stand_in.seen().len(), 5);
+    rig.end(GRACE).await;
+}
+
+#[tokio::test]
+async fn in_through_mode_the_answer_is_told_and_nothing_is_tried_again_or_joined() {
+    let stand_in = StandIn::gated(|_, _| with(http(503), "retry-after", "7")).await;
+    let rig = rig(to(&stand_in), Patience::Pass, json!({}));
+    let offer = |name: &str| {
+        let (told, fate) = oneshot::channel();
+        rig.outlet.offer(parcel(&rig.budget, &[name]), Some(told)).unwrap();
+        fate
+    };
+    let first = offer("a");
+    stand_in.wait_for(1).await;
+    stand_in.gate.add_permits(1);
+    let reason = "503".to_owned();
+    let expected = Fate::NotNow { http: 503, grpc: 14, reason, retry_after: Some(Duration::from_secs(7)) };
+    assert_eq!(first.await.unwrap(), expected);
+    assert_eq!((stand_in.seen().len(), rig.settled(OutletOutcome::Returned)), (1, 1));
+    rig.end(GRACE).await;
+}
+
+#[tokio::test]
+async fn what_nobody_takes_is_given_up_in_time_and_counted() {
+    // A port on which nobody listens.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rig = rig(format!("http://{port}"), Patience::Retry, json!({"give_up_seconds": 1}));
+    let Fate::NotNow { reason, .. } = rig.fate(&["a"]).await else { panic!("nobody was there to take it") };
+    assert!(reason.starts_with("cannot connect: ") && !reason.contains(&port.port().to_string()), "{reason}");
+    assert_eq!(rig.settled(OutletOutcome::GaveUp), 1);
+    rig.end(GRACE).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_the_other_side_repeats_is_in_no_reason() {
+    for (protocol, answer) in [
+        ("http", Answer { body: format!("no key {SECRET}").into_bytes(), headers: vec![], ..http(400) }),
+        ("grpc", trailing(grpc(3), "grpc-message", SECRET)),
+        ("grpc", Answer { body: format!("key {SECRET}").into_bytes(), headers: vec![], trailers: vec![], ..http(403) }),
+    ] {
+        let stand_in = StandIn::new(move |_, _| answer.clone()).await;
+        let rig = rig(to(&stand_in), Patience::Retry, json!({"protocol": protocol}));
+        let Fate::Refused { reason, .. } = rig.fate(&["a"]).await else { panic!("it was refused") };
+        assert!(reason.contains("[secret]") && !reason.contains("hunter2"), "{reason}");
+        rig.end(GRACE).await;
+    }
+}
