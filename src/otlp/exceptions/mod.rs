@@ -75,4 +75,6 @@ fn time_us(time_ns: u64, now: Timestamp) -> i64 {
 }
 
 #[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
 mod tests;

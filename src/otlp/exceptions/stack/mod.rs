@@ -46,11 +46,14 @@ pub(super) struct Thrown {
 }
 
 /// Without a language of the SDK the shape of the text decides; the shape also has a second say where the language's
-/// own parser finds no frame.
+/// own parser finds no frame, but none against a language that is not read here.
 pub(super) fn read(told: &Told<'_>, language: Option<Language>) -> Thrown {
     let whole = told.stack.map(bounded).unwrap_or_default();
     let text = without_message_lines(&whole, told.message);
-    let shape = shape::of(&text);
+    let shape = match language {
+        Some(unread @ (Language::Php | Language::Elixir | Language::Other)) => unread,
+        Some(_) | None => shape::of(&text),
+    };
     let mut thrown = Thrown { language: language.unwrap_or(shape), exceptions: Vec::new(), stack_text: None };
     for language in [thrown.language, shape] {
         let parsed = parse(language, &text);

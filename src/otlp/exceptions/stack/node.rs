@@ -163,7 +163,8 @@ fn frame(function: &str, text: &str) -> Frame {
         || ["node:", "internal/", "wasm:"].iter().any(|start| file.starts_with(start)));
     Frame {
         function,
-        module: module(&short),
+        // The name of a bundle changes with each release, so an address is no module.
+        module: if file.contains("://") && !file.starts_with("file:") { None } else { module(&short) },
         abs_path: Some(file.to_owned()).filter(|_| short != file),
         filename: Some(short),
         line,

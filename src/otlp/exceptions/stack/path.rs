@@ -24,7 +24,8 @@ const ROOTS: [&str; 15] = [
 const LIBRARIES: [&str; 6] =
     ["/site-packages/", "/dist-packages/", "/gems/", "/pkg/mod/", "/vendor/bundle/", "/go/src/"];
 
-/// With `/` between the parts, without scheme, drive and the place of installation.
+/// With `/` between the parts, without scheme, drive and the place of installation. Of an address the path, which is what
+/// Sentry would make of it.
 pub(super) fn shortened(file: &str) -> String {
     let file = file.strip_prefix("file://").unwrap_or(file).replace('\\', "/");
     let file = match file.trim_start_matches('/').split_once(":/") {
@@ -32,6 +33,9 @@ pub(super) fn shortened(file: &str) -> String {
         Some((drive, rest)) if drive.len() == 1 => format!("/{}", rest.trim_start_matches('/')),
         _ => file,
     };
+    if let Some(rest) = ["https://", "http://"].iter().find_map(|scheme| file.strip_prefix(scheme)) {
+        return rest.find('/').map_or_else(|| file.clone(), |at| rest[at..].to_owned());
+    }
     if file.starts_with('<') || file.contains("://") || file.starts_with("node:") {
         return file;
     }

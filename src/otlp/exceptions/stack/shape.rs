@@ -36,5 +36,6 @@ fn of_line(line: &str) -> Option<Language> {
     {
         return Some(Language::Java);
     }
-    (line_number.is_some() && column.is_some()).then_some(Language::Node)
+    // Rust's backtraces have places of the same form.
+    (line_number.is_some() && column.is_some() && !file.ends_with(".rs")).then_some(Language::Node)
 }
