@@ -56,13 +56,13 @@ fn service_match(found: ServiceFound) -> ServiceMatch {
 }
 
 fn shadow(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<Arc<str>> {
-    let view = View { values, tags, tables: &program.tables };
+    let view = program.view(values, tags, program.witnesses.place(values));
     let holds = |rule: &&Rule| rule.stage == Stage::Shadow && rule.when.holds(&view);
     program.rules.iter().filter(holds).map(|rule| Arc::clone(&rule.by)).collect()
 }
 
 fn near_misses(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<NearMiss> {
-    let view = View { values, tags, tables: &program.tables };
+    let view = program.view(values, tags, program.witnesses.place(values));
     program.rules.iter().filter_map(|rule| near_miss(rule, &view, tags)).take(NEAR_MISSES_MAX).collect()
 }
 

@@ -10,6 +10,7 @@ use super::condition::Reading;
 use super::diagnostic::Faults;
 use super::facts::{Key, View};
 use super::glob::Glob;
+use super::literal;
 use super::suggest;
 use super::table::{Tables, Want};
 use super::walk::{self, Fields, Word};
@@ -27,6 +28,8 @@ pub(super) enum Matcher {
     Arn {
         service: Box<str>,
         kinds: Vec<Box<str>>,
+        /// Its name is a key of this table.
+        table: Option<usize>,
     },
     In {
         table: usize,
@@ -101,9 +104,10 @@ impl Matcher {
             Matcher::Suffix(want) => text.ends_with(&**want),
             Matcher::Glob(glob) => glob.matches(text),
             Matcher::Pattern(regex) => regex.is_match(text),
-            Matcher::Within(networks) => address::parse_address(text)
-                .is_some_and(|address| networks.iter().any(|network| network.contains(address))),
-            Matcher::Arn { service, kinds } => parse_arn(service, kinds, text).is_some(),
+            Matcher::Within(networks) => address::parse_addresses(text)
+                .any(|address| networks.iter().any(|network| network.contains(address))),
+            Matcher::Arn { service, kinds, table } => parse_arn(service, kinds, text)
+                .is_some_and(|arn| table.is_none_or(|table| find_name(&arn, table, view).is_some())),
             Matcher::In { table, filters } => view.tables.get(*table).find(text, filters, view).is_some(),
             Matcher::Above(bound) => number(text).is_some_and(|number| number > *bound),
             Matcher::Below(bound) => number(text).is_some_and(|number| number < *bound),
@@ -128,7 +132,13 @@ impl Matcher {
                     }
                 }
             }
-            Matcher::Arn { service, kinds } => bindings.arn = bindings.arn.or_else(|| parse_arn(service, kinds, text)),
+            Matcher::Arn { service, kinds, table } => {
+                let arn = parse_arn(service, kinds, text);
+                if let (Some(arn), Some(table)) = (&arn, table) {
+                    bindings.rows.extend(find_name(arn, *table, view).map(|row| (*table, row)));
+                }
+                bindings.arn = bindings.arn.or(arn);
+            }
             Matcher::In { table, filters } => {
                 let row = view.tables.get(*table).find(text, filters, view);
                 bindings.rows.extend(row.map(|row| (*table, row)));
@@ -206,6 +216,33 @@ impl Matcher {
         }
     }
 
+    /// What every value that holds begins or ends with, one of a list.
+    pub(super) fn affixes(&self) -> Option<Vec<Affix<'_>>> {
+        match self {
+            Matcher::Exact(want) => Affix::Exact(want).alone(),
+            Matcher::Prefix(want) => Affix::Prefix(want.as_ref().into()).alone(),
+            Matcher::Suffix(want) => Affix::Suffix(want.as_ref().into()).alone(),
+            Matcher::Glob(glob) => {
+                let (prefix, suffix) = glob.ends();
+                if prefix.len() >= suffix.len() { Affix::Prefix(prefix).alone() } else { Affix::Suffix(suffix).alone() }
+            }
+            Matcher::Pattern(regex) => literal::prefixes(inner(regex))
+                .map(|prefixes| prefixes.into_iter().map(Affix::Prefix).collect()),
+            Matcher::AnyOf(matchers) => {
+                let lists: Option<Vec<Vec<Affix<'_>>>> = matchers.iter().map(Matcher::affixes).collect();
+                lists.map(|lists| lists.into_iter().flatten().collect())
+            }
+            Matcher::AllOf(matchers) => matchers.iter().find_map(Matcher::affixes),
+            Matcher::Within(_)
+            | Matcher::Arn { .. }
+            | Matcher::In { .. }
+            | Matcher::Above(_)
+            | Matcher::Below(_)
+            | Matcher::Present
+            | Matcher::Absent => None,
+        }
+    }
+
     /// Reads a matcher as written behind a scoped key. `None` after a fault.
     pub(super) fn read(
         node: &Node,
@@ -233,6 +270,33 @@ impl Matcher {
     }
 }
 
+/// A part of a value that a rule cannot do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Affix<'m> {
+    Exact(&'m str),
+    Prefix(String),
+    Suffix(String),
+}
+
+impl<'m> Affix<'m> {
+    /// `None` for an empty one, which every value has.
+    fn alone(self) -> Option<Vec<Affix<'m>>> {
+        let is_empty = match &self {
+            Affix::Exact(text) => text.is_empty(),
+            Affix::Prefix(text) | Affix::Suffix(text) => text.is_empty(),
+        };
+        (!is_empty).then(|| vec![self])
+    }
+}
+
+/// The pattern as it was written, without the anchors that compiling puts around it.
+fn inner(regex: &Regex) -> &str {
+    let text = regex.as_str();
+    text.strip_prefix(ANCHORS.0).and_then(|text| text.strip_suffix(ANCHORS.1)).unwrap_or("")
+}
+
+const ANCHORS: (&str, &str) = (r"\A(?:", r")\z");
+
 const KEYS: [&str; 11] = ["prefix", "suffix", "glob", "re", "cidr", "exists", "arn", "in", "where", "gt", "lt"];
 
 fn read_map(
@@ -258,7 +322,7 @@ fn read_map(
                 "true" => Matcher::Present,
                 _ => Matcher::Absent,
             }),
-            "arn" => read_arn(&fields, bindable, faults),
+            "arn" => read_arn(&fields, reading.tables, bindable, faults),
             "in" => read_in(&fields, reading, bindable, faults),
             "gt" => read_bound(&fields, key, faults).map(Matcher::Above),
             "lt" => read_bound(&fields, key, faults).map(Matcher::Below),
@@ -293,7 +357,7 @@ fn read_pattern(fields: &Fields<'_>, bindable: &mut Bindable, faults: &mut Fault
     let compiled = RegexBuilder::new(word.text)
         .size_limit(PATTERN_BYTES_MAX)
         .build()
-        .and_then(|_| RegexBuilder::new(&format!(r"\A(?:{})\z", word.text)).size_limit(PATTERN_BYTES_MAX).build());
+        .and_then(|_| RegexBuilder::new(&[ANCHORS.0, word.text, ANCHORS.1].concat()).size_limit(PATTERN_BYTES_MAX).build());
     match compiled {
         Ok(regex) => {
             bindable.captures.extend(regex.capture_names().flatten().map(str::to_owned));
@@ -324,9 +388,14 @@ fn read_networks(fields: &Fields<'_>, faults: &mut Faults<'_>) -> Option<Matcher
     (!networks.is_empty() && networks.len() == words.len()).then_some(Matcher::Within(networks))
 }
 
-fn read_arn(fields: &Fields<'_>, bindable: &mut Bindable, faults: &mut Faults<'_>) -> Option<Matcher> {
+fn read_arn(
+    fields: &Fields<'_>,
+    tables: &Tables,
+    bindable: &mut Bindable,
+    faults: &mut Faults<'_>,
+) -> Option<Matcher> {
     let node = fields.get("arn")?;
-    let fields = Fields::read(node, "`arn`", &["service", "type"], faults)?;
+    let fields = Fields::read(node, "`arn`", &["service", "type", "in"], faults)?;
     let service = fields.required("service", "`arn`", faults)?;
     let kinds = fields.words("type", faults);
     if let Some(known) = arn::types_of(service.text) {
@@ -338,7 +407,13 @@ fn read_arn(fields: &Fields<'_>, bindable: &mut Bindable, faults: &mut Faults<'_
         }
     }
     bindable.has_arn = true;
-    Some(Matcher::Arn { service: service.text.into(), kinds: kinds.iter().map(|kind| kind.text.into()).collect() })
+    let table = match fields.word("in", faults) {
+        Some(name) => Some(find_table(name, tables, faults)?),
+        None => None,
+    };
+    bindable.tables.extend(table);
+    let kinds = kinds.iter().map(|kind| kind.text.into()).collect();
+    Some(Matcher::Arn { service: service.text.into(), kinds, table })
 }
 
 fn read_in(
@@ -349,10 +424,7 @@ fn read_in(
 ) -> Option<Matcher> {
     let name = fields.word("in", faults)?;
     let tables = reading.tables;
-    let Some(table) = tables.find(name.text) else {
-        faults.error(name.at, format!("unknown table `{}`", name.text), suggest::hint(name.text, tables.names()));
-        return None;
-    };
+    let table = find_table(name, tables, faults)?;
     bindable.tables.push(table);
     let mut filters = Vec::new();
     if let Some(node) = fields.get("where") {
@@ -369,6 +441,14 @@ fn read_in(
         }
     }
     Some(Matcher::In { table, filters })
+}
+
+fn find_table(name: Word<'_>, tables: &Tables, faults: &mut Faults<'_>) -> Option<usize> {
+    let table = tables.find(name.text);
+    if table.is_none() {
+        faults.error(name.at, format!("unknown table `{}`", name.text), suggest::hint(name.text, tables.names()));
+    }
+    table
 }
 
 /// A text, or `${scope.name}` for what the alert has there.
@@ -399,4 +479,8 @@ fn parse_arn<'a>(service: &str, kinds: &[Box<str>], text: &'a str) -> Option<Arn
     }?;
     let fits = arn.service == service && (kinds.is_empty() || kinds.iter().any(|kind| **kind == *arn.kind));
     fits.then_some(arn)
+}
+
+fn find_name(arn: &Arn<'_>, table: usize, view: &View<'_>) -> Option<usize> {
+    view.tables.get(table).find(arn.name?, &[], view)
 }

@@ -153,6 +153,7 @@ const HINT: &str = "a hint never decides alone";
 const EXPLICIT: &str = "an explicit rule outranks it";
 const WEAKER: &str = "a stronger signal says otherwise";
 const EQUAL: &str = "an equally strong signal says otherwise";
+const CONTRADICTED: &str = "stronger signals contradict each other";
 const BY_POD: &str = "the host is named like the pod";
 const BY_REGISTRY: &str = "the registry has the cluster of the other in this account or region";
 const BY_HINTS: &str = "all hints say otherwise";
@@ -273,7 +274,10 @@ fn contradiction(votes: &mut [Cast], best: Tier) -> Verdict {
             | Platform::K8s
             | Platform::Lambda
             | Platform::Other
-            | Platform::Unknown => (VoteOutcome::Lost, if vote.tier == best { EQUAL } else { WEAKER }),
+            | Platform::Unknown => match vote.tier == best {
+                true => (VoteOutcome::Lost, EQUAL),
+                false => (VoteOutcome::Ignored, CONTRADICTED),
+            },
         };
     }
     Verdict::Unknown
