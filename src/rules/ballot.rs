@@ -56,7 +56,8 @@ impl Witnesses {
             resource("k8s.node.name"),
             resource("host.name"),
         );
-        let mut all = |names: [(Scope, &str); 3]| names.into_iter().map(|(scope, name)| keys.own(scope, name)).collect();
+        let mut all =
+            |names: [(Scope, &str); 3]| names.into_iter().map(|(scope, name)| keys.own(scope, name)).collect();
         Witnesses {
             task_arn,
             pod_uid,
@@ -80,7 +81,8 @@ impl Witnesses {
             keys.iter().find_map(|key| values.get(*key).copied().flatten().filter(|value| fits(value)))
         };
         let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let is_region = |text: &str| text.bytes().last().is_some_and(|last| last.is_ascii_digit()) && text.contains('-');
+        let is_region =
+            |text: &str| text.bytes().last().is_some_and(|last| last.is_ascii_digit()) && text.contains('-');
         Place { account: first(&self.accounts, is_account), region: first(&self.regions, is_region) }
     }
 

@@ -51,8 +51,20 @@ const CELL_KEYS: [&str; 12] = [
 const KINDS: [&str; 4] = ["shard", "zone", "dc", "tenant"];
 const STATES: [&str; 4] = ["active", "draining", "drained", "building"];
 /// Columns of the tables of cells.
-const COLUMNS: [&str; 12] =
-    ["id", "kind", "env", "region", "account", "wave", "share", "evacuation", "state", "contacts", "cluster", "platform"];
+const COLUMNS: [&str; 12] = [
+    "id",
+    "kind",
+    "env",
+    "region",
+    "account",
+    "wave",
+    "share",
+    "evacuation",
+    "state",
+    "contacts",
+    "cluster",
+    "platform",
+];
 const REGION_COLUMN: usize = 3;
 const ACCOUNT_COLUMN: usize = 4;
 const CLUSTER_COLUMN: usize = 10;
@@ -251,9 +263,9 @@ fn read_cluster<'n>(word: Word<'n>, row: &mut [Option<Arc<str>>], faults: &mut F
 
 /// Two clusters may share a name when account or region tells them apart.
 fn is_elsewhere(clusters: &Table, held: usize, row: &[Option<Arc<str>>]) -> bool {
-    [REGION_COLUMN, ACCOUNT_COLUMN].into_iter().any(|column| {
-        matches!((clusters.cell(held, column), &row[column]), (Some(held), Some(new)) if held != new)
-    })
+    [REGION_COLUMN, ACCOUNT_COLUMN]
+        .into_iter()
+        .any(|column| matches!((clusters.cell(held, column), &row[column]), (Some(held), Some(new)) if held != new))
 }
 
 fn read_number(

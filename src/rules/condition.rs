@@ -102,7 +102,9 @@ impl All {
     /// Whether it cannot hold unless such a key has exactly this value.
     pub(super) fn requires(&self, is_meant: impl Fn(Key) -> bool, value: &str) -> bool {
         self.conditions.iter().any(|condition| match &condition.test {
-            Test::Value { key, matcher } => is_meant(*key) && matcher.exact_values().is_some_and(|held| held == [value]),
+            Test::Value { key, matcher } => {
+                is_meant(*key) && matcher.exact_values().is_some_and(|held| held == [value])
+            }
             Test::Any(_) | Test::Not(_) => false,
         })
     }

@@ -96,8 +96,7 @@ impl Program {
 
     /// All tags but the class, which only alerts have.
     pub(super) fn tag(&self, values: &[Option<&str>], stamped: &Stamped) -> Tagging {
-        let mut tagging =
-            Tagging { tags: Tags::default(), service: None, votes: Vec::new(), unknown_cell: None };
+        let mut tagging = Tagging { tags: Tags::default(), service: None, votes: Vec::new(), unknown_cell: None };
         // Tags that no rule has set yet.
         let mut open: u16 = bit_of_all();
         let mut candidates = self.index.start(values);

@@ -75,11 +75,9 @@ fn near_miss(rule: &Rule, view: &View<'_>, tags: &Tags) -> Option<NearMiss> {
     if seen.is_none() && rule.when.conditions.len() == 1 {
         return None;
     }
-    let is_open = |name: &TagName| match name {
-        // Unknown is an answer, and one that people would like to better.
-        TagName::Platform => tags.value(*name).is_none_or(|value| value == "unknown"),
-        _ => tags.get(*name).is_none(),
-    };
+    // Unknown is an answer, and one that people would like to better.
+    let is_unknown = |name: TagName| name == TagName::Platform && tags.value(name) == Some("unknown");
+    let is_open = |name: &TagName| tags.get(*name).is_none() || is_unknown(*name);
     let would_set: Vec<TagName> = rule.names().filter(is_open).collect();
     if would_set.is_empty() {
         return None;

@@ -126,7 +126,14 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new() -> Keys {
         let texts = TagName::ALL.iter().map(|name| format!("out.{}", name.as_str()).into()).collect();
-        Keys { live: vec![false; TagName::ALL.len()], texts, reading: Stage::Live, asker: Asker::Anyone, declared: Vec::new(), numbers: Default::default() }
+        Keys {
+            live: vec![false; TagName::ALL.len()],
+            texts,
+            reading: Stage::Live,
+            asker: Asker::Anyone,
+            declared: Vec::new(),
+            numbers: Default::default(),
+        }
     }
 
     /// Whose keys are read next.
@@ -188,7 +195,11 @@ impl Keys {
         if self.asker == Asker::Voter
             && let Err(fault) = self_scope::check(*scope, name)
         {
-            faults.error(word.at, format!("`{}` has no vote on the platform: {}", word.text, fault.why), Some(fault.hint));
+            faults.error(
+                word.at,
+                format!("`{}` has no vote on the platform: {}", word.text, fault.why),
+                Some(fault.hint),
+            );
             return None;
         }
         match scope {

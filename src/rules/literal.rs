@@ -235,12 +235,16 @@ mod tests {
             for second in pieces {
                 for third in pieces {
                     let pattern = format!("{first}{second}{third}");
-                    let (Some(found), Ok(regex)) = (prefixes(&pattern), Regex::new(&format!(r"\A(?:{pattern})"))) else {
+                    let (Some(found), Ok(regex)) = (prefixes(&pattern), Regex::new(&format!(r"\A(?:{pattern})")))
+                    else {
                         continue;
                     };
                     for text in texts.iter().filter(|text| regex.is_match(text)) {
                         let matched = regex.find(text).unwrap().as_str();
-                        assert!(found.iter().any(|prefix| matched.starts_with(prefix)), "{pattern} {matched} {found:?}");
+                        assert!(
+                            found.iter().any(|prefix| matched.starts_with(prefix)),
+                            "{pattern} {matched} {found:?}"
+                        );
                     }
                 }
             }

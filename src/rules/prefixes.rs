@@ -67,7 +67,9 @@ mod tests {
         let words = ["a", "ab", "abc", "abd", "b", "ba", "owl-", "owl-service-", "owl-t", "é", "zz", "abc"];
         let pairs = (0..).zip(words).map(|(rule, word)| (word.as_bytes().to_vec(), rule)).collect();
         let prefixes = Prefixes::new(pairs);
-        for text in ["", "a", "abce", "abdx", "ac", "bab", "owl-service-prod", "owl-u", "owl", "é!", "z", "zzz", "\u{ff}"] {
+        for text in
+            ["", "a", "abce", "abdx", "ac", "bab", "owl-service-prod", "owl-u", "owl", "é!", "z", "zzz", "\u{ff}"]
+        {
             let mut found = Vec::new();
             prefixes.visit(text.bytes(), |rule| found.push(rule));
             found.sort_unstable();

@@ -13,18 +13,8 @@ pub(super) struct NoVote {
 pub(super) const SPAN_KIND: (&str, &str) = ("field.span_kind", "server");
 
 /// Texts for people, whatever their source calls them.
-const PROSE: [&str; 10] = [
-    "title",
-    "summary",
-    "description",
-    "message",
-    "reason",
-    "text",
-    "body",
-    "details",
-    "runbook_url",
-    "generatorURL",
-];
+const PROSE: [&str; 10] =
+    ["title", "summary", "description", "message", "reason", "text", "body", "details", "runbook_url", "generatorURL"];
 
 /// Attributes that name the other end of a call, in whichever scope they turn up.
 const PEERS: [&str; 12] = [
@@ -58,12 +48,7 @@ pub(super) fn check(scope: Scope, name: &str) -> Result<(), NoVote> {
         Scope::Span if !may_name_lambda(name) => {
             Err(NoVote { why: "attributes of a span tell what it called", hint: own() })
         }
-        Scope::Resource
-        | Scope::Span
-        | Scope::Label
-        | Scope::Dimension
-        | Scope::Field
-        | Scope::Constant
+        Scope::Resource | Scope::Span | Scope::Label | Scope::Dimension | Scope::Field | Scope::Constant
             if is_peer(name) =>
         {
             Err(NoVote { why: "it names the other end of a call", hint: own() })

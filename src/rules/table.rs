@@ -74,7 +74,8 @@ impl Table {
             return only(self.by_key.get(key)?.iter().copied().filter(fits));
         };
         // Names of clusters are reused from account to account, so what is known of the place must agree.
-        let arn = if self.by_key.contains_key(key) { None } else { Arn::parse(key).filter(|arn| arn.kind == "cluster") };
+        let arn =
+            if self.by_key.contains_key(key) { None } else { Arn::parse(key).filter(|arn| arn.kind == "cluster") };
         let (name, place) = match arn {
             Some(arn) => (arn.name?, Place { account: arn.field("account"), region: arn.field("region") }),
             None => (key, view.place),

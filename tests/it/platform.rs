@@ -163,7 +163,9 @@ fn compare(case: &Case, seen: &Seen) -> Vec<String> {
                 let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
                 ((!words.is_empty()).then(|| words.join(",")), tag(TagName::PlatformConflict))
             }
-            ("by", wanted) => (wanted.as_str().map(str::to_owned), seen.tags.get(TagName::Platform).map(|tag| id(&tag.by))),
+            ("by", wanted) => {
+                (wanted.as_str().map(str::to_owned), seen.tags.get(TagName::Platform).map(|tag| id(&tag.by)))
+            }
             ("shadow", wanted) => (wanted.as_str().map(str::to_owned), seen.shadow.first().map(|by| id(by))),
             ("unknown_cell", wanted) => {
                 (wanted.as_str().map(str::to_owned), seen.unknown_cell.as_ref().map(ToString::to_string))
