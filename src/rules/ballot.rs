@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use crate::model::{Labels, Tag, TagName, Tags};
 
+use super::arn::Arn;
 use super::cell::{CLUSTER_PLACE, CLUSTERS};
 use super::condition::Findings;
 use super::decide::{Program, note};
-use super::facts::{Key, Keys, Scope, View};
+use super::facts::{Key, Keys, Place, Scope, View};
 use super::platform::{self, Cast, Circumstances, Family, Platform, Verdict, VoteOutcome};
 use super::resource::instance_of;
 use super::rule::{Rule, Says, Stage};
@@ -74,6 +75,17 @@ impl Witnesses {
         }
     }
 
+    /// The account and region of the sender, where they have the form of one: an account may also be called `prod`.
+    pub(super) fn place<'v>(&self, values: &[Option<&'v str>]) -> Place<'v> {
+        let first = |keys: &[Key], fits: fn(&str) -> bool| {
+            keys.iter().find_map(|key| values.get(*key).copied().flatten().filter(|value| fits(value)))
+        };
+        let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_region =
+            |text: &str| text.bytes().last().is_some_and(|last| last.is_ascii_digit()) && text.contains('-');
+        Place { account: first(&self.accounts, is_account), region: first(&self.regions, is_region) }
+    }
+
     /// The identities in the values, each with the family that it speaks for. A node carries many pods, so it is the
     /// sender's identity only where there is no pod.
     fn identities<'v>(&self, view: &View<'v>) -> impl Iterator<Item = (Key, &'v str, Family)> {
@@ -110,8 +122,8 @@ impl Circumstances for Around<'_> {
         let witnesses = &self.program.witnesses;
         let Some(table) = witnesses.clusters else { return false };
         let table = self.view.tables.get(table);
-        let first = |keys: &[Key]| keys.iter().find_map(|key| self.view.get(*key));
-        let said = [first(&witnesses.regions), first(&witnesses.accounts)];
+        let place = self.view.place;
+        let said = [place.region, place.account];
         let [region, account, platform] = CLUSTER_PLACE;
         let agrees = |row: &usize| {
             let held = [table.cell(*row, region), table.cell(*row, account)];
@@ -144,9 +156,17 @@ impl Program {
     }
 
     /// Decides on the votes, and sets the platform's tags.
-    pub(super) fn count_votes(&self, votes: &mut [Cast], values: &[Option<&str>], stamped: &Stamped, tags: &mut Tags) {
+    /// Gives back where the cluster is: an ARN that named it knows better than what stands beside it.
+    pub(super) fn count_votes<'v>(
+        &'v self,
+        votes: &mut [Cast],
+        values: &'v [Option<&'v str>],
+        mut place: Place<'v>,
+        stamped: &Stamped,
+        tags: &mut Tags,
+    ) -> Place<'v> {
         let before = Tags::default();
-        let view = View { values, tags: &before, tables: &self.tables };
+        let view = self.view(values, &before, place);
         let verdict = platform::resolve(votes, &Around { program: self, view, stamped });
         let mut set = |name: TagName, value: Arc<str>, by: &Arc<str>, seen: Option<Arc<str>>| {
             tags.set_first(name, Tag { value, by: Arc::clone(by), seen });
@@ -170,15 +190,33 @@ impl Program {
                     if let Some((told_by, value)) = found {
                         let seen = if told_by.by == rule.by { seen.clone() } else { self.seen(told_by, &view) };
                         set(name, value, &told_by.by, seen);
+                        if name == TagName::PlatformCluster {
+                            place = self.place_of_arn(told_by, values, place);
+                        }
                     }
                 }
             }
         }
-        let mut lost = votes.iter().filter(|vote| vote.outcome == VoteOutcome::Lost);
-        if let Some(first) = lost.next() {
+        let lost: Vec<&Cast> = votes.iter().filter(|vote| vote.outcome == VoteOutcome::Lost).collect();
+        if let Some(first) = lost.first() {
             let rule = &self.rules[first.rule];
-            let words = self.conflict(std::iter::once(first).chain(lost), &view);
+            let words = self.conflict(&lost, verdict, &view);
             set(TagName::PlatformConflict, Arc::from(words), &rule.by, self.seen(rule, &view));
+        }
+        place
+    }
+
+    fn place_of_arn<'v>(&'v self, rule: &'v Rule, values: &'v [Option<&'v str>], otherwise: Place<'v>) -> Place<'v> {
+        let mut keys = Vec::new();
+        rule.when.visit_keys(&mut |key| keys.push(key));
+        // The first ARN of a cluster or of something in one.
+        let mut arns = keys.iter().filter_map(|key| values.get(*key).copied().flatten()).filter_map(Arn::parse);
+        match arns.find(|arn| arn.cluster.is_some()) {
+            Some(arn) => Place {
+                account: arn.field("account").or(otherwise.account),
+                region: arn.field("region").or(otherwise.region),
+            },
+            None => otherwise,
         }
     }
 
@@ -190,7 +228,7 @@ impl Program {
         }
         let Some(instance) = instance_of(resource) else { return Arc::default() };
         let tags = Tags::default();
-        let view = View { values, tags: &tags, tables: &self.tables };
+        let view = self.view(values, &tags, Place::default());
         let identity = |key: Key, value: &str| Arc::from([self.keys.text(key), "=", value].concat());
         let identities = self.witnesses.identities(&view);
         identities.map(|(key, value, _)| Disputed { identity: identity(key, value), instance }).collect()
@@ -199,7 +237,7 @@ impl Program {
     /// The votes for people, with those of rules in the shadow stage left out.
     pub(super) fn show_votes(&self, votes: &[Cast], values: &[Option<&str>]) -> Vec<Vote> {
         let tags = Tags::default();
-        let view = View { values, tags: &tags, tables: &self.tables };
+        let view = self.view(values, &tags, Place::default());
         let shown = |cast: &Cast| Vote {
             rule: Arc::clone(&self.rules[cast.rule].by),
             platform: cast.platform.as_str(),
@@ -211,26 +249,38 @@ impl Program {
         votes.iter().map(shown).collect()
     }
 
-    /// What contradicts: the sender's own word where it is one (`aws_eks`), else the platform.
-    fn conflict<'c>(&self, lost: impl Iterator<Item = &'c Cast>, view: &View<'_>) -> String {
-        const WORD_BYTES_MAX: usize = 32;
-        let mut words: Vec<&str> = Vec::new();
+    /// One word for each family that contradicts: the sender's own where it is one (`aws_eks`), else the platform.
+    fn conflict(&self, lost: &[&Cast], verdict: Verdict, view: &View<'_>) -> String {
+        let mut families: Vec<(Family, &str)> = Vec::new();
         for vote in lost {
-            let mut findings = Findings::default();
-            self.rules[vote.rule].when.find(view, &mut findings);
-            let platform = vote.platform.as_str();
-            let is_word = |text: &&str| {
-                let holds = |part: &[u8]| part.eq_ignore_ascii_case(platform.as_bytes());
-                text.len() <= WORD_BYTES_MAX
-                    && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-:./".contains(&byte))
-                    && text.as_bytes().windows(platform.len()).any(holds)
+            let family = vote.platform.family();
+            let own = match verdict {
+                // Nobody won: both sides are told in the same words.
+                Verdict::Unknown => None,
+                Verdict::Decided { .. } => self.own_word(vote, view),
             };
-            let word = findings.seen.map(|(_, value)| value).filter(is_word).unwrap_or(platform);
-            if !words.contains(&word) {
-                words.push(word);
+            match families.iter_mut().find(|(known, _)| *known == family) {
+                Some((_, word)) => {
+                    if let (Some(own), Some(_)) = (own, Platform::parse(word)) {
+                        *word = own;
+                    }
+                }
+                None => families.push((family, own.unwrap_or(vote.platform.as_str()))),
             }
         }
+        let words: Vec<&str> = families.into_iter().map(|(_, word)| word).collect();
         words.join(",")
+    }
+
+    /// What the vote saw, if it is the platform and at most Amazon's name: `aws_eks`, `AWS::ECS`.
+    fn own_word<'v>(&'v self, vote: &Cast, view: &View<'v>) -> Option<&'v str> {
+        let mut findings = Findings::default();
+        self.rules[vote.rule].when.find(view, &mut findings);
+        let (_, text) = findings.seen?;
+        let is_part = |part: &str| {
+            part.is_empty() || part.eq_ignore_ascii_case("aws") || part.eq_ignore_ascii_case(vote.platform.as_str())
+        };
+        text.split(['_', ':', '-']).all(is_part).then_some(text)
     }
 
     /// A part of the platform as this rule, which holds, tells it.

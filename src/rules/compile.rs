@@ -12,7 +12,7 @@ use super::diagnostic::{At, Diagnostic, DiagnosticSeverity, Faults};
 use super::facts::{Asker, Keys};
 use super::index::Index;
 use super::route::RouteRule;
-use super::rule::{Home, Ids, Rule};
+use super::rule::{Ids, Rule};
 use super::service::Services;
 use super::suggest;
 use super::table::Tables;
@@ -30,11 +30,14 @@ enum Kind {
 }
 
 const KINDS: [(Kind, &str, &[&str]); 4] = [
-    (Kind::Platform, "platform", &["version", "kind", "tables", "rules"]),
+    (Kind::Platform, "platform", &["version", "kind", "tables", "pods_ipv6_only", "rules"]),
     (Kind::Cells, "cells", &["version", "kind", "tables", "environments", "cells", "rules"]),
     (Kind::Services, "services", &["version", "kind", "tables", "teams", "services", "strip", "class", "rules"]),
     (Kind::Routes, "routes", &["version", "kind", "tables", "routes"]),
 ];
+
+/// What a file for platforms may declare about the company's networks: `field.pods_ipv6_only` is then `true`.
+const PODS_IPV6_ONLY: &str = "pods_ipv6_only";
 
 /// A file whose head is understood.
 struct Document<'f> {
@@ -151,15 +154,14 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let mut unknown_by: Option<Arc<str>> = None;
     let mut reading = Reading { keys: &mut keys, tables: &tables };
     for (kind, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
-        let home = match kind {
-            Kind::Platform => Home::Platform,
-            Kind::Cells | Kind::Services | Kind::Routes => Home::Elsewhere,
-        };
         if let (Kind::Platform, Some(at)) = (kind, fields.key_at("rules")) {
             unknown_by.get_or_insert_with(|| Arc::from(format!("{}:{} rules", faults.file_name(), at.line)));
         }
+        if fields.one_of(PODS_IPV6_ONLY, &["true", "false"], faults).is_some_and(|word| word.text == "true") {
+            reading.keys.declare(PODS_IPV6_ONLY);
+        }
         for node in fields.list("rules", faults) {
-            rules.extend(Rule::read(node, home, &mut reading, &values, &mut ids, faults));
+            rules.extend(Rule::read(node, &mut reading, &values, &mut ids, faults));
         }
         reading.keys.asked_by(Asker::Anyone);
         let nodes = fields.list("routes", faults);

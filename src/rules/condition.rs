@@ -2,7 +2,7 @@
 
 use super::diagnostic::Faults;
 use super::facts::{Key, Keys, View};
-use super::matcher::{Bindable, Bindings, Matcher};
+use super::matcher::{Affix, Bindable, Bindings, Matcher};
 use super::table::Tables;
 use super::walk::{self, Word};
 use super::yaml::{Entry, Kind, Node};
@@ -31,7 +31,20 @@ enum Test {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Exact(Key, Box<str>),
+    Prefix(Key, Box<str>),
+    Suffix(Key, Box<str>),
     Present(Key),
+}
+
+impl Anchor {
+    fn weakness(&self) -> u8 {
+        match self {
+            Anchor::Exact(..) => 0,
+            Anchor::Prefix(_, text) | Anchor::Suffix(_, text) if text.len() >= 4 => 1,
+            Anchor::Prefix(..) | Anchor::Suffix(..) => 2,
+            Anchor::Present(_) => 3,
+        }
+    }
 }
 
 /// A rule's findings: the values for `${…}` and the first input that spoke for it.
@@ -98,11 +111,10 @@ impl All {
 
     /// `None` when the conditions can hold with every value absent.
     pub(super) fn anchors(&self) -> Option<Vec<Anchor>> {
-        let all: Vec<Vec<Anchor>> = self.conditions.iter().filter_map(Condition::anchors).collect();
-        // Exact values rule out most alerts; any other anchor at least those without the key.
-        let is_exact = |anchors: &Vec<Anchor>| anchors.iter().all(|anchor| matches!(anchor, Anchor::Exact(..)));
-        let best = all.iter().position(is_exact).unwrap_or(0);
-        all.into_iter().nth(best)
+        let all = self.conditions.iter().filter_map(Condition::anchors);
+        // A list is as good as its weakest part: an exact value rules out most alerts, a beginning many, a key that is
+        // there at least those without it. Of equals the first.
+        all.min_by_key(|anchors| anchors.iter().map(Anchor::weakness).max())
     }
 
     pub(super) fn read(
@@ -142,7 +154,16 @@ impl Condition {
                 if let Some(values) = matcher.exact_values() {
                     return Some(values.into_iter().map(|value| Anchor::Exact(*key, value.into())).collect());
                 }
-                (!matcher.accepts_absence()).then(|| vec![Anchor::Present(*key)])
+                if matcher.accepts_absence() {
+                    return None;
+                }
+                let anchor = |affix: Affix<'_>| match affix {
+                    Affix::Exact(text) => Anchor::Exact(*key, text.into()),
+                    Affix::Prefix(text) => Anchor::Prefix(*key, text.into()),
+                    Affix::Suffix(text) => Anchor::Suffix(*key, text.into()),
+                };
+                let affixes = matcher.affixes().map(|affixes| affixes.into_iter().map(anchor).collect());
+                Some(affixes.unwrap_or_else(|| vec![Anchor::Present(*key)]))
             }
             Test::Any(branches) => {
                 let anchors: Option<Vec<Vec<Anchor>>> = branches.iter().map(All::anchors).collect();

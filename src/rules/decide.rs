@@ -9,7 +9,7 @@ use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
 use super::ballot::Witnesses;
 use super::class;
 use super::condition::Findings;
-use super::facts::{Keys, Scopes, View};
+use super::facts::{Keys, Place, Scopes, View};
 use super::index::{Candidates, Index};
 use super::platform::Cast;
 use super::route::{Fold, RouteRule};
@@ -100,15 +100,16 @@ impl Program {
         // Tags that no rule has set yet.
         let mut open: u16 = bit_of_all();
         let mut candidates = self.index.start(values);
+        let mut place = self.witnesses.place(values);
         let mut next = 0;
         while let Some(number) = candidates.next(next)
             && number < self.voter_count
         {
             next = number + 1;
-            self.hear(number, values, &mut tagging, &mut candidates, &mut open);
+            self.hear(number, values, place, &mut tagging, &mut candidates, &mut open);
         }
         let Tagging { tags, votes, .. } = &mut tagging;
-        self.count_votes(votes, values, stamped, tags);
+        place = self.count_votes(votes, values, place, stamped, tags);
         for name in PLATFORM_TAGS {
             if let Some(tag) = tags.get(name) {
                 open &= !bit(name);
@@ -120,9 +121,9 @@ impl Program {
         while let Some(number) = candidates.next(next) {
             next = number + 1;
             let rule = &self.rules[number];
-            if rule.mask & open != 0 && rule.stage == Stage::Live && rule.when.holds(&self.view(values, &tagging.tags))
-            {
-                self.apply(rule, values, &mut tagging, &mut candidates, &mut open);
+            let is_asked = rule.mask & open != 0 && rule.stage == Stage::Live;
+            if is_asked && rule.when.holds(&self.view(values, &tagging.tags, place)) {
+                self.apply(rule, values, place, &mut tagging, &mut candidates, &mut open);
             }
         }
         self.finish_owner(&mut tagging.tags, tagging.service.as_ref());
@@ -134,24 +135,26 @@ impl Program {
         &self,
         number: usize,
         values: &[Option<&str>],
+        place: Place<'_>,
         tagging: &mut Tagging,
         candidates: &mut Candidates,
         open: &mut u16,
     ) {
         let rule = &self.rules[number];
         // No rule that votes may look at tags, so that what stands there does not matter.
-        let view = self.view(values, &tagging.tags);
+        let view = self.view(values, &tagging.tags, place);
         if !rule.when.holds(&view) {
             return;
         }
         tagging.votes.extend(self.cast(number, &view));
         if rule.mask & !PLATFORM_MASK & *open != 0 {
-            self.apply(rule, values, tagging, candidates, open);
+            self.apply(rule, values, place, tagging, candidates, open);
         }
     }
 
-    fn view<'v>(&'v self, values: &'v [Option<&'v str>], tags: &'v Tags) -> View<'v> {
-        View { values, tags, tables: &self.tables }
+    /// What rules see when the platform is decided.
+    pub(super) fn view<'v>(&'v self, values: &'v [Option<&'v str>], tags: &'v Tags, place: Place<'v>) -> View<'v> {
+        View { place, values, tags, tables: &self.tables }
     }
 
     /// Sets what the rule, which holds, sets and what is not set yet. What a voter says of the platform waits for
@@ -160,11 +163,12 @@ impl Program {
         &self,
         rule: &Rule,
         values: &[Option<&str>],
+        place: Place<'_>,
         tagging: &mut Tagging,
         candidates: &mut Candidates,
         open: &mut u16,
     ) {
-        let made = self.make(rule, values, tagging);
+        let made = self.make(rule, values, place, tagging);
         for (name, tag) in TagName::ALL.into_iter().zip(made) {
             let Some(tag) = tag else { continue };
             *open &= !bit(name);
@@ -173,9 +177,9 @@ impl Program {
         }
     }
 
-    fn make(&self, rule: &Rule, values: &[Option<&str>], tagging: &mut Tagging) -> Made {
+    fn make(&self, rule: &Rule, values: &[Option<&str>], place: Place<'_>, tagging: &mut Tagging) -> Made {
         let Tagging { tags, service, unknown_cell, .. } = tagging;
-        let view = self.view(values, tags);
+        let view = self.view(values, tags, place);
         let mut findings = Findings::default();
         rule.when.find(&view, &mut findings);
         let mut made = Made::default();
@@ -200,7 +204,7 @@ impl Program {
                     *service = Some(ServiceFound { entry, how, raw, read_by: Arc::clone(&rule.by) });
                 }
                 (None, Some(raw)) if Arc::ptr_eq(&fit.value, &self.values.unknown) => {
-                    saw = saw.map(|saw| if saw.ends_with(&*raw) { saw } else { note(&saw, &raw) });
+                    saw = saw.map(|saw| if saw.ends_with(&*raw) { saw } else { note("cell", &raw) });
                     *unknown_cell = Some(Arc::from(raw));
                 }
                 (Some(_), None) | (None, Some(_) | None) => {}
@@ -275,7 +279,7 @@ impl Program {
     }
 
     fn route(&self, values: &[Option<&str>], tags: &Tags) -> &RouteRule {
-        let view = View { values, tags, tables: &self.tables };
+        let view = self.view(values, tags, self.witnesses.place(values));
         let mut candidates = self.route_index.start(values);
         for (name, tag) in tags.iter() {
             self.route_index.add(name as usize, &tag.value, &mut candidates);

@@ -56,13 +56,13 @@ fn service_match(found: ServiceFound) -> ServiceMatch {
 }
 
 fn shadow(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<Arc<str>> {
-    let view = View { values, tags, tables: &program.tables };
+    let view = program.view(values, tags, program.witnesses.place(values));
     let holds = |rule: &&Rule| rule.stage == Stage::Shadow && rule.when.holds(&view);
     program.rules.iter().filter(holds).map(|rule| Arc::clone(&rule.by)).collect()
 }
 
 fn near_misses(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<NearMiss> {
-    let view = View { values, tags, tables: &program.tables };
+    let view = program.view(values, tags, program.witnesses.place(values));
     program.rules.iter().filter_map(|rule| near_miss(rule, &view, tags)).take(NEAR_MISSES_MAX).collect()
 }
 
@@ -75,11 +75,9 @@ fn near_miss(rule: &Rule, view: &View<'_>, tags: &Tags) -> Option<NearMiss> {
     if seen.is_none() && rule.when.conditions.len() == 1 {
         return None;
     }
-    let is_open = |name: &TagName| match name {
-        // Unknown is an answer, and one that people would like to better.
-        TagName::Platform => tags.value(*name).is_none_or(|value| value == "unknown"),
-        _ => tags.get(*name).is_none(),
-    };
+    // Unknown is an answer, and one that people would like to better.
+    let is_unknown = |name: TagName| name == TagName::Platform && tags.value(name) == Some("unknown");
+    let is_open = |name: &TagName| tags.get(*name).is_none() || is_unknown(*name);
     let would_set: Vec<TagName> = rule.names().filter(is_open).collect();
     if would_set.is_empty() {
         return None;

@@ -117,6 +117,8 @@ pub(super) struct Keys {
     reading: Stage,
     /// What the rule that is read may look at.
     asker: Asker,
+    /// Fields that the rule files declare to be `true` of everything.
+    declared: Vec<Key>,
     /// One map per scope but `out`.
     numbers: [FastMap<Box<str>, Key>; 7],
 }
@@ -129,6 +131,7 @@ impl Keys {
             texts,
             reading: Stage::Live,
             asker: Asker::Anyone,
+            declared: Vec::new(),
             numbers: Default::default(),
         }
     }
@@ -148,6 +151,12 @@ impl Keys {
         self.reading = Stage::Live;
         let text = format!("{}.{name}", SCOPES[scope as usize].1);
         self.intern(scope, name, &text)
+    }
+
+    /// The field is `true`, whatever is looked at.
+    pub(super) fn declare(&mut self, field: &str) {
+        let key = self.own(Scope::Field, field);
+        self.declared.push(key);
     }
 
     /// The values that an answer can depend on.
@@ -256,6 +265,7 @@ impl Keys {
         for (name, value) in scopes.usual {
             fill(Scope::Field, name, value);
         }
+        self.declared.iter().for_each(|key| values[*key] = Some("true"));
         values
     }
 }
@@ -270,9 +280,17 @@ pub(super) fn tag_name(word: Word<'_>, faults: &mut Faults<'_>) -> Option<TagNam
     name
 }
 
+/// The account and region that are known beside a cluster's name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place<'v> {
+    pub(super) account: Option<&'v str>,
+    pub(super) region: Option<&'v str>,
+}
+
 /// What conditions and templates look at.
 #[derive(Clone, Copy)]
 pub(super) struct View<'v> {
+    pub(super) place: Place<'v>,
     pub(super) values: &'v [Option<&'v str>],
     pub(super) tags: &'v Tags,
     pub(super) tables: &'v Tables,

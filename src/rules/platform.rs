@@ -151,6 +151,7 @@ const HINT: &str = "a hint never decides alone";
 const EXPLICIT: &str = "an explicit rule outranks it";
 const WEAKER: &str = "a stronger signal says otherwise";
 const EQUAL: &str = "an equally strong signal says otherwise";
+const CONTRADICTED: &str = "stronger signals contradict each other";
 const BY_POD: &str = "the host is named like the pod";
 const BY_REGISTRY: &str = "the registry has the cluster of the other in this account or region";
 const BY_HINTS: &str = "all hints say otherwise";
@@ -251,14 +252,20 @@ fn close(votes: &mut [Cast], decider: usize, confidence: &'static str, settled: 
     let (family, tier) = (votes[decider].platform.family(), votes[decider].tier);
     for (at, vote) in votes.iter_mut().enumerate().filter(|(_, vote)| vote.why != STAMPED) {
         let is_same = vote.platform.family() == family;
-        (vote.outcome, vote.why) = match vote.tier {
-            _ if at == decider => (VoteOutcome::Won, settled),
-            Tier::Hint if !is_same => (VoteOutcome::Ignored, HINT),
-            _ if is_same => (VoteOutcome::Agreed, ""),
-            _ if vote.platform == Platform::Ec2 => (VoteOutcome::Ignored, MACHINE),
-            _ if tier == Tier::Explicit => (VoteOutcome::Lost, EXPLICIT),
-            _ if vote.tier > tier => (VoteOutcome::Lost, WEAKER),
-            _ => (VoteOutcome::Lost, if settled.is_empty() { WEAKER } else { settled }),
+        (vote.outcome, vote.why) = if at == decider {
+            (VoteOutcome::Won, settled)
+        } else if is_same {
+            (VoteOutcome::Agreed, "")
+        } else if vote.tier == Tier::Hint {
+            (VoteOutcome::Ignored, HINT)
+        } else if vote.platform == Platform::Ec2 {
+            (VoteOutcome::Ignored, MACHINE)
+        } else if tier == Tier::Explicit {
+            (VoteOutcome::Lost, EXPLICIT)
+        } else if vote.tier > tier || settled.is_empty() {
+            (VoteOutcome::Lost, WEAKER)
+        } else {
+            (VoteOutcome::Lost, settled)
         };
     }
     Verdict::Decided { vote: decider, confidence }
@@ -270,9 +277,128 @@ fn contradiction(votes: &mut [Cast], best: Tier) -> Verdict {
             _ if vote.tier == Tier::Hint => (VoteOutcome::Ignored, HINT),
             Platform::Ec2 => (VoteOutcome::Ignored, MACHINE),
             Platform::Ecs | Platform::Eks | Platform::K8s | Platform::Lambda | Platform::Other | Platform::Unknown => {
-                (VoteOutcome::Lost, if vote.tier == best { EQUAL } else { WEAKER })
+                match vote.tier == best {
+                    true => (VoteOutcome::Lost, EQUAL),
+                    false => (VoteOutcome::Ignored, CONTRADICTED),
+                }
             }
         };
     }
     Verdict::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Around {
+        stamped: Vec<Family>,
+        host_is_pod: bool,
+        registered: Vec<Family>,
+    }
+
+    impl Circumstances for Around {
+        fn is_stamped(&self, family: Family) -> bool {
+            self.stamped.contains(&family)
+        }
+
+        fn host_is_pod(&self) -> bool {
+            self.host_is_pod
+        }
+
+        fn registry_agrees(&self, _: &[Cast], family: Family) -> bool {
+            self.registered.contains(&family)
+        }
+    }
+
+    /// `1ecs 3k8s` (tier and platform, 0 is explicit) to `ecs conclusive: won lost`.
+    fn count(votes: &str, around: &Around) -> String {
+        let tiers = [Tier::Explicit, Tier::Conclusive, Tier::Strong, Tier::Inferred, Tier::Hint];
+        let cast = |(rule, text): (usize, &str)| {
+            let (tier, platform) = text.split_at(1);
+            Cast::new(rule, tiers[tier.parse::<usize>().unwrap()], Platform::parse(platform).unwrap())
+        };
+        let mut votes: Vec<Cast> = votes.split_whitespace().enumerate().map(cast).collect();
+        let answer = match resolve(&mut votes, around) {
+            Verdict::Decided { vote, confidence } => format!("{} {confidence}", votes[vote].platform.as_str()),
+            Verdict::Unknown => "unknown".to_owned(),
+        };
+        let outcomes: Vec<&str> = votes
+            .iter()
+            .map(|vote| match vote.outcome {
+                VoteOutcome::Won => "won",
+                VoteOutcome::Agreed => "agreed",
+                VoteOutcome::Lost => "lost",
+                VoteOutcome::Ignored => "ignored",
+            })
+            .collect();
+        format!("{answer}: {}", outcomes.join(" ")).trim_end_matches([':', ' ']).to_owned()
+    }
+
+    #[test]
+    fn the_strongest_decides_and_what_contradicts_it_is_kept() {
+        for (votes, expected) in [
+            ("", "unknown"),
+            ("1ecs", "ecs conclusive: won"),
+            ("2eks 1ecs", "ecs conclusive: lost won"),
+            ("1ecs 1ecs 3k8s", "ecs conclusive: won agreed lost"),
+            ("1ecs 1eks", "unknown: lost lost"),
+            ("1ecs 1eks 2eks", "unknown: lost lost ignored"),
+            ("2lambda 3ecs", "lambda strong: won lost"),
+            ("2other", "other strong: won"),
+            // Kubernetes becomes Amazon's where something of strength, or as strong, says so.
+            ("3k8s 2eks", "eks strong: agreed won"),
+            ("2k8s 2eks", "eks strong: agreed won"),
+            ("3k8s 3eks", "eks inferred: agreed won"),
+            ("2k8s 3eks", "k8s strong: won agreed"),
+            // The machine decides only alone, and contradicts nothing.
+            ("2ec2", "ec2 strong: won"),
+            ("2ec2 3k8s", "k8s inferred: ignored won"),
+            ("1ec2 4k8s", "unknown: ignored ignored"),
+            ("4ec2", "unknown: ignored"),
+            // A hint never decides alone and breaks ties only with one voice.
+            ("4eks", "unknown: ignored"),
+            ("2ecs 2eks 4k8s", "eks hint: lost won agreed"),
+            ("2ecs 2eks 4k8s 4ecs", "unknown: lost lost ignored ignored"),
+            ("2ecs 2eks 4lambda", "unknown: lost lost ignored"),
+            ("2ecs 4eks", "ecs strong: won ignored"),
+            // The operator's word outranks all, the first of two wins, and `unknown` is a word too.
+            ("1ecs 0eks 0lambda", "eks conclusive: lost won lost"),
+            ("0unknown 1ecs", "unknown conclusive: won lost"),
+            ("2ec2 0ecs", "ecs conclusive: ignored won"),
+        ] {
+            assert_eq!(count(votes, &Around::default()), expected, "{votes}");
+        }
+    }
+
+    #[test]
+    fn equals_are_settled_by_the_pod_then_by_the_registry() {
+        let pod = || Around { host_is_pod: true, ..Around::default() };
+        let registry = |families: &[Family]| Around { registered: families.to_vec(), ..Around::default() };
+        for (votes, around, expected) in [
+            ("1ecs 1eks", pod(), "eks conclusive: lost won"),
+            ("1ecs 1lambda", pod(), "unknown: lost lost"),
+            ("1ecs 2eks", pod(), "ecs conclusive: won lost"),
+            ("1ecs 1eks", registry(&[Family::Ecs]), "ecs conclusive: won lost"),
+            ("1ecs 1eks", registry(&[Family::Ecs, Family::Kubernetes]), "unknown: lost lost"),
+            ("1ecs 1eks", Around { host_is_pod: true, ..registry(&[Family::Ecs]) }, "eks conclusive: lost won"),
+        ] {
+            assert_eq!(count(votes, &around), expected, "{votes}");
+        }
+    }
+
+    #[test]
+    fn a_stamped_family_has_no_vote_at_all() {
+        let stamped = |families: &[Family]| Around { stamped: families.to_vec(), ..Around::default() };
+        for (votes, around, expected) in [
+            ("1ecs 2ecs 2eks 3k8s", stamped(&[Family::Ecs]), "eks strong: ignored ignored won agreed"),
+            ("1ecs", stamped(&[Family::Ecs]), "unknown: ignored"),
+            ("1ecs 1eks", stamped(&[Family::Ecs, Family::Kubernetes]), "unknown: ignored ignored"),
+            ("0ecs 1eks", stamped(&[Family::Ecs]), "ecs conclusive: won lost"),
+            ("1ecs 4eks", stamped(&[Family::Ecs]), "unknown: ignored ignored"),
+        ] {
+            assert_eq!(count(votes, &around), expected, "{votes}");
+        }
+    }
 }

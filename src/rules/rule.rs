@@ -44,16 +44,6 @@ pub(super) enum Says {
     Rendered(Template),
 }
 
-/// The kind of file that a rule stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
-    Platform,
-    Elsewhere,
-}
-
-/// What a platform's own rules may set.
-const PLATFORM_ONLY: [TagName; 2] = [TagName::Platform, TagName::PlatformConfidence];
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Live,
@@ -71,7 +61,6 @@ pub(super) const fn bit(name: TagName) -> u16 {
 impl Rule {
     pub(super) fn read(
         node: &Node,
-        home: Home,
         reading: &mut Reading<'_>,
         values: &Values,
         ids: &mut Ids,
@@ -107,7 +96,7 @@ impl Rule {
         // After a fault in `when`, what `set` may name is not known: a second message would be noise.
         let when = when?;
         let before = faults.error_count();
-        let mut sets = read_sets(set, home, reading, values, &bindable, faults)?;
+        let mut sets = read_sets(set, reading, values, &bindable, faults)?;
         let ballot = match votes && faults.error_count() == before {
             true => Some(take_ballot(&mut sets, set, faults)?),
             false => None,
@@ -205,22 +194,16 @@ pub(super) fn read_id(fields: &Fields<'_>, what: &str, ids: &mut Ids, faults: &m
 }
 
 /// Why a rule may not set this tag.
-fn refusal(name: TagName, home: Home, set: &Node) -> Option<&'static str> {
-    match home {
-        _ if name == TagName::PlatformConflict => Some("it is made of the votes that lost"),
-        Home::Elsewhere if PLATFORM_ONLY.contains(&name) => {
-            Some("the platform is decided by vote: put the rule into a file of `kind: platform`")
-        }
-        Home::Platform if name == TagName::PlatformConfidence && entry_of(set, TagName::Platform).is_none() => {
-            Some("a confidence belongs to a `platform`")
-        }
-        Home::Platform | Home::Elsewhere => None,
+fn refusal(name: TagName, set: &Node) -> Option<&'static str> {
+    if name == TagName::PlatformConflict {
+        return Some("it is made of the votes that lost");
     }
+    let is_alone = name == TagName::PlatformConfidence && entry_of(set, TagName::Platform).is_none();
+    is_alone.then_some("a confidence belongs to a `platform`")
 }
 
 fn read_sets(
     node: &Node,
-    home: Home,
     reading: &mut Reading<'_>,
     values: &Values,
     bindable: &Bindable,
@@ -235,7 +218,7 @@ fn read_sets(
         let name = facts::tag_name(Word { text: &entry.key, at: entry.key_at }, faults);
         let word = walk::word(&entry.value, &format!("`{}`", entry.key), faults);
         let (Some(name), Some(word)) = (name, word) else { continue };
-        if let Some(hint) = refusal(name, home, node) {
+        if let Some(hint) = refusal(name, node) {
             faults.error(entry.key_at, format!("`{}` cannot be set here", name.as_str()), Some(hint.to_owned()));
             continue;
         }

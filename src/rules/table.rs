@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::SourceFile;
 use super::arn::Arn;
 use super::diagnostic::{At, Diagnostic, Faults};
-use super::facts::{Key, View};
+use super::facts::{Key, Place, View};
 use super::hash::FastMap;
 use super::suggest;
 use super::walk::{self, Fields};
@@ -70,17 +70,23 @@ impl Table {
                 self.cell(*row, *column).is_some_and(|cell| wants.iter().any(|want| want.is(cell, view)))
             })
         };
-        if let Some(rows) = self.by_key.get(key) {
-            return only(rows.iter().copied().filter(fits));
-        }
-        let columns = self.clusters?;
-        let arn = Arn::parse(key).filter(|arn| arn.kind == "cluster")?;
-        let agrees = |row: usize, column: usize, said: &str| {
-            self.cell(row, column).is_none_or(|held| said.is_empty() || **held == *said)
+        let Some(columns) = self.clusters else {
+            return only(self.by_key.get(key)?.iter().copied().filter(fits));
+        };
+        // Names of clusters are reused from account to account, so what is known of the place must agree.
+        let arn =
+            if self.by_key.contains_key(key) { None } else { Arn::parse(key).filter(|arn| arn.kind == "cluster") };
+        let (name, place) = match arn {
+            Some(arn) => (arn.name?, Place { account: arn.field("account"), region: arn.field("region") }),
+            None => (key, view.place),
+        };
+        let agrees = |row: usize, column: usize, said: Option<&str>| match (self.cell(row, column), said) {
+            (Some(held), Some(said)) => **held == *said,
+            _ => true,
         };
         let is_meant =
-            |row: &usize| agrees(*row, columns.account, arn.account) && agrees(*row, columns.region, arn.region);
-        only(self.by_key.get(arn.name?)?.iter().copied().filter(is_meant).filter(fits))
+            |row: &usize| agrees(*row, columns.account, place.account) && agrees(*row, columns.region, place.region);
+        only(self.by_key.get(name)?.iter().copied().filter(is_meant).filter(fits))
     }
 
     pub(super) fn rows_of(&self, key: &str) -> &[usize] {

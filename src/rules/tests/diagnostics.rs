@@ -50,7 +50,7 @@ fn a_faulty_condition_is_reported_where_it_stands() {
         ),
         (
             "  - id: a\n    when: { label.x: { in: clusters } }\n    set: { platform: ecs }",
-            "5:28 unknown table `clusters` | known: cells, cells.clusters, teams, services",
+            "5:28 unknown table `clusters` | known: cells, cells.clusters, cells.accounts, teams, services",
         ),
         (
             "  - id: a\n    when: { label.x: { cidr: 10.0.0.0/40 } }\n    set: { platform: ecs }",
@@ -199,7 +199,7 @@ fn faulty_registries_are_reported_where_the_fault_stands() {
         (
             cells,
             "  - { id: c1, clusters: { eks: [a] } }\n  - { id: c2, clusters: { ecs: [a] } }",
-            "6:33 cluster `a` is already in a cell",
+            "6:33 cluster `a` is already in a cell | two clusters of one name need cells with different accounts or regions",
         ),
         (services, "  - { owner: owl }", "5:5 a service needs `name`"),
         (services, "  - { name: a }", "5:5 a service needs `owner`"),

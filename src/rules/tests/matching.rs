@@ -134,13 +134,13 @@ rules:
   - { id: silent, when: { label.x: y }, set: { platform: \"${label.none}\" } }
   - { id: shadow, stage: shadow, when: {}, set: { platform: lambda } }
   - { id: first, when: { label.x: y }, set: { platform: ecs } }
-  - { id: second, when: { label.x: y }, set: { platform: eks, platform.cluster: c } }
+  - { id: second, when: { label.x: y }, set: { platform.cluster: c } }
 ";
     let cells = "
 version: 1
 kind: cells
 rules:
-  - { id: third, when: { out.platform: ecs, out.platform.cluster: { prefix: c } }, set: { cell: c1, platform: k8s } }
+  - { id: third, when: { out.platform: ecs, out.platform.cluster: { prefix: c } }, set: { cell: c1, platform.cluster: d } }
   - { id: fourth, when: { out.cell: c1 }, set: { env: production } }
 ";
     // The order of the files does not matter: kinds have an order, and names within a kind.
@@ -169,7 +169,7 @@ rules:
     let decision = decide(&rules, &[("x", "ecs")]);
     assert_eq!((value(&decision, TagName::Platform), decision.severity), (Some("ecs"), Severity::Critical));
     let decision = decide(&rules, &[("x", "P3")]);
-    assert_eq!((value(&decision, TagName::Platform), decision.severity), (None, Severity::Warning));
+    assert_eq!((value(&decision, TagName::Platform), decision.severity), (Some("unknown"), Severity::Warning));
     for strange in ["a\0b".to_owned(), "a\nb".to_owned(), "x".repeat(4096), "  ".to_owned()] {
         assert_eq!(value(&decide(&rules, &[("x", &strange)]), TagName::PlatformCluster), None, "{strange:?}");
     }
@@ -209,8 +209,7 @@ fn the_index_never_changes_an_answer() {
                     let values = rules.program.keys.look_up(&scopes);
                     let mut tags = crate::model::Tags::default();
                     for rule in &rules.program.rules {
-                        let view =
-                            crate::rules::facts::View { values: &values, tags: &tags, tables: &rules.program.tables };
+                        let view = rules.program.view(&values, &tags, crate::rules::facts::Place::default());
                         if rule.when.holds(&view) {
                             let name = rule.sets[0].0;
                             tags.set_first(name, decision.tags.get(name).expect("the index left out a rule").clone());
