@@ -174,7 +174,7 @@ async fn spans_of_real_sdks_arrive_as_they_were_sent_and_tagged() {
         let last = frames.last().expect("some frames");
         assert_eq!(last["function"], "fly", "{event}");
         assert!(event.get("fingerprint").is_none(), "{event}");
-        assert!(["eks", "ecs"].iter().any(|platform| event["tags"]["platform"] == *platform), "{event}");
+        assert!(["eks", "ecs"].iter().any(|platform| event["tags"]["deploy.platform"] == *platform), "{event}");
     }
     read_by_relay(&sentry.role.events()).await;
     let client = Client::new();

@@ -63,7 +63,7 @@ provider.register();
 const tracer = trace.getTracer("owl", "2.0");
 for (let number = 0; number < Number(countText); number += 1) {
   const span = tracer.startSpan("GET /owls/{id}", { kind: SpanKind.SERVER });
-  span.setAttributes({ "http.route": "/owls/{id}", number, ratio: number / 7 + 0.5, even: number % 2 === 0,
+  span.setAttributes({ "http.route": "/owls/{id}", number, ratio: number / 8 + 0.5, even: number % 2 === 0,
     names: ["uhu", "kauz", "Käuzchen ☃"] });
   tracer.startSpan("hoot", {}, trace.setSpan(context.active(), span)).end();
   if (number % 10 === 3) {

@@ -76,7 +76,7 @@ def main():
     tracer = trace.get_tracer("owl", "2.0")
     for number in range(count):
         with tracer.start_as_current_span("GET /owls/{id}", kind=SpanKind.SERVER) as span:
-            span.set_attributes({"http.route": "/owls/{id}", "number": number, "ratio": number / 7,
+            span.set_attributes({"http.route": "/owls/{id}", "number": number, "ratio": number / 8,
                                  "even": number % 2 == 0, "names": ["uhu", "kauz", "Käuzchen \u2603"]})
             with tracer.start_as_current_span("hoot"):
                 pass
