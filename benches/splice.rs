@@ -204,7 +204,10 @@ fn span(number: u64) -> Span {
             attribute("server.port", Value::IntValue(8443)),
             text("client.address", "10.20.30.40"),
             text("network.protocol.version", "1.1"),
-            text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0"),
+            text(
+                "user_agent.original",
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0",
+            ),
             attribute("http.response.status_code", Value::IntValue(if number % 50 == 0 { 503 } else { 200 })),
             attribute("thread.id", Value::IntValue(42)),
         ],

@@ -4,6 +4,8 @@
 use crate::otlp::Malformed;
 
 use super::check;
+use super::read::key;
+use super::schema::Message;
 use super::text::is_ascii;
 
 /// Bytes from the start of an attribute that are looked at without asking for its length: two keys and two lengths,
@@ -56,6 +58,21 @@ pub(super) fn run<const TAG: u8, L: Look>(tail: &mut &[u8], beyond: usize) -> Re
     }
     *tail = rest;
     Ok(has_exception)
+}
+
+/// A whole message of which most is attributes with the key `TAG`; `depth` as for [`check::message`].
+pub(super) fn message<const TAG: u8>(schema: &'static Message, mut tail: &[u8], depth: u32) -> Result<(), Malformed> {
+    while let [first, ..] = tail {
+        let before = tail.len();
+        if *first == TAG {
+            run::<TAG, Ignore>(&mut tail, 0)?;
+        }
+        if tail.len() == before {
+            let (number, wire_type) = key(&mut tail)?;
+            check::value(schema.kind(number), number, wire_type, &mut tail, depth)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the parts of an attribute lie.

@@ -2,6 +2,7 @@
 
 use crate::otlp::Malformed;
 
+use super::attributes;
 use super::check::{self, deeper};
 use super::read::{DELIMITED, delimited, key};
 use super::schema::{
@@ -15,38 +16,39 @@ pub(super) fn walk(mut tail: &[u8], depth: u32) -> Result<usize, Malformed> {
     let mut count = 0;
     while !tail.is_empty() {
         let (number, wire_type) = key(&mut tail)?;
-        let Some((data, point)) = data(number) else {
+        if !matches!(number, 5 | 7 | 9..=11) {
             check::value(METRIC.kind(number), number, wire_type, &mut tail, depth)?;
             continue;
-        };
+        }
         if wire_type != DELIMITED {
             return Err(check::wrong(wire_type));
         }
-        let more = points(data, point, delimited(&mut tail)?, deeper(depth)?)?;
+        let (data, inner) = (delimited(&mut tail)?, deeper(depth)?);
+        let more = match number {
+            5 => points::<0x3a>(&GAUGE, &NUMBER_POINT, data, inner)?,
+            7 => points::<0x3a>(&SUM, &NUMBER_POINT, data, inner)?,
+            9 => points::<0x4a>(&HISTOGRAM, &HISTOGRAM_POINT, data, inner)?,
+            10 => points::<0x0a>(&HISTOGRAM, &EXPONENTIAL_POINT, data, inner)?,
+            _ => points::<0x3a>(&GAUGE, &SUMMARY_POINT, data, inner)?,
+        };
         count = if kind == number { count + more } else { more };
         kind = number;
     }
     Ok(count)
 }
 
-/// Field number to the message of the data and the message of its points.
-fn data(number: u32) -> Option<(&'static Message, &'static Message)> {
-    match number {
-        5 => Some((&GAUGE, &NUMBER_POINT)),
-        7 => Some((&SUM, &NUMBER_POINT)),
-        9 => Some((&HISTOGRAM, &HISTOGRAM_POINT)),
-        10 => Some((&HISTOGRAM, &EXPONENTIAL_POINT)),
-        11 => Some((&GAUGE, &SUMMARY_POINT)),
-        _ => None,
-    }
-}
-
-fn points(data: &Message, point: &'static Message, mut tail: &[u8], depth: u32) -> Result<usize, Malformed> {
+/// The message of the data, its points, and the key `TAG` of their attributes.
+fn points<const TAG: u8>(
+    data: &Message,
+    point: &'static Message,
+    mut tail: &[u8],
+    depth: u32,
+) -> Result<usize, Malformed> {
     let mut count = 0;
     while !tail.is_empty() {
         match key(&mut tail)? {
             (1, DELIMITED) => {
-                check::message(point, delimited(&mut tail)?, deeper(depth)?)?;
+                attributes::message::<TAG>(point, delimited(&mut tail)?, deeper(depth)?)?;
                 count += 1;
             }
             (1, wire_type) => return Err(check::wrong(wire_type)),

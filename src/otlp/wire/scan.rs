@@ -10,7 +10,7 @@ use crate::otlp::Malformed;
 use super::field::Fields;
 use super::read::{DELIMITED, DEPTH, delimited, key, skip};
 use super::schema::{BLOCK, RESOURCE, SCOPED};
-use super::{check, log, metric, span};
+use super::{attributes, check, log, metric, span};
 
 /// Resources of one request that are followed. Each costs memory here and grows when it is enriched, and two bytes
 /// are enough to write one; a request of 64 MiB with real resources has fewer.
@@ -181,7 +181,7 @@ impl<W: Watch> Walk<'_, '_, W> {
             match number {
                 1 => {
                     let payload = message(&mut tail, wire_type)?;
-                    check::message(&RESOURCE, payload, depth - 1)?;
+                    attributes::message::<0x0a>(&RESOURCE, payload, depth - 1)?;
                     let end = at.end - tail.len();
                     resource = match resource {
                         ResourcePlace::Absent => {
