@@ -120,13 +120,17 @@ async fn every_request_is_counted_once() {
     connection.send("POST", "/v1/traces", &[PROTOBUF], &body).await;
     connection.send("POST", "/v1/traces", &[PROTOBUF], b"garbage").await;
     connection.send("POST", "/nowhere", &[], b"").await;
-    let rows: Vec<String> = target
-        .door
-        .counts()
-        .read()
-        .iter()
-        .map(|row| format!("{} {} {} {}", row.signal, row.transport, row.outcome, row.count))
-        .collect();
-    let expected = ["traces http_protobuf taken 1", "traces http_protobuf malformed 1", "none unknown unsupported 1"];
-    assert_eq!(rows, expected);
+    let metrics = tawny::telemetry::Metrics::default();
+    let counts = target.door.counts();
+    metrics.telemetry_requests(move || counts.read());
+    let scraped = metrics.render(&[]);
+    for _ in 0..2 {
+        assert_eq!(metrics.render(&[]), scraped, "a scrape changes nothing");
+    }
+    let rows: Vec<&str> = scraped.lines().filter(|line| line.starts_with("tawny_telemetry_requests_total{")).collect();
+    assert_eq!(rows.len(), 3, "{scraped}");
+    for outcome in ["malformed", "taken", "unsupported"] {
+        let row = rows.iter().find(|row| row.contains(&format!("outcome=\"{outcome}\""))).unwrap();
+        assert!(row.ends_with("} 1"), "{row}");
+    }
 }
