@@ -22,6 +22,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("tawny_deliveries_total", "deliveries", "Settled deliveries by sink and outcome."),
     ("tawny_exceptions_total", "exceptions", "Exceptions found in telemetry by sink and outcome."),
     ("tawny_attempts_total", "attempts", "Requests to sinks by sink and what the answer meant."),
+    ("tawny_telemetry_requests_total", "requests", "Requests of telemetry senders by signal, transport and outcome."),
     ("tawny_commit_seconds", "seconds", "Time of a transaction, from the first load to the commit."),
     ("tawny_commit_alerts", "alerts", "Alerts that shared a transaction."),
     ("tawny_delivery_seconds", "seconds", "From the commit of a notice to its delivery, by sink."),
@@ -63,7 +64,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
 pub struct Metrics {
     registry: Registry,
     // Instruments stop when their provider is dropped.
-    _provider: SdkMeterProvider,
+    provider: SdkMeterProvider,
     alerts: Counter<u64>,
     requests: Counter<u64>,
     rejects: Counter<u64>,
@@ -128,7 +129,7 @@ impl Default for Metrics {
             outlets,
             spool,
             registry,
-            _provider: provider,
+            provider,
         }
     }
 }
@@ -179,6 +180,24 @@ impl Metrics {
 
     pub fn attempt(&self, sink: &Arc<str>, meaning: &'static str) {
         self.attempts.add(1, &[KeyValue::new("sink", sink.clone()), KeyValue::new("meaning", meaning)]);
+    }
+
+    /// Lets the telemetry doors be read at each scrape; they count by themselves, because an instrument costs more
+    /// than the rest of a small request. `read` gives signal, transport, outcome and how often.
+    pub fn telemetry_requests(&self, read: impl Fn() -> Vec<([&'static str; 3], u64)> + Send + Sync + 'static) {
+        let meter = self.provider.meter("tawny");
+        // The provider keeps the callback; the instrument is only its name.
+        let _ = meter
+            .u64_observable_counter("tawny_telemetry_requests")
+            .with_description(about("tawny_telemetry_requests_total"))
+            .with_callback(move |observer| {
+                for ([signal, transport, outcome], count) in read() {
+                    let signal = KeyValue::new("signal", signal);
+                    let labels = [signal, KeyValue::new("transport", transport), KeyValue::new("outcome", outcome)];
+                    observer.observe(count, &labels);
+                }
+            })
+            .build();
     }
 
     pub fn commit(&self, seconds: f64, alert_count: usize) {

@@ -78,15 +78,9 @@ impl Outcome {
     }
 }
 
-/// One row of what was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// A signal's name, or `none` where the request named none that we know.
-    pub signal: &'static str,
-    pub transport: &'static str,
-    pub outcome: &'static str,
-    pub count: u64,
-}
+/// One row of what was counted: signal (`none` where the request named none that we know), transport and outcome,
+/// and how often.
+pub type Count = ([&'static str; 3], u64);
 
 const SIGNALS: usize = Signal::ALL.len() + 1;
 const TRANSPORTS: usize = Transport::ALL.len();
@@ -120,7 +114,7 @@ impl Counts {
                 for (outcome, count) in Outcome::ALL.iter().zip(of_transport) {
                     let count = count.load(Ordering::Relaxed);
                     if count > 0 {
-                        rows.push(Count { signal, transport: transport.as_str(), outcome: outcome.as_str(), count });
+                        rows.push(([signal, transport.as_str(), outcome.as_str()], count));
                     }
                 }
             }
@@ -139,8 +133,8 @@ mod tests {
         counts.request(Some(Signal::Logs), Transport::HttpJson, Outcome::Late);
         counts.request(Some(Signal::Logs), Transport::HttpJson, Outcome::Late);
         counts.request(None, Transport::Unknown, Outcome::Unsupported);
-        let logs = Count { signal: "logs", transport: "http_json", outcome: "late", count: 2 };
-        let none = Count { signal: "none", transport: "unknown", outcome: "unsupported", count: 1 };
+        let logs = (["logs", "http_json", "late"], 2);
+        let none = (["none", "unknown", "unsupported"], 1);
         assert_eq!(counts.read(), [logs, none]);
     }
 

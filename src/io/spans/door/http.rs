@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::counts::{Outcome, Transport};
 use super::fault::{Fault, shown};
-use super::inflate::Codings;
+use super::inflate::{self, Codings};
 use super::read::{self, Deadline, Use};
 use super::refusal::{Partial, Refusal};
 use super::reply::{Reply, Response};
@@ -126,7 +126,8 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
         Form::Protobuf => door.unpack(signal, codings, bytes, share),
         Form::Json => {
             let Entry { body, mut share, .. } = door.unpack(signal, codings, bytes, share)?;
-            let read = (options.read_json)(signal, &body).map_err(|reason| Fault::Json { reason })?;
+            let read = inflate::aside(body.len(), || (options.read_json)(signal, &body));
+            let read = read.map_err(|reason| Fault::Json { reason })?;
             if !share.grow(body.len() + read.protobuf.len()) {
                 return Err(Fault::NoRoom);
             }

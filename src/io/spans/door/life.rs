@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -148,10 +148,7 @@ impl Write for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
-            match Pin::new(&mut self.stream).poll_shutdown(context) {
-                Poll::Ready(Ok(())) => {}
-                other => return other,
-            }
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             let end = Box::pin(tokio::time::sleep(self.linger_timeout));
             self.lingering = Some(Lingering { end, left: LINGERING_BYTES_MAX });
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::{Body, Incoming};
@@ -61,12 +61,12 @@ pub(super) struct Gathering<'a> {
     bytes_max: usize,
     expected: Option<usize>,
     first: Option<Bytes>,
-    whole: BytesMut,
+    whole: Vec<u8>,
 }
 
 impl<'a> Gathering<'a> {
     pub(super) fn new(share: &'a mut Share, bytes_max: usize, expected: Option<usize>) -> Gathering<'a> {
-        Gathering { share, bytes_max, expected, first: None, whole: BytesMut::new() }
+        Gathering { share, bytes_max, expected, first: None, whole: Vec::new() }
     }
 
     pub(super) fn byte_count(&self) -> usize {
@@ -104,16 +104,22 @@ impl<'a> Gathering<'a> {
         if total > self.whole.capacity() {
             // A length is believed as far as it has been booked.
             let wanted = self.expected.unwrap_or(2 * total).min(self.share.bytes()).max(total);
-            self.whole.reserve(wanted - self.whole.len());
+            self.whole.reserve_exact(wanted - self.whole.len());
         }
         self.whole.extend_from_slice(data);
     }
 
-    pub(super) fn finish(self, purpose: Use) -> Bytes {
+    pub(super) fn finish(mut self, purpose: Use) -> Bytes {
         match self.first {
             Some(first) if purpose == Use::Kept && first.len() <= COPIED_BYTES_MAX => Bytes::copy_from_slice(&first),
             Some(first) => first,
-            None => self.whole.freeze(),
+            None => {
+                let count = self.whole.len();
+                if purpose == Use::Kept && self.whole.capacity() > count + count / 4 {
+                    self.whole.shrink_to_fit();
+                }
+                self.whole.into()
+            }
         }
     }
 }

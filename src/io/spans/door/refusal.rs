@@ -22,10 +22,17 @@ pub(super) type Partial = Option<(u64, String)>;
 
 impl Refusal {
     pub(super) fn of(fault: &Fault, door: &Door) -> Refusal {
-        let detail = match fault {
-            Fault::NoRoom => Detail::RetryInfo(jittered(door.options.retry_after)),
-            fault if fault.outcome() == Outcome::Malformed => Detail::BadRequest,
-            _ => Detail::None,
+        let detail = match fault.outcome() {
+            Outcome::NotNow => Detail::RetryInfo(jittered(door.options.retry_after)),
+            Outcome::Malformed => Detail::BadRequest,
+            Outcome::Taken
+            | Outcome::Partly
+            | Outcome::TooLarge
+            | Outcome::TooSlow
+            | Outcome::Late
+            | Outcome::Unsupported
+            | Outcome::Passed
+            | Outcome::Broken => Detail::None,
         };
         Refusal { http: fault.http(), grpc: fault.grpc(), reason: fault.to_string(), detail, outcome: fault.outcome() }
     }

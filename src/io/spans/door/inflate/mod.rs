@@ -110,14 +110,15 @@ pub(super) fn inflate(
             Coding::Deflate => deflate::inflate(&body, bytes_max, &mut room),
             Coding::Zstd => zstd_frames::inflate(&body, bytes_max, &mut room, buffers),
         };
-        body = if body.len() > BLOCKING_INPUT_BYTES && has_other_threads() {
-            tokio::task::block_in_place(once)?
-        } else {
-            once()?
-        };
+        body = aside(body.len(), &mut once)?;
     }
     share.shrink(buffers::capacity_for(body.len()));
     Ok(body)
+}
+
+/// Does work that a large input makes long where it holds up nobody else.
+pub(super) fn aside<T>(input_bytes: usize, work: impl FnOnce() -> T) -> T {
+    if input_bytes > BLOCKING_INPUT_BYTES && has_other_threads() { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Whether another thread can take over what this one would have done.
