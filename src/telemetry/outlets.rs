@@ -148,6 +148,11 @@ pub struct SpoolTally {
 /// What is seen of one sink: values with the label that tells them apart.
 type Reading = fn(&OutletTally) -> Vec<(Option<(&'static str, &'static str)>, u64)>;
 
+type Read = Box<dyn Fn(&mut dyn FnMut(u64, &[KeyValue])) + Send + Sync>;
+
+/// One number of the spool.
+type SpoolReading = fn(&SpoolTally) -> &AtomicU64;
+
 pub(super) fn observe(meter: &Meter, outlets: &Outlets) {
     let counters: [(&'static str, Reading); 4] = [
         ("tawny_outlet_accepted", |tally| vec![(None, tally.accepted_count())]),
@@ -183,9 +188,9 @@ pub(super) fn observe(meter: &Meter, outlets: &Outlets) {
     }
 }
 
-fn each(outlets: &Outlets, reading: Reading) -> impl Fn(&mut dyn FnMut(u64, &[KeyValue])) + Send + Sync + 'static {
+fn each(outlets: &Outlets, reading: Reading) -> Read {
     let outlets = outlets.clone();
-    move |observe| {
+    Box::new(move |observe| {
         for (sink, tally) in outlets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             for (label, value) in reading(tally) {
                 let mut labels = vec![KeyValue::new("sink", sink.clone())];
@@ -193,11 +198,11 @@ fn each(outlets: &Outlets, reading: Reading) -> impl Fn(&mut dyn FnMut(u64, &[Ke
                 observe(value, &labels);
             }
         }
-    }
+    })
 }
 
 pub(super) fn observe_spool(meter: &Meter, spool: &Arc<SpoolTally>) {
-    let gauges: [(&'static str, fn(&SpoolTally) -> &AtomicU64); 2] =
+    let gauges: [(&'static str, SpoolReading); 2] =
         [("tawny_spool_bytes", |spool| &spool.bytes), ("tawny_spool_open", |spool| &spool.open)];
     for (name, reading) in gauges {
         let spool = spool.clone();
@@ -207,7 +212,7 @@ pub(super) fn observe_spool(meter: &Meter, spool: &Arc<SpoolTally>) {
             .with_callback(move |observer| observer.observe(reading(&spool).load(Ordering::Relaxed), &[]))
             .build();
     }
-    let counters: [(&'static str, fn(&SpoolTally) -> &AtomicU64); 2] =
+    let counters: [(&'static str, SpoolReading); 2] =
         [("tawny_spool_not_now", |spool| &spool.not_now), ("tawny_spool_damaged", |spool| &spool.damaged)];
     for (name, reading) in counters {
         let spool = spool.clone();
@@ -216,5 +221,39 @@ pub(super) fn observe_spool(meter: &Meter, spool: &Arc<SpoolTally>) {
             .with_description(about(&format!("{name}_total")))
             .with_callback(move |observer| observer.observe(reading(&spool).load(Ordering::Relaxed), &[]))
             .build();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Metrics;
+    use super::*;
+
+    #[test]
+    fn a_scrape_shows_each_sink_and_accepted_is_settled_and_open() {
+        let metrics = Metrics::default();
+        let (first, _second) = (metrics.outlet(&Arc::from("traces")), metrics.outlet(&Arc::from("events")));
+        first.accept(10, 700);
+        first.settle(OutletOutcome::Delivered, 4);
+        first.settle(OutletOutcome::Rejected, 1);
+        first.release(300);
+        first.no_room(2);
+        first.answer(OutletAnswer::NotNow);
+        metrics.spool().bytes.store(77, Ordering::Relaxed);
+        let text = metrics.render(&[]);
+        for line in [
+            "tawny_outlet_accepted_total{sink=\"traces\"} 10",
+            "tawny_outlet_settled_total{outcome=\"delivered\",sink=\"traces\"} 4",
+            "tawny_outlet_settled_total{outcome=\"rejected\",sink=\"traces\"} 1",
+            "tawny_outlet_settled_total{outcome=\"gave_up\",sink=\"events\"} 0",
+            "tawny_outlet_open{sink=\"traces\"} 5",
+            "tawny_outlet_open_bytes{sink=\"traces\"} 400",
+            "tawny_outlet_no_room_total{sink=\"traces\"} 2",
+            "tawny_outlet_requests_total{answer=\"not_now\",sink=\"traces\"} 1",
+            "tawny_spool_bytes 77",
+            "tawny_spool_damaged_total 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
     }
 }

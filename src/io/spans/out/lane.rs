@@ -68,8 +68,15 @@ impl Lane {
 
     /// Sends a load to its end. What a sink refuses as a whole it may take in parts.
     async fn deliver(&mut self, queue: &Queue, load: Vec<Held>) {
-        let slices = load.iter().flat_map(|held| held.parcel.slices.iter().cloned()).collect::<Vec<_>>();
-        let Some(reply) = self.send_until_cut(queue, &load, &slices).await else {
+        let joined: Vec<bytes::Bytes>;
+        let slices = match &load[..] {
+            [only] => &only.parcel.slices,
+            _ => {
+                joined = load.iter().flat_map(|held| held.parcel.slices.iter().cloned()).collect();
+                &joined
+            }
+        };
+        let Some(reply) = self.send_until_cut(queue, &load, slices).await else {
             load.into_iter().for_each(|held| queue.abandon(held));
             return;
         };
@@ -117,6 +124,12 @@ impl Lane {
         let mut first_attempt = None;
         for attempt in 0.. {
             while let Some(until) = self.queue.paused_until() {
+                if self.queue.patience() == Patience::Pass {
+                    // The sender waits better than we do: it may have somewhere else to go.
+                    let reason = "the sink has asked for a pause".to_owned();
+                    let retry_after = Some(until.duration_since(Instant::now()));
+                    return Reply::NotNow { http: 503, grpc: 14, reason, retry_after };
+                }
                 sleep_until(until).await;
             }
             let first_attempt = *first_attempt.get_or_insert_with(Instant::now);

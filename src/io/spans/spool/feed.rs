@@ -217,6 +217,10 @@ impl Reader {
         let open = self.open.as_ref().expect("it was opened just now");
         let mut scanner = Scanner::new(&open.file, number, start, end);
         while let Some(record) = scanner.next()? {
+            if scanner.is_damaged {
+                // It was whole at the start. What is lost of it stays open, and the next start counts the damage.
+                tracing::error!(segment = number, "bytes of the spool have changed; whole records go on");
+            }
             if record.head.sinks.contains(&self.sink) && !open.done.contains(&record.position.offset) {
                 return Ok(Some(record));
             }

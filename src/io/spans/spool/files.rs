@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use super::SinkId;
 
 /// What a segment begins with: a word, its number, and a checksum of both.
-pub(super) const FILE_HEAD_BYTES: u64 = 24;
+pub(super) const FILE_HEAD_BYTES: u64 = HEAD_BYTES as u64;
+const HEAD_BYTES: usize = 24;
 const WORD: &[u8; 8] = b"TAWNYSP1";
 const DONE_BYTES: usize = 16;
 /// Segments that were set aside and are kept for people to look at.
@@ -55,8 +56,8 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn file_head(number: u64) -> [u8; FILE_HEAD_BYTES as usize] {
-    let mut head = [0; FILE_HEAD_BYTES as usize];
+fn file_head(number: u64) -> [u8; HEAD_BYTES] {
+    let mut head = [0; HEAD_BYTES];
     head[..8].copy_from_slice(WORD);
     head[8..16].copy_from_slice(&number.to_le_bytes());
     let checksum = crc32fast::hash(&head[..16]);
@@ -66,7 +67,7 @@ fn file_head(number: u64) -> [u8; FILE_HEAD_BYTES as usize] {
 
 /// Whether a file is the segment that its name says.
 pub(super) fn has_head(file: &File, number: u64) -> bool {
-    let mut head = [0; FILE_HEAD_BYTES as usize];
+    let mut head = [0; HEAD_BYTES];
     file.read_exact_at(&mut head, 0).is_ok() && head == file_head(number)
 }
 

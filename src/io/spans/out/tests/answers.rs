@@ -139,6 +139,10 @@ async fn in_through_mode_the_answer_is_told_and_nothing_is_tried_again_or_joined
     let expected = Fate::NotNow { http: 503, grpc: 14, reason, retry_after: Some(Duration::from_secs(7)) };
     assert_eq!(first.await.unwrap(), expected);
     assert_eq!((stand_in.seen().len(), rig.settled(OutletOutcome::Returned)), (1, 1));
+    // Until then the sink is left alone, and the sender hears so at once.
+    let Fate::NotNow { retry_after: Some(wait), .. } = rig.fate(&["b"]).await else { panic!("it was asked to wait") };
+    assert!(wait > Duration::from_secs(4) && wait <= Duration::from_secs(7), "{wait:?}");
+    assert_eq!(stand_in.seen().len(), 1);
     rig.end(GRACE).await;
 }
 

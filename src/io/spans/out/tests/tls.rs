@@ -34,7 +34,7 @@ async fn requests_go_through_tls_when_the_certificate_is_trusted() {
         let machinery = Arc::new(Machinery {
             clock: Arc::default(),
             connectors: Connectors::trusting(&config),
-            encoders: encode::Encoders::default(),
+            encoders: Encoders::default(),
         });
         let endpoint = format!("https://localhost:{}", stand_in.address.port());
         let options = json!({"protocol": protocol, "compression": "zstd"});
