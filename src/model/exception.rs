@@ -159,9 +159,12 @@ pub struct Breadcrumb {
 }
 
 impl ErrorEvent {
-    /// What it takes in memory, about; for queues that are bounded by bytes. The resource is shared and not counted.
+    /// What it takes in memory, about; for queues that are bounded by bytes. The resource counts as if it were not
+    /// shared, which it may not be.
     pub fn byte_count(&self) -> usize {
-        let pairs = |pairs: &[(String, String)]| pairs.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
+        let pairs = |pairs: &[(String, String)]| -> usize {
+            pairs.iter().map(|(key, value)| key.len() + value.len() + 48).sum()
+        };
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let frames = |frames: &[Frame]| -> usize {
             let texts = |frame: &Frame| {
@@ -180,7 +183,7 @@ impl ErrorEvent {
                 size_of::<Exception>() + one.kind.len() + text(&one.module) + one.value.len() + frames(&one.frames)
             })
             .sum();
-        let attributes: usize = pairs(&self.attributes);
+        let attributes: usize = pairs(&self.attributes) + pairs(&self.resource.attributes);
         let crumbs: usize = self
             .breadcrumbs
             .iter()

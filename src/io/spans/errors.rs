@@ -90,12 +90,18 @@ impl ErrorOutlet {
         self.woken.notify_one();
     }
 
-    /// Counts exceptions that were not even made into events.
+    /// Counts exceptions that were not even made into events: beyond the bound of a block, or not wanted.
     pub fn omitted(&self, count: u64) {
         if count > 0 {
-            self.lock().omitted(count);
-            self.count(Outcome::Overflow, count);
+            let outcome = self.lock().omitted(count, Instant::now());
+            self.count(outcome, count);
         }
+    }
+
+    /// Whether it is worth while to read a block for exceptions. Where it is not, they are only counted, because most
+    /// of the cost of an exception is its stack trace.
+    pub fn wants(&self) -> bool {
+        self.lock().has_room(Instant::now())
     }
 
     /// Exceptions that wait now.

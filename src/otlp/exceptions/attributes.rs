@@ -63,6 +63,11 @@ impl<'a> Attributes<'a> {
         names.iter().find_map(|name| self.get(name))
     }
 
+    /// Python's SDK writes `True`.
+    pub(super) fn is_true(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     pub(super) fn number(&self, names: &[&str]) -> Option<u32> {
         self.first(names)?.parse().ok()
     }

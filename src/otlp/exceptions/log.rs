@@ -1,13 +1,13 @@
 //! Log records with `exception.*` attributes, the newer form of the semantic conventions. A record without them is no
 //! exception, however loud it is.
 
-use super::attributes::{Attributes, clip, fields, id, text_of};
+use super::attributes::{Attributes, clip, fields, id, messages, text_of};
 use super::identity::{self, Elsewhere, Place};
 use super::stack::{self, Told};
 use super::{Block, Found, items, resource, time_us};
 use crate::model::ErrorEvent;
 use crate::model::exception::{Language, Level, Origin, TraceRef};
-use crate::otlp::wire::Value;
+use crate::otlp::wire::{Field, Value};
 
 /// `SEVERITY_NUMBER_FATAL` and above.
 const FATAL: u64 = 21;
@@ -29,11 +29,18 @@ struct Record<'a> {
 pub(super) fn find(block: &[u8], shared: &Block, found: &mut Found) {
     let language = resource::language(block);
     for item in items(block) {
-        let record = read(item);
-        if record.attributes.first(&["exception.type", "exception.message", "exception.stacktrace"]).is_some() {
+        if is_exception(item) {
+            let record = read(item);
             found.push(|| event(&record, language, shared));
         }
     }
+}
+
+/// Whether any of its attributes is one of an exception.
+pub(super) fn is_exception(item: &[u8]) -> bool {
+    const KEYS: [&[u8]; 3] = [b"exception.type", b"exception.message", b"exception.stacktrace"];
+    let is_key = |field: Field<'_>| field.number == 1 && field.value.bytes().is_some_and(|key| KEYS.contains(&key));
+    messages(item, 6).any(|pair| fields(pair).any(is_key))
 }
 
 fn read(item: &[u8]) -> Record<'_> {
@@ -81,7 +88,7 @@ fn event(record: &Record<'_>, language: Option<Language>, shared: &Block) -> Err
         None => Place::Nowhere(elsewhere()),
     };
     let is_fatal = record.severity >= FATAL;
-    let escaped = attributes.get("exception.escaped") == Some("true");
+    let escaped = attributes.is_true("exception.escaped");
     let mut kept = attributes.kept(VALUE_BYTES_MAX, ATTRIBUTES_BYTES_MAX);
     let severity = String::from_utf8_lossy(record.severity_text);
     for (key, value) in [("log.body", body.as_ref()), ("log.severity", severity.as_ref())] {

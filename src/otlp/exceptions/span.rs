@@ -68,6 +68,10 @@ fn has_exception(item: &[u8]) -> bool {
     messages(item, 11).any(|event| note(event).name == b"exception")
 }
 
+pub(super) fn count(item: &[u8]) -> u64 {
+    messages(item, 11).filter(|event| note(event).name == b"exception").count() as u64
+}
+
 fn note(event: &[u8]) -> Note<'_> {
     let mut note = Note { time_ns: 0, name: b"" };
     for field in fields(event) {
@@ -132,7 +136,7 @@ fn make(
             time_ns,
         }),
     };
-    let escaped = attributes.get("exception.escaped") == Some("true");
+    let escaped = attributes.is_true("exception.escaped");
     ErrorEvent {
         id: identity::of(&place, &thrown.exceptions[0], thrown.stack_text.as_deref()),
         origin: Origin::SpanEvent,

@@ -70,6 +70,26 @@ fn a_span_event_and_a_log_record_of_one_exception_are_one_and_so_is_a_resend() {
 }
 
 #[test]
+fn what_pythons_sdk_sends_of_one_exception_in_both_signals_is_one() {
+    let read = |signal, name: &str| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/exceptions");
+        let block = std::fs::read(folder.join(name)).unwrap();
+        let mut events = find(signal, &block, &Tags::default(), now()).events;
+        assert_eq!(events.len(), 1, "{name}");
+        events.remove(0)
+    };
+    let (span, log) = (read(Signal::Traces, "python-sdk.spans"), read(Signal::Logs, "python-sdk.logs"));
+    // The log record was written two callers further in, and names the type without its module.
+    assert_eq!((span.exceptions[0].frames.len(), log.exceptions[0].frames.len()), (5, 2));
+    assert_eq!(span.id, log.id);
+    for event in [span, log] {
+        let kinds: Vec<_> = event.exceptions.iter().map(|one| (one.kind.as_str(), one.module.as_deref())).collect();
+        assert_eq!(kinds, [("StoreError", Some("owl.app")), ("KeyError", None)]);
+        assert_eq!(event.language, Language::Python);
+    }
+}
+
+#[test]
 fn another_span_type_message_or_line_is_another_exception() {
     let base = of_span(span(vec![exception("A", "b", JAVA)])).id;
     let other_span = Span { span_id: vec![1; 8], ..span(vec![exception("A", "b", JAVA)]) };
@@ -176,6 +196,10 @@ fn a_block_with_too_many_exceptions_says_how_many_were_left_out() {
     let block = spans_block("java", vec![span(vec![exception("A", "b", ""); 300])]);
     let found = find(Signal::Traces, &block, &tags(), now());
     assert_eq!((found.events.len(), found.omitted_count), (EVENT_COUNT_MAX, 44));
+    assert_eq!(count(Signal::Traces, &block), 300);
+    let records = vec![record("A", "", ""), record("", "", ""), record("", "b", "")];
+    assert_eq!(count(Signal::Logs, &logs_block("java", records)), 2);
+    assert_eq!(count(Signal::Metrics, &block), 0);
 }
 
 #[test]

@@ -77,8 +77,19 @@ impl Queue {
         self.is_closed = true;
     }
 
-    pub(super) fn omitted(&mut self, count: u64) {
-        self.lose(LostWhy::Overflow, count);
+    /// What became of exceptions that were never offered one by one.
+    pub(super) fn omitted(&mut self, count: u64, now: Instant) -> Outcome {
+        if self.is_closed {
+            return Outcome::Stopped;
+        }
+        let outcome = self.pause(now).unwrap_or(Outcome::Overflow);
+        self.lose(lost_to(outcome), count);
+        outcome
+    }
+
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        let is_full = self.events.len() >= COUNT_MAX || self.byte_count >= BYTES_MAX;
+        !(self.is_closed || is_full || self.pause(now).is_some())
     }
 
     /// What becomes of exceptions as long as the sink is paused; `None` when it is not.
@@ -132,9 +143,13 @@ impl Queue {
     }
 }
 
-/// What Sentry calls a loss during a pause.
+/// The reason that the sink is told for an outcome.
 pub(super) fn lost_to(outcome: Outcome) -> LostWhy {
-    if outcome == Outcome::Throttled { LostWhy::RateLimited } else { LostWhy::Refused }
+    match outcome {
+        Outcome::Throttled => LostWhy::RateLimited,
+        Outcome::Overflow => LostWhy::Overflow,
+        Outcome::Sent | Outcome::Repeated | Outcome::Refused | Outcome::Failed | Outcome::Stopped => LostWhy::Refused,
+    }
 }
 
 /// Ids of this window and the one before it.

@@ -156,7 +156,9 @@ async fn each_exception_is_sent_once_and_a_repeat_is_known_for_minutes() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_drops_and_counts_and_tells_the_sink_of_it() {
     let world = World::new(|_| Reply::Answer(200));
+    assert!(world.outlet.wants());
     world.outlet.offer(events(0..1500));
+    assert!(!world.outlet.wants(), "full");
     world.outlet.omitted(7);
     seconds(60).await;
     assert_eq!(world.outcomes(), counts(&[("overflow", 507), ("sent", 1000)]));
@@ -191,8 +193,9 @@ async fn limits_are_honoured_on_a_success_too_and_only_ours() {
     assert!(!world.outlet.is_paused());
     world.outlet.offer(events(1..2));
     seconds(1).await;
-    assert!(world.outlet.is_paused());
-    world.outlet.offer(events(2..12));
+    assert!(world.outlet.is_paused() && !world.outlet.wants());
+    world.outlet.offer(events(2..9));
+    world.outlet.omitted(3);
     seconds(80).await;
     assert_eq!(world.outcomes(), counts(&[("sent", 2), ("throttled", 10)]));
     seconds(12).await;

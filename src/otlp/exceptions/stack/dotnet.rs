@@ -46,10 +46,11 @@ impl Reader {
             if !trimmed.is_empty() {
                 self.heads(trimmed.strip_prefix("Unhandled exception. ").unwrap_or(trimmed));
             }
-        } else if self.in_message && !trimmed.starts_with("--- ") {
-            if let Some(one) = self.now() {
-                push_line(&mut one.value, line);
-            }
+        } else if self.in_message
+            && !trimmed.starts_with("--- ")
+            && let Some(one) = self.now()
+        {
+            push_line(&mut one.value, line);
         }
     }
 

@@ -1,14 +1,11 @@
 //! The JVM's `printStackTrace`, for Java, Kotlin and Scala: the newest call first, causes after what they caused, frames
 //! in common left out. What was suppressed is not part of the chain and is left out.
 
-use super::{EXCEPTION_COUNT_MAX, chain, head, oldest_first, push_line};
+use super::{Copies, EXCEPTION_COUNT_MAX, chain, head, oldest_first, push_line};
 use crate::model::exception::{Exception, Frame};
 
-/// Frames in common are copied from the enclosing trace; a text could ask for far more than it holds.
-const COPIED_BYTES_MAX: usize = 256 * 1024;
-
 pub(super) fn parse(text: &str) -> Vec<Exception> {
-    let mut reader = Reader { exceptions: Vec::new(), state: State::Before, in_message: None, copied_bytes: 0 };
+    let mut reader = Reader { exceptions: Vec::new(), state: State::Before, in_message: None, copies: Copies::new() };
     for line in text.lines() {
         reader.line(line.trim_end());
     }
@@ -32,7 +29,7 @@ struct Reader {
     state: State,
     /// So many frames were lines of a message if another frame follows.
     in_message: Option<usize>,
-    copied_bytes: usize,
+    copies: Copies,
 }
 
 impl Reader {
@@ -108,14 +105,7 @@ impl Reader {
     fn copy(&mut self, count: usize) {
         let Some((last, [.., enclosing])) = self.exceptions.split_last_mut() else { return };
         let start = enclosing.frames.len().saturating_sub(count);
-        for frame in &enclosing.frames[start..] {
-            let texts = [&frame.function, &frame.module, &frame.filename];
-            self.copied_bytes += 64 + texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum::<usize>();
-            if self.copied_bytes > COPIED_BYTES_MAX {
-                return;
-            }
-            last.frames.push(frame.clone());
-        }
+        self.copies.copy(&enclosing.frames[start..], &mut last.frames);
     }
 }
 

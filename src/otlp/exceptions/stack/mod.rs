@@ -26,6 +26,8 @@ const EXCEPTION_COUNT_MAX: usize = 50;
 /// Sentry keeps the first and the last of more frames, so nothing is gained by sending those between.
 const FRAMES_FIRST: usize = 50;
 const FRAMES_LAST: usize = 200;
+/// Frames that a text left out because another trace has them are copied; a text could ask for far more than it holds.
+const COPIED_BYTES_MAX: usize = 256 * 1024;
 
 /// What telemetry says of an exception.
 pub(super) struct Told<'a> {
@@ -50,15 +52,16 @@ pub(super) struct Thrown {
 pub(super) fn read(told: &Told<'_>, language: Option<Language>) -> Thrown {
     let whole = told.stack.map(bounded).unwrap_or_default();
     let text = without_message_lines(&whole, told.message);
-    let shape = match language {
+    let mut thrown = Thrown { language: Language::Other, exceptions: Vec::new(), stack_text: None };
+    let by_shape = std::iter::once_with(|| match language {
         Some(unread @ (Language::Php | Language::Elixir | Language::Other)) => unread,
         Some(_) | None => shape::of(&text),
-    };
-    let mut thrown = Thrown { language: language.unwrap_or(shape), exceptions: Vec::new(), stack_text: None };
-    for language in [thrown.language, shape] {
-        let parsed = parse(language, &text);
+    });
+    for candidate in language.into_iter().chain(by_shape) {
+        let parsed = parse(candidate, &text);
+        thrown.language = language.unwrap_or(candidate);
         if parsed.iter().any(|one| !one.frames.is_empty()) {
-            (thrown.language, thrown.exceptions) = (language, parsed);
+            (thrown.language, thrown.exceptions) = (candidate, parsed);
             break;
         }
     }
@@ -187,6 +190,27 @@ fn chain(exceptions: &mut [Exception]) {
     for (at, one) in exceptions.iter_mut().enumerate().skip(1) {
         one.parent = Some(at - 1);
         one.link = Some(crate::model::exception::Link::Cause);
+    }
+}
+
+/// What may still be copied.
+struct Copies {
+    bytes_left: usize,
+}
+
+impl Copies {
+    const fn new() -> Copies {
+        Copies { bytes_left: COPIED_BYTES_MAX }
+    }
+
+    fn copy(&mut self, frames: &[Frame], into: &mut Vec<Frame>) {
+        for frame in frames {
+            let texts = [&frame.function, &frame.module, &frame.filename, &frame.abs_path];
+            let bytes = 64 + texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum::<usize>();
+            let Some(left) = self.bytes_left.checked_sub(bytes) else { return };
+            self.bytes_left = left;
+            into.push(frame.clone());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! cause is only there if the program printed one.
 
 use super::path::{place, shortened};
-use super::{EXCEPTION_COUNT_MAX, chain, oldest_first, push_line};
+use super::{Copies, EXCEPTION_COUNT_MAX, chain, oldest_first, push_line};
 use crate::model::exception::{Exception, Frame};
 
 pub(super) fn parse(text: &str) -> Vec<Exception> {
@@ -97,6 +97,7 @@ fn like_cause(line: &str) -> Option<usize> {
 /// The innermost first: the lines left out of one are those of its cause.
 fn with_frames(printed: Vec<Printed>) -> Vec<Exception> {
     let mut exceptions: Vec<Exception> = Vec::new();
+    let mut copies = Copies::new();
     for Printed { mut exception, calls } in printed.into_iter().rev() {
         let cause = exceptions.last().map(|cause| cause.frames.as_slice()).unwrap_or_default();
         let mut missing = None;
@@ -108,8 +109,8 @@ fn with_frames(printed: Vec<Printed>) -> Vec<Exception> {
                         let between = cause
                             .windows(count.saturating_add(2))
                             .find(|window| window.first() == Some(before) && window.last() == Some(&next));
-                        let between = between.map_or(&[][..], |window| &window[1..window.len() - 1]).to_vec();
-                        exception.frames.extend(between);
+                        let between = between.map_or(&[][..], |window| &window[1..window.len() - 1]);
+                        copies.copy(between, &mut exception.frames);
                     }
                     exception.frames.push(next);
                 }

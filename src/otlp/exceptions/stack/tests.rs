@@ -180,6 +180,20 @@ fn frames_in_common_are_copied_but_not_without_end() {
 }
 
 #[test]
+fn lines_like_those_of_the_cause_are_copied_but_not_without_end() {
+    let long = "l".repeat(2000);
+    let cause: String = (0..6).map(|at| format!("      at {long}{at} (/app/a.js:{at}:1)\n")).collect();
+    let outer = format!(
+        "    at {long}0 (/app/a.js:0:1)\n    ... 4 lines matching cause stack trace ...\n    at {long}5 (/app/a.js:5:1)\n"
+    );
+    let text = format!("Error: a\n{}  [cause]: Error: b\n{cause}", outer.repeat(10).trim_end().to_owned() + " {\n");
+    let found = thrown(&text, Some(Language::Node));
+    assert_eq!((found.exceptions.len(), found.exceptions[0].frames.len()), (2, 60));
+    let text = text.replace(&outer, &outer.repeat(3));
+    assert!(thrown(&text, Some(Language::Node)).exceptions[0].frames.len() <= 60 + 128 * 2);
+}
+
+#[test]
 fn a_stack_cut_by_the_sdk_of_go_loses_its_broken_frame_only() {
     let mut stack = String::from("goroutine 1 [running]:\n");
     for at in 0.. {
