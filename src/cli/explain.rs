@@ -114,7 +114,7 @@ fn instance<'a>(ready: &'a Ready, wanted: &str) -> anyhow::Result<&'a Instance> 
 fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan], received_at: Timestamp) -> Value {
     let decoder = &instance.decoder;
     let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
-    let Explanation { decision, key_parts, near_misses, .. } = rules.explain(&alert, origin);
+    let Explanation { decision, key_parts, votes, near_misses, .. } = rules.explain(&alert, origin);
     let near: Vec<Value> = near_misses
         .iter()
         .map(|miss| {
@@ -145,6 +145,7 @@ fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan
             "by": heard.route.by, "sinks": heard.route.sinks, "hold_s": heard.route.hold.as_secs_f64(),
             "update_s": heard.route.update.as_secs_f64(), "remind_s": heard.route.remind.as_secs_f64(),
         },
+        "votes": votes,
         "near_misses": near,
     });
     // As a first message of its own: a hold is shown as if it were over.
@@ -225,6 +226,12 @@ fn show(alert: &Value) {
         route["remind_s"]
     ));
     say(&format!("  {:<20} {}", "outcome", text(&alert["outcome"])));
+    for vote in alert["votes"].as_array().into_iter().flatten() {
+        let seen = vote["seen"].as_str().map(|seen| format!("  <- {seen}")).unwrap_or_default();
+        let why = vote["why"].as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
+        let says = format!("{} {}", text(&vote["platform"]), text(&vote["confidence"]));
+        say(&format!("  {:<20} {says:<24} {}{seen}  {}{why}", "vote", text(&vote["rule"]), text(&vote["outcome"])));
+    }
     for miss in alert["near_misses"].as_array().into_iter().flatten().take(NEAR_MISSES_MAX) {
         let seen = miss["seen"].as_str().map_or("nothing".to_owned(), |seen| format!("`{seen}`"));
         say(&format!("  {:<20} {}: {} (saw {seen})", "near miss", text(&miss["rule"]), text(&miss["condition"])));
