@@ -89,7 +89,7 @@ impl<'a> Attributes<'a> {
 /// Who the user was and what headers held is nobody's business in a tracker of errors; the exception itself has its
 /// own place there.
 fn is_shown(key: &str) -> bool {
-    const HIDDEN: [&str; 12] = [
+    const HIDDEN: [&str; 14] = [
         "exception.",
         "enduser.",
         "user.",
@@ -102,6 +102,9 @@ fn is_shown(key: &str) -> bool {
         "source.address",
         "http.client_ip",
         "net.peer.ip",
+        // Command lines hold passwords.
+        "process.command",
+        "process.owner",
     ];
     !HIDDEN.iter().any(|start| key.starts_with(start))
 }

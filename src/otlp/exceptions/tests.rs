@@ -69,16 +69,29 @@ fn a_span_event_and_a_log_record_of_one_exception_are_one_and_so_is_a_resend() {
     assert_eq!((text.len(), &text[12..13], "89ab".contains(&text[16..17])), (32, "4", true), "{text}");
 }
 
+/// The one exception in a block that an SDK sent.
+fn of_sdk(signal: Signal, name: &str) -> ErrorEvent {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/exceptions");
+    let block = std::fs::read(folder.join(name)).unwrap();
+    let mut events = find(signal, &block, &Tags::default(), now()).events;
+    assert_eq!(events.len(), 1, "{name}");
+    events.remove(0)
+}
+
+#[test]
+fn what_nodes_sdk_sends_is_read() {
+    let event = of_sdk(Signal::Traces, "node-sdk.spans");
+    let one = &event.exceptions[0];
+    assert_eq!((event.language, event.handled, one.kind.as_str()), (Language::Node, false, "StoreError"));
+    let frames: Vec<_> = one.frames.iter().map(|frame| (frame.filename.as_deref().unwrap(), frame.in_app)).collect();
+    assert_eq!(frames.len(), 5);
+    assert_eq!(frames[3..], [("owl/service/app.mjs", true); 2]);
+    assert!(!frames[0].1, "{frames:?}");
+}
+
 #[test]
 fn what_pythons_sdk_sends_of_one_exception_in_both_signals_is_one() {
-    let read = |signal, name: &str| {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/exceptions");
-        let block = std::fs::read(folder.join(name)).unwrap();
-        let mut events = find(signal, &block, &Tags::default(), now()).events;
-        assert_eq!(events.len(), 1, "{name}");
-        events.remove(0)
-    };
-    let (span, log) = (read(Signal::Traces, "python-sdk.spans"), read(Signal::Logs, "python-sdk.logs"));
+    let (span, log) = (of_sdk(Signal::Traces, "python-sdk.spans"), of_sdk(Signal::Logs, "python-sdk.logs"));
     // The log record was written two callers further in, and names the type without its module.
     assert_eq!((span.exceptions[0].frames.len(), log.exceptions[0].frames.len()), (5, 2));
     assert_eq!(span.id, log.id);
@@ -87,6 +100,14 @@ fn what_pythons_sdk_sends_of_one_exception_in_both_signals_is_one() {
         assert_eq!(kinds, [("StoreError", Some("owl.app")), ("KeyError", None)]);
         assert_eq!(event.language, Language::Python);
     }
+}
+
+#[test]
+fn javas_two_names_of_an_inner_class_are_one() {
+    let stack = JAVA.replace("owl.Late", "owl.Owl$Late");
+    let thrown = exception("com.example.owl.Owl.Late", "too late", &stack);
+    let (span, log) = (of_span(span(vec![thrown])), of_record(record("com.example.owl.Owl$Late", "too late", &stack)));
+    assert_eq!((span.id, span.exceptions[0].kind.as_str()), (log.id, "Owl$Late"));
 }
 
 #[test]

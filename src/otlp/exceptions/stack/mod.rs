@@ -139,8 +139,9 @@ fn name(exceptions: &mut [Exception], told: &Told<'_>, language: Language) {
     let has_packages = matches!(language, Language::Python | Language::Java);
     if let Some(outermost) = exceptions.first_mut() {
         if let Some(kind) = told.kind.map(str::trim) {
-            let has_same_end = outermost.kind.rsplit('.').next() == Some(kind);
-            if !has_same_end {
+            // Some SDKs leave out the module, and Java's writes `Outer.Inner` of a span and `Outer$Inner` of a log record.
+            let is_same = outermost.kind.rsplit('.').next() == Some(kind) || outermost.kind.replace('$', ".") == kind;
+            if !is_same {
                 outermost.kind = clip(kind, KIND_BYTES_MAX).to_owned();
             }
         }
