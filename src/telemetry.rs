@@ -36,7 +36,6 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("tawny_rules_loads", "loads", "Rule sets that were read since the start, by whether they went live."),
     ("tawny_rules_since_seconds", "seconds", "When the rules in force went live, since 1970."),
     ("tawny_rules_stale", "boolean", "1 while the rules in the folder are refused and older ones are in force."),
-    ("tawny_otlp_requests_total", "requests", "Requests of telemetry by signal, transport and outcome."),
     ("tawny_telemetry_items_total", "items", "Spans, log records and data points by signal and what became of them."),
     (
         "tawny_telemetry_invalid_ids_total",

@@ -97,6 +97,8 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
         })
     };
     let door = Door::new(Arc::new(road), budget, options);
+    let counts = door.counts();
+    shared.metrics.telemetry_requests(move || counts.read());
     let grace = shared.shutdown / 2;
     let doors = listeners
         .into_iter()
@@ -112,18 +114,8 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
 impl SpanSide {
     /// What is counted here, for whoever scrapes.
     pub(super) fn lines(&self) -> impl Fn() -> Vec<Line> + Send + Sync + 'static {
-        let (tally, counts) = (self.tally.clone(), self.door.counts());
-        move || {
-            let mut lines = tally.lines();
-            lines.extend(counts.read().into_iter().map(|count| {
-                let labels = format!(
-                    "{{signal=\"{}\",transport=\"{}\",outcome=\"{}\"}}",
-                    count.signal, count.transport, count.outcome
-                );
-                ("tawny_otlp_requests_total", labels, count.count)
-            }));
-            lines
-        }
+        let tally = self.tally.clone();
+        move || tally.lines()
     }
 
     /// After the doors were told to stop.

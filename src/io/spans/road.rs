@@ -24,7 +24,7 @@ use crate::io::clock::Clock;
 use crate::io::live_rules::LiveRules;
 use crate::model::{ErrorEvent, Signal};
 use crate::otlp::enrich::Assembly;
-use crate::otlp::wire::{Scan, scan};
+use crate::otlp::wire::{Block, Scan, scan};
 use crate::otlp::{Malformed, exceptions};
 use crate::rules::{RuleSet, Stamped, Stamps};
 use crate::store::Later;
@@ -160,15 +160,8 @@ impl SpanRoad {
             }
             load.assembly.block(block, &known.resource);
             load.item_count += block.item_count;
-            if block.has_exceptions && self.wants_errors(known.to) {
-                let found = exceptions::find(
-                    arrival.signal,
-                    &arrival.body[block.payload.clone()],
-                    &known.tags,
-                    self.clock.now(),
-                );
-                load.errors.extend(found.events);
-                load.omitted_errors += found.omitted_count;
+            if block.has_exceptions {
+                self.find_errors(arrival, block, &known, load);
             }
         }
         for gap in gaps {
@@ -257,8 +250,21 @@ impl SpanRoad {
         verdict
     }
 
-    fn wants_errors(&self, set: SinkSet) -> bool {
-        set.iter().any(|sink| matches!(self.ways[sink], Way::Errors(_)))
+    /// Reads exceptions only where a sink has room for them; else they are counted.
+    fn find_errors(&self, arrival: &Arrival, block: &Block, known: &Known, load: &mut Load<'_>) {
+        let mut outlets = known.to.iter().filter_map(|sink| match &self.ways[sink] {
+            Way::Errors(outlet) => Some(outlet),
+            Way::Telemetry(..) => None,
+        });
+        let payload = &arrival.body[block.payload.clone()];
+        let Some(first) = outlets.next() else { return };
+        if first.wants() || outlets.any(|outlet| outlet.wants()) {
+            let found = exceptions::find(arrival.signal, payload, &known.tags, self.clock.now());
+            load.errors.extend(found.events);
+            load.omitted_errors += found.omitted_count;
+        } else {
+            load.omitted_errors += exceptions::count(arrival.signal, payload);
+        }
     }
 
     fn offer_errors(&self, set: SinkSet, errors: Vec<ErrorEvent>, omitted: u64) {
