@@ -78,6 +78,8 @@ fn glance(tail: &mut &[u8], beyond: usize, seen: &mut SeenSpan<'_>) -> Result<()
     Ok(())
 }
 
+/// Kept out of [`walk`], which has better uses for its registers.
+#[inline(never)]
 fn field<'a>(tail: &mut &'a [u8], depth: u32, seen: &mut SeenSpan<'a>, tally: &mut Tally) -> Result<(), Malformed> {
     let (number, wire_type) = key(tail)?;
     match (number, wire_type) {
