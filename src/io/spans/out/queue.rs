@@ -135,22 +135,28 @@ impl Queue {
             Fate::Partly { rejected, .. } => (*rejected).min(items),
             Fate::Delivered | Fate::Refused { .. } | Fate::NotNow { .. } => 0,
         };
-        let was_told = told.is_some_and(|told| told.send(fate).is_ok());
-        let outcome = match outcome {
-            // Nobody took it back, so it is gone.
-            OutletOutcome::Returned if !was_told => OutletOutcome::GaveUp,
-            OutletOutcome::Stopped if was_told => OutletOutcome::Returned,
-            OutletOutcome::Delivered
-            | OutletOutcome::Rejected
-            | OutletOutcome::Refused
-            | OutletOutcome::GaveUp
-            | OutletOutcome::Stopped
-            | OutletOutcome::Returned => outcome,
+        let (outcome, untold) = match outcome {
+            OutletOutcome::Returned | OutletOutcome::Stopped => {
+                // Where nobody takes it back it is gone.
+                let was_told = told.is_some_and(|told| told.send(fate).is_ok());
+                let lost =
+                    if outcome == OutletOutcome::Returned { OutletOutcome::GaveUp } else { OutletOutcome::Stopped };
+                (if was_told { OutletOutcome::Returned } else { lost }, None)
+            }
+            OutletOutcome::Delivered | OutletOutcome::Rejected | OutletOutcome::Refused | OutletOutcome::GaveUp => {
+                (outcome, told.map(|told| (told, fate)))
+            }
         };
         self.tally.settle(OutletOutcome::Rejected, rejected);
         self.tally.settle(outcome, items - rejected);
         self.tally.release(parcel.byte_count as u64);
         self.state().open_bytes -= parcel.byte_count;
+        // Who hears of it finds it counted, and room for the next.
+        drop(parcel);
+        if let Some((told, fate)) = untold {
+            // Whoever asked may have gone since.
+            let _ = told.send(fate);
+        }
     }
 
     /// A parcel that a stop has left behind.

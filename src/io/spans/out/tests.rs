@@ -1,6 +1,7 @@
 //! Sinks against receivers on real ports: what arrives, what is tried again, what is lost, and who waits for whom.
 
 mod answers;
+mod history;
 mod stand_in;
 mod stops;
 mod tls;
@@ -222,4 +223,47 @@ async fn a_sink_that_hangs_refuses_for_itself_alone() {
     let left = slow.end(Duration::from_millis(100)).await;
     assert_eq!(left, Left { parcel_count: 3, item_count: 3 });
     quick.end(GRACE).await;
+}
+
+/// Concatenated requests are a request: many of them, cut at odd places, larger than any buffer on the way.
+fn large(budget: &Arc<Budget>) -> (Parcel, Vec<String>) {
+    let names: Vec<String> = (0..300).map(|number| format!("{number}{}", "n".repeat(number * 67 % 20_000))).collect();
+    let mut slices = Vec::new();
+    for name in &names {
+        let whole = parcel(budget, &[name]).slices.concat();
+        let (first, rest) = whole.split_at(whole.len() * 2 / 3);
+        slices.extend([first, rest].map(Bytes::copy_from_slice));
+    }
+    let share = Arc::new(budget.take(1000).unwrap());
+    (Parcel::new(Signal::Traces, slices, names.len(), share), names)
+}
+
+#[tokio::test]
+async fn a_request_of_many_slices_that_no_buffer_holds_arrives_byte_for_byte() {
+    for (protocol, compression) in [("http", "none"), ("grpc", "none"), ("http", "gzip"), ("grpc", "zstd")] {
+        let is_grpc = protocol == "grpc";
+        let stand_in = StandIn::new(move |_, _| if is_grpc { grpc(0) } else { http(200) }).await;
+        let options = json!({"protocol": protocol, "compression": compression});
+        let rig = rig(to(&stand_in), Patience::Pass, options);
+        let (parcel, names) = large(&rig.budget);
+        assert!(parcel.byte_count > 2_000_000, "{}", parcel.byte_count);
+        let (told, fate) = oneshot::channel();
+        rig.outlet.offer(parcel, Some(told)).unwrap();
+        assert_eq!(fate.await.unwrap(), Fate::Delivered, "{protocol} {compression}");
+        assert!(stand_in.seen()[0].spans() == names, "{protocol} {compression}");
+        rig.end(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_with_an_address_of_ipv6_is_reached() {
+    for protocol in ["http", "grpc"] {
+        let is_grpc = protocol == "grpc";
+        // On a host without the family there is nobody to reach.
+        let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else { return };
+        let stand_in = StandIn::on(listener, move |_, _| if is_grpc { grpc(0) } else { http(200) });
+        let rig = rig(to(&stand_in), Patience::Pass, json!({"protocol": protocol}));
+        assert_eq!(rig.fate(&["a"]).await, Fate::Delivered);
+        rig.end(GRACE).await;
+    }
 }

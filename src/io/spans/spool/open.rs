@@ -67,7 +67,6 @@ pub(super) fn open(
     writer.tally.open.store(found.open_delivery_count, Ordering::Relaxed);
     writer.tally.damaged.fetch_add(found.damaged_segment_count, Ordering::Relaxed);
     writer.count_bytes();
-    writer.prepare();
     Ok(Opened { writer, view, found })
 }
 

@@ -221,14 +221,17 @@ async fn what_was_acknowledged_is_there_whenever_the_process_dies() {
         })
         .collect();
     let mut copies = Vec::new();
-    while senders.iter().any(|sender| !sender.is_finished()) {
+    while copies.len() < 12 && senders.iter().any(|sender| !sender.is_finished()) {
         let before = acknowledged.lock().unwrap().clone();
         let directory = home.folder.path().join(format!("copy-{}", copies.len()));
         copy(&home.settings.directory, &directory);
         copies.push((before, directory));
-        tokio::time::sleep(Duration::from_millis(3)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(copies.len() >= 2, "too quick to be seen");
+    for sender in senders {
+        sender.await.unwrap();
+    }
     for (before, directory) in copies {
         let mut copied = Home::new();
         copied.settings.directory = directory;

@@ -98,6 +98,7 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Command>, feeds: &BTreeMap<SinkId, Arc<Feed>>) {
+        self.prepare();
         let mut is_stopping = false;
         while !is_stopping && let Some(first) = waiting.blocking_recv() {
             let mut next = Some(first);
@@ -118,10 +119,6 @@ impl Writer {
             self.settle(settled);
         }
         self.seal();
-        self.stop_preparing();
-    }
-
-    pub(super) fn stop_preparing(&mut self) {
         if let Some(preparing) = self.preparing.take() {
             let _ = preparing.join();
             files::remove_spare(&self.settings.directory);
@@ -370,7 +367,7 @@ impl Writer {
     }
 
     /// Makes the next segment's file on a thread of its own, so that nobody waits for it.
-    pub(super) fn prepare(&mut self) {
+    fn prepare(&mut self) {
         let byte_count = self.settings.segment_bytes;
         if self.preparing.is_some() || self.count_bytes() + byte_count > self.settings.bytes_max {
             return;

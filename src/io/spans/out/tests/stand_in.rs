@@ -85,7 +85,18 @@ impl StandIn {
 
     /// Answers as many requests as the gate has permits.
     pub(super) async fn gated(script: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static) -> StandIn {
-        StandIn::start(Arc::new(script), None).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        StandIn::start(listener, Arc::new(script), None)
+    }
+
+    /// Answers at once, on this listener.
+    pub(super) fn on(
+        listener: TcpListener,
+        script: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static,
+    ) -> StandIn {
+        let stand_in = StandIn::start(listener, Arc::new(script), None);
+        stand_in.gate.add_permits(1_000_000);
+        stand_in
     }
 
     /// Answers at once, and speaks TLS.
@@ -93,13 +104,13 @@ impl StandIn {
         acceptor: TlsAcceptor,
         script: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static,
     ) -> StandIn {
-        let stand_in = StandIn::start(Arc::new(script), Some(acceptor)).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stand_in = StandIn::start(listener, Arc::new(script), Some(acceptor));
         stand_in.gate.add_permits(1_000_000);
         stand_in
     }
 
-    async fn start(script: Script, tls: Option<TlsAcceptor>) -> StandIn {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    fn start(listener: TcpListener, script: Script, tls: Option<TlsAcceptor>) -> StandIn {
         let stand_in = StandIn {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),
