@@ -34,6 +34,14 @@ use crate::web::{self, Views};
 /// How often the retention sweep runs.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 
+/// Gives routes their sinks; a sink that does not exist is a fault of the rules.
+pub fn bind_sinks(rules: &mut RuleSet, sinks: &[Arc<str>]) -> anyhow::Result<()> {
+    rules.bind_sinks(sinks).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the rules do not fit the settings:\n{}", faults.join("\n"))
+    })
+}
+
 /// A daemon that listens.
 pub struct App {
     pub addresses: Vec<SocketAddr>,
@@ -51,12 +59,7 @@ pub struct App {
 pub async fn start(ready: Ready, mut rules: RuleSet, port_file: Option<&Path>) -> anyhow::Result<App> {
     let Ready { listen, listen_is_default, store, instances, sinks, limits, retention } = ready;
     let names: Vec<Arc<str>> = sinks.iter().map(|plan| plan.name.clone()).collect();
-    rules.bind_sinks(&names).map_err(|faults| {
-        anyhow::anyhow!(
-            "the rules do not fit the settings:\n{}",
-            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-        )
-    })?;
+    bind_sinks(&mut rules, &names)?;
     let rules = Arc::new(rules);
     let (writer, reader) = open_store(&store).await?;
     let listeners = bind_all(&listen, listen_is_default).await?;
