@@ -79,6 +79,7 @@ pub(in crate::rules) const ALERT: Section = Section {
         optional("platform", Shape::Text, "The label of this name."),
         optional("annotations", Shape::TextMap, "Its annotations."),
         optional("fields", Shape::TextMap, "What rules see as `field.`."),
+        optional("dimensions", Shape::TextMap, "What rules see as `dimension.`."),
         default("id", Shape::Text, "name and labels", "What tells it from other alerts."),
         default("holds_for", Shape::Duration, "24h", "How long it fires when nothing more is heard."),
         default("source", Shape::Text, "alertmanager", "The kind of source: `field.source`."),

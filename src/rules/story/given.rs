@@ -177,6 +177,11 @@ fn read_alert(node: &Node, words: &Words, faults: &mut Faults<'_>) -> Option<Giv
         faults.error(node.at, "`class` is another word for `name` here: write one of them", None);
     }
     let name = name.or(class).unwrap_or_else(|| labels.get("alertname").unwrap_or("Alert").to_owned());
+    let mut further = self::labels(&fields, "fields", words, faults);
+    // As the sources hand them over.
+    for (dimension, value) in self::labels(&fields, "dimensions", words, faults).iter() {
+        further.set(format!("dimension.{dimension}"), value.to_owned());
+    }
     let holds_for = fields.duration("holds_for", faults).unwrap_or(HOLDS_FOR);
     if holds_for.is_zero() {
         let at = fields.get("holds_for").map_or(node.at, |node| node.at);
@@ -190,7 +195,7 @@ fn read_alert(node: &Node, words: &Words, faults: &mut Faults<'_>) -> Option<Giv
         title: text("title", faults).unwrap_or_else(|| name.clone()),
         name,
         annotations: self::labels(&fields, "annotations", words, faults),
-        fields: self::labels(&fields, "fields", words, faults),
+        fields: further,
         labels,
         holds_for,
     })
