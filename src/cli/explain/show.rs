@@ -40,7 +40,7 @@ pub(super) fn show(alert: &Value) {
     say(&format!("  {:<20} {}", "outcome", text(&alert["outcome"])));
     if let Some(read) = alert["service_read"].as_object() {
         let (raw, how) = (text(&read["raw"]), text(&read["how"]));
-        say(&format!("  {:<20} `{raw}` read by {}, known by its {how}", "service", text(&read["read_by"])));
+        say(&format!("  {:<20} `{raw}` read by {}, known by its {how}", "service name", text(&read["read_by"])));
     }
     for by in alert["shadow"].as_array().into_iter().flatten() {
         say(&format!("  {:<20} {} would have held", "shadow", text(by)));

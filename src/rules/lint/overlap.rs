@@ -30,25 +30,47 @@ pub(super) fn check(program: &Program, files: &[SourceFile]) -> Vec<Diagnostic> 
         if found.len() >= FOUND_MAX {
             break;
         }
-        let finding = spread[..at].iter().find_map(|earlier| finding(earlier, later, program, files));
+        let earlier = &spread[..at];
+        // A rule that never speaks does not disagree either.
+        let finding = earlier
+            .iter()
+            .find_map(|earlier| unreachable(earlier, later, program, files))
+            .or_else(|| earlier.iter().find_map(|earlier| disagreeing(earlier, later, program, files)));
         found.extend(finding);
     }
     found.extend(routes(program, files));
     found
 }
 
-fn finding(earlier: &Spread<'_>, later: &Spread<'_>, program: &Program, files: &[SourceFile]) -> Option<Diagnostic> {
-    // Rules without a tag in common have nothing to settle; this rules out most pairs.
-    if earlier.rule.mask & later.rule.mask == 0 {
+/// The conditions of both, where they have a tag in common: rules without one have nothing to settle, and that rules
+/// out most pairs.
+fn pair<'s, 'p>(earlier: &'s Spread<'p>, later: &'s Spread<'p>) -> Option<(&'s [Branch<'p>], &'s [Branch<'p>])> {
+    let shares = earlier.rule.mask & later.rule.mask != 0;
+    earlier.branches.as_deref().zip(later.branches.as_deref()).filter(|_| shares)
+}
+
+fn unreachable(
+    earlier: &Spread<'_>,
+    later: &Spread<'_>,
+    program: &Program,
+    files: &[SourceFile],
+) -> Option<Diagnostic> {
+    let (before, after) = pair(earlier, later)?;
+    if !precedes(earlier, later, before, after, &program.tables) {
         return None;
     }
-    let (before, after) = (earlier.branches.as_ref()?, later.branches.as_ref()?);
-    let warning = DiagnosticSeverity::Warning;
-    if precedes(earlier, later, before, after, &program.tables) {
-        let message = format!("`{}` never sets anything", id_of(&later.rule.by));
-        let hint = format!("{} holds whenever this rule does, and sets the same", earlier.rule.by);
-        return Some(at_rule(files, &later.rule.by, warning, message, Some(hint)));
-    }
+    let message = format!("`{}` never sets anything", id_of(&later.rule.by));
+    let hint = format!("{} holds whenever this rule does, and sets the same", earlier.rule.by);
+    Some(at_rule(files, &later.rule.by, DiagnosticSeverity::Warning, message, Some(hint)))
+}
+
+fn disagreeing(
+    earlier: &Spread<'_>,
+    later: &Spread<'_>,
+    program: &Program,
+    files: &[SourceFile],
+) -> Option<Diagnostic> {
+    let (before, after) = pair(earlier, later)?;
     let (tag, first, second) = disagreement(earlier.rule, later.rule)?;
     // The narrower rule first and the wider one behind it is how exceptions are written.
     if implies_any(before, after, &program.tables) {
@@ -62,7 +84,7 @@ fn finding(earlier: &Spread<'_>, later: &Spread<'_>, program: &Program, files: &
         format!("`{}` and `{}` disagree about `{}`", id_of(&earlier.rule.by), id_of(&later.rule.by), tag.as_str());
     let hint =
         format!("for {witness} both hold: {} sets `{first}` and wins, this one would set `{second}`", earlier.rule.by);
-    Some(at_rule(files, &later.rule.by, warning, message, Some(hint)))
+    Some(at_rule(files, &later.rule.by, DiagnosticSeverity::Warning, message, Some(hint)))
 }
 
 /// Whether the later rule holds only where the earlier one does, and sets nothing that the earlier one leaves open.
