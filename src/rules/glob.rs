@@ -10,19 +10,6 @@ impl Glob {
         Glob(pattern)
     }
 
-    /// A text that it fits, with `filling` for every `*`.
-    pub(super) fn sample(&self, filling: &str) -> String {
-        let mut text = String::new();
-        for character in &self.0 {
-            match character {
-                '*' => text.push_str(filling),
-                '?' => text.push('x'),
-                character => text.push(*character),
-            }
-        }
-        text
-    }
-
     pub(super) fn matches(&self, text: &str) -> bool {
         let pattern = &self.0;
         let (mut at, mut rest) = (0, text.chars());
@@ -46,6 +33,19 @@ impl Glob {
                 }
             }
         }
+    }
+
+    /// A text that it fits, with `filling` for every `*`.
+    pub(super) fn sample(&self, filling: &str) -> String {
+        let mut text = String::new();
+        for character in &self.0 {
+            match character {
+                '*' => text.push_str(filling),
+                '?' => text.push('x'),
+                character => text.push(*character),
+            }
+        }
+        text
     }
 }
 

@@ -89,7 +89,21 @@ fn each(lists: &[Vec<Want>], spot: &Spot, scene: &Scene<'_>) -> Vec<Diagnostic> 
                     let decided = by.chain([Arc::clone(&sent.decision.route.by)]).collect();
                     failures.extend(rules(ids, &decided, scene.roster));
                 }
-                _ => failures.extend(of_one(want, &sent.decision, scene).map(fault)),
+                What::Alerts(_)
+                | What::Tag { .. }
+                | What::Route(_)
+                | What::To(_)
+                | What::Outcome(_)
+                | What::Incident(_)
+                | What::Incidents(_)
+                | What::Open(_)
+                | What::Legs(_)
+                | What::Cells(_)
+                | What::Notices(_)
+                | What::Deliveries(_)
+                | What::Title(_) => {
+                    failures.extend(of_one(want, &sent.decision, scene).map(fault));
+                }
             }
         }
     }
@@ -137,7 +151,17 @@ fn of_one(want: &Want, decision: &Decision, scene: &Scene<'_>) -> Difference {
             let message = format!("the route goes to {}, expected {}", list(&seen), list(&wanted));
             if seen == wanted { None } else { differs(message, Some(format!("by {}", decision.route.by))) }
         }
-        _ => None,
+        What::Rules(_)
+        | What::Alerts(_)
+        | What::Outcome(_)
+        | What::Incident(_)
+        | What::Incidents(_)
+        | What::Open(_)
+        | What::Legs(_)
+        | What::Cells(_)
+        | What::Notices(_)
+        | What::Deliveries(_)
+        | What::Title(_) => None,
     }
 }
 
@@ -222,7 +246,7 @@ fn of_all(want: &Want, scene: &Scene<'_>, world: &World, told: &[Notice]) -> Dif
             None => at_want("nothing was said, so there is no title".to_owned(), None),
             Some(notice) => wording(wanted, &notice.title()).and_then(|message| at_want(message, None)),
         },
-        _ => None,
+        What::Tag { .. } | What::Rules(_) | What::Route(_) | What::To(_) | What::Alerts(_) => None,
     }
 }
 

@@ -131,7 +131,7 @@ fn a_fault_of_the_author_is_reported_where_it_stands() {
         ),
         (
             &format!("  - name: a\n    {given}\n    steps: [{{ at: 5m }}, {{ at: 1m, expect: {{ open: 0 }} }}]"),
-            "5:24 time goes backwards | write the steps in order of time".to_owned(),
+            "5:25 time goes backwards | write the steps in order of time".to_owned(),
         ),
         (
             "  - name: a\n    given: { alert: { service: \"${x}\" } }\n    expect: { owner: owl }",

@@ -9,7 +9,6 @@ use crate::rules::facts::Key;
 use crate::rules::matcher::Matcher;
 use crate::rules::roster::{at_rule, id_of};
 use crate::rules::rule::{Rule, Stage};
-use crate::rules::table::Tables;
 use crate::rules::template::{Part, Template};
 use crate::rules::{Diagnostic, DiagnosticSeverity, SourceFile};
 
@@ -56,7 +55,7 @@ fn unreachable(
     files: &[SourceFile],
 ) -> Option<Diagnostic> {
     let (before, after) = pair(earlier, later)?;
-    if !precedes(earlier, later, before, after, &program.tables) {
+    if !precedes(earlier, later, before, after, program) {
         return None;
     }
     let message = format!("`{}` never sets anything", id_of(&later.rule.by));
@@ -73,7 +72,7 @@ fn disagreeing(
     let (before, after) = pair(earlier, later)?;
     let (tag, first, second) = disagreement(earlier.rule, later.rule)?;
     // The narrower rule first and the wider one behind it is how exceptions are written.
-    if implies_any(before, after, &program.tables) {
+    if implies_any(before, after, program) {
         return None;
     }
     let pairs = before.iter().flat_map(|one| after.iter().map(move |other| (one, other)));
@@ -93,13 +92,13 @@ fn precedes(
     later: &Spread<'_>,
     before: &[Branch<'_>],
     after: &[Branch<'_>],
-    tables: &Tables,
+    program: &Program,
 ) -> bool {
     // What a rule asks of tags may become true only after its turn.
     let asks_tags = before.iter().any(|branch| branch.values.iter().any(|(key, _)| *key < TagName::ALL.len()));
     !asks_tags
         && later.rule.sets.iter().all(|(name, template)| surely_sets(earlier.rule, *name, template))
-        && implies_any(after, before, tables)
+        && implies_any(after, before, program)
 }
 
 /// A constant always fits, because it is checked; anything else may be no value, unless both make the same one.
@@ -151,7 +150,7 @@ fn routes(program: &Program, files: &[SourceFile]) -> Vec<Diagnostic> {
                 && before
                     .as_ref()
                     .zip(branches[at].as_ref())
-                    .is_some_and(|(before, after)| implies_any(after, before, &program.tables))
+                    .is_some_and(|(before, after)| implies_any(after, before, program))
         });
         if let Some((earlier, _)) = earlier {
             let message = format!("route `{}` is never asked", id_of(&route.route.by));
@@ -163,28 +162,28 @@ fn routes(program: &Program, files: &[SourceFile]) -> Vec<Diagnostic> {
 }
 
 /// Whether each of `narrow` holds only where one of `wide` does.
-fn implies_any(narrow: &[Branch<'_>], wide: &[Branch<'_>], tables: &Tables) -> bool {
-    narrow.iter().all(|narrow| wide.iter().any(|wide| implies(narrow, wide, tables)))
+fn implies_any(narrow: &[Branch<'_>], wide: &[Branch<'_>], program: &Program) -> bool {
+    narrow.iter().all(|narrow| wide.iter().any(|wide| implies(narrow, wide, program)))
 }
 
-fn implies(narrow: &Branch<'_>, wide: &Branch<'_>, tables: &Tables) -> bool {
+fn implies(narrow: &Branch<'_>, wide: &Branch<'_>, program: &Program) -> bool {
     let asked = |(key, matcher): &(Key, &Matcher)| {
-        narrow.values.iter().any(|(held, given)| held == key && matcher_implies(given, matcher, tables))
+        narrow.values.iter().any(|(held, given)| held == key && matcher_implies(given, matcher, program))
     };
     wide.values.iter().all(asked)
         && wide.denied.iter().all(|(text, _)| narrow.denied.iter().any(|(held, _)| held == text))
 }
 
 /// Whether every value that `given` accepts is one that `asked` accepts. When in doubt, no.
-fn matcher_implies(given: &Matcher, asked: &Matcher, tables: &Tables) -> bool {
+fn matcher_implies(given: &Matcher, asked: &Matcher, program: &Program) -> bool {
     if let Some(values) = given.exact_values() {
-        return values.iter().all(|value| asked.holds(Some(value), tables));
+        return values.iter().all(|value| witness::accepts(asked, value, program));
     }
     match (given, asked) {
-        (Matcher::AnyOf(given), asked) => given.iter().all(|given| matcher_implies(given, asked, tables)),
-        (given, Matcher::AllOf(asked)) => asked.iter().all(|asked| matcher_implies(given, asked, tables)),
-        (given, Matcher::AnyOf(asked)) => asked.iter().any(|asked| matcher_implies(given, asked, tables)),
-        (Matcher::AllOf(given), asked) => given.iter().any(|given| matcher_implies(given, asked, tables)),
+        (Matcher::AnyOf(given), asked) => given.iter().all(|given| matcher_implies(given, asked, program)),
+        (given, Matcher::AllOf(asked)) => asked.iter().all(|asked| matcher_implies(given, asked, program)),
+        (given, Matcher::AnyOf(asked)) => asked.iter().any(|asked| matcher_implies(given, asked, program)),
+        (Matcher::AllOf(given), asked) => given.iter().any(|given| matcher_implies(given, asked, program)),
         (given, Matcher::Present) => !given.accepts_absence(),
         (Matcher::Absent, Matcher::Absent) => true,
         (Matcher::Prefix(given), Matcher::Prefix(asked)) => given.starts_with(&**asked),
@@ -193,9 +192,11 @@ fn matcher_implies(given: &Matcher, asked: &Matcher, tables: &Tables) -> bool {
         (Matcher::Pattern(given), Matcher::Pattern(asked)) => given.as_str() == asked.as_str(),
         (Matcher::Within(given), Matcher::Within(asked)) => given == asked,
         (Matcher::In { table, filters }, Matcher::In { table: asked_table, filters: asked_filters }) => {
-            table == asked_table && (asked_filters.is_empty() || filters == asked_filters)
+            // What a filter asks has no order of its own; the same words are the same question.
+            let same = || format!("{filters:?}") == format!("{asked_filters:?}");
+            table == asked_table && (asked_filters.is_empty() || same())
         }
-        (Matcher::Arn { service, kinds }, Matcher::Arn { service: asked_service, kinds: asked_kinds }) => {
+        (Matcher::Arn { service, kinds, .. }, Matcher::Arn { service: asked_service, kinds: asked_kinds, .. }) => {
             let narrower = !kinds.is_empty() && kinds.iter().all(|kind| asked_kinds.contains(kind));
             service == asked_service && (asked_kinds.is_empty() || narrower)
         }

@@ -119,7 +119,7 @@ fn an_expression_that_fits_everything_and_finds_nothing_is_doubtful() {
     for pattern in [".*", ".+", "(.|x)+", ".*|foo"] {
         let text = format!("  - {{ id: a, when: {{ label.a: {{ re: \"{pattern}\" }} }}, set: {{ env: a }} }}");
         let expected = format!(
-            "a.yaml:4:36 `{pattern}` fits every text | write `{{ exists: true }}`, or name what it finds: `(?<name>…)`"
+            "a.yaml:4:37 `{pattern}` fits every text | write `{{ exists: true }}`, or name what it finds: `(?<name>…)`"
         );
         assert_eq!(of_rules(&text), [expected]);
     }
@@ -300,7 +300,7 @@ fn an_expression_for_arns_of_one_partition_misses_the_others() {
     let found =
         of_rules("  - { id: a, when: { label.a: { re: \"arn:aws:ecs:(?<rest>.*)\" } }, set: { env: \"${rest}\" } }");
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].starts_with("a.yaml:4:36 `arn:aws:` misses aws-cn and aws-us-gov"), "{found:?}");
+    assert!(found[0].starts_with("a.yaml:4:37 `arn:aws:` misses aws-cn and aws-us-gov"), "{found:?}");
     assert_eq!(
         of_rules(
             "  - { id: a, when: { label.a: { re: \"arn:aws[a-z-]*:ecs:(?<rest>.*)\" } }, set: { env: \"${rest}\" } }"

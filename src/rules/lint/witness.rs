@@ -69,10 +69,10 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
             .iter()
             .flat_map(|branch| branch.values.iter().filter(|(held, _)| *held == key).map(|(_, matcher)| *matcher))
             .collect();
-        if matchers.iter().all(|matcher| matcher.holds(None, &program.tables)) {
+        if matchers.iter().all(|matcher| matcher.accepts_absence()) {
             continue;
         }
-        let fits = |sample: &String| matchers.iter().all(|matcher| matcher.holds(Some(sample), &program.tables));
+        let fits = |sample: &String| matchers.iter().all(|matcher| accepts(matcher, sample, program));
         let sample = matchers.iter().flat_map(|matcher| samples(matcher, &program.tables)).find(fits)?;
         chosen.push((key, sample));
     }
@@ -90,6 +90,11 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
     whens.iter().all(|when| when.holds(&view)).then(|| shown.join(", "))
 }
 
+/// Whether the value alone satisfies the matcher.
+pub(super) fn accepts(matcher: &Matcher, value: &str, program: &Program) -> bool {
+    matcher.holds(Some(value), &program.tables)
+}
+
 /// Values that the matcher probably accepts.
 fn samples(matcher: &Matcher, tables: &Tables) -> Vec<String> {
     match matcher {
@@ -104,7 +109,7 @@ fn samples(matcher: &Matcher, tables: &Tables) -> Vec<String> {
             plain.split('|').map(str::to_owned).chain(["x", "1", "a-1"].map(str::to_owned)).collect()
         }
         Matcher::Within(networks) => networks.iter().map(|network| network.sample().to_string()).collect(),
-        Matcher::Arn { service, kinds } => {
+        Matcher::Arn { service, kinds, .. } => {
             let arn = |kind: &str| format!("arn:aws:{service}:us-east-1:111111111111:{kind}/a/b");
             if kinds.is_empty() { vec![arn("cluster")] } else { kinds.iter().map(|kind| arn(kind)).collect() }
         }
