@@ -16,7 +16,7 @@ use crate::app;
 use crate::incidents::{Event, Heard, step};
 use crate::io::clock::Clock;
 use crate::io::instance::Instance;
-use crate::model::{Alert, Notice, Secret, Timestamp};
+use crate::model::{Alert, Identity, Notice, Secret, Timestamp};
 use crate::rules::{Explanation, RuleSet};
 use crate::settings::{self, Flags, Ready, SecretsPolicy, SinkPlan};
 use crate::sinks::{Outgoing, Secrets};
@@ -80,7 +80,10 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     app::bind_sinks(&mut rules, &names)?;
     let question = question(args, &ready.store)?;
     let instance = instance(&ready, &question)?;
-    let batch = decode(instance, &question, args.path.as_deref())?;
+    let mut batch = decode(instance, &question, args.path.as_deref())?;
+    if let Some(record) = &question.record {
+        keep_identities(&mut batch, &recorded(record));
+    }
     let explained: Vec<Value> = batch
         .alerts
         .into_iter()
@@ -168,6 +171,21 @@ async fn find_record(store: &str, wanted: &str) -> anyhow::Result<RecordRow> {
 fn recorded(record: &RecordRow) -> Value {
     let decisions = serde_json::from_str(&record.decisions).unwrap_or(Value::Null);
     json!({ "id": record.id, "received_at": record.received_at, "source": record.source, "decisions": decisions })
+}
+
+/// A sender's credential may be part of an alert's identity and is never kept, so the identities are those that were
+/// written down. What was a repeat then is not in the record; with another count nothing is known to belong together.
+fn keep_identities(batch: &mut Batch<'_>, recorded: &Value) {
+    let then = recorded["decisions"]["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if then.len() != batch.alerts.len() {
+        return;
+    }
+    for (alert, then) in batch.alerts.iter_mut().zip(then) {
+        let identity = then[0].as_str().and_then(Identity::parse);
+        if let (Some(identity), true) = (identity, then[1].as_str() == Some(&*alert.name)) {
+            alert.identity = identity;
+        }
+    }
 }
 
 /// At the given path, or at the first at which the kind can read it: a record and a file do not tell theirs.
