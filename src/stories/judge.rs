@@ -227,8 +227,9 @@ fn of_all(want: &Want, scene: &Scene<'_>, world: &World, told: &[Notice]) -> Dif
             let message = format!("the cells are {}, expected {}", list(&seen), list(&wanted));
             if seen == wanted { None } else { at_want(message, None) }
         }
-        What::Notices(wanted) => notices(wanted, told, world).and_then(|(spot, message)| {
-            Some((spot.unwrap_or_else(|| want.spot.clone()), message, Some(format!("said: {}", show(told, world)))))
+        What::Notices(wanted) => notices(wanted, told, world).map(|(spot, message)| {
+            let spot = spot.unwrap_or_else(|| want.spot.clone());
+            (spot, message, Some(format!("said: {}", show(told, world))))
         }),
         What::Deliveries(wanted) => wanted.iter().find_map(|(sink, wanted, spot)| {
             let goes = |notice: &&Notice| notice.incident.route.sinks.iter().any(|held| held.as_ref() == sink);

@@ -49,13 +49,8 @@ impl Check<'_> {
                         self.check(branch, value, at, faults);
                     }
                 }
-                "type" => {
-                    let fits = |kind: &Value| is_type(kind.as_str().unwrap_or(""), value);
-                    let one_fits = wanted.as_array().map_or_else(|| fits(wanted), |kinds| kinds.iter().any(fits));
-                    if !one_fits {
-                        faults.push(format!("{at}: {value} is not {wanted}"));
-                    }
-                }
+                "type" if !is_one_of(wanted, value) => faults.push(format!("{at}: {value} is not {wanted}")),
+                "type" => {}
                 "enum" if !wanted.as_array().is_some_and(|known| known.contains(value)) => {
                     faults.push(format!("{at}: {value} is not one of {wanted}"));
                 }
@@ -67,37 +62,17 @@ impl Check<'_> {
                         faults.push(format!("{at}: {value} does not match {wanted}"));
                     }
                 }
-                "minimum" if value.as_f64() < wanted.as_f64() && value.is_number() => {
-                    faults.push(format!("{at}: {value} is below {wanted}"));
+                "minimum" | "minItems" | "minProperties" | "maxProperties" => {
+                    if !is_within(keyword, wanted.as_f64().expect("a number"), value) {
+                        faults.push(format!("{at}: {value} is beyond `{keyword}: {wanted}`"));
+                    }
                 }
-                "minimum" => {}
-                "minItems"
-                    if value.as_array().is_some_and(|items| (items.len() as u64) < wanted.as_u64().unwrap_or(0)) =>
-                {
-                    faults.push(format!("{at}: too few items"));
-                }
-                "minProperties"
-                    if value.as_object().is_some_and(|map| (map.len() as u64) < wanted.as_u64().unwrap_or(0)) =>
-                {
-                    faults.push(format!("{at}: too few keys"));
-                }
-                "maxProperties"
-                    if value.as_object().is_some_and(|map| map.len() as u64 > wanted.as_u64().unwrap_or(0)) =>
-                {
-                    faults.push(format!("{at}: too many keys"));
-                }
-                "minItems" | "minProperties" | "maxProperties" => {}
                 "items" => {
                     for (number, item) in value.as_array().into_iter().flatten().enumerate() {
                         self.check(wanted, item, &format!("{at}/{number}"), faults);
                     }
                 }
-                "required" => {
-                    let missing = wanted.as_array().into_iter().flatten().filter_map(Value::as_str);
-                    for key in missing.filter(|key| value.is_object() && value.get(key).is_none()) {
-                        faults.push(format!("{at}: `{key}` is missing"));
-                    }
-                }
+                "required" => faults.extend(missing(wanted, value).map(|key| format!("{at}: `{key}` is missing"))),
                 "properties" | "patternProperties" | "additionalProperties" => {}
                 word if WORDS_WITHOUT_EFFECT.contains(&word) => {}
                 word => panic!("the schema uses `{word}`, which is not checked here"),
@@ -123,10 +98,38 @@ impl Check<'_> {
             match &schema["additionalProperties"] {
                 Value::Bool(false) if !is_known => faults.push(format!("{place}: unknown key")),
                 further @ Value::Object(_) if !is_known => self.check(further, member, &place, faults),
-                _ => {}
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_) => {}
             }
         }
     }
+}
+
+/// Bounds of numbers, and of how much a list or a map holds; other kinds of values have none.
+fn is_within(keyword: &str, bound: f64, value: &Value) -> bool {
+    let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    match (keyword, value) {
+        ("minimum", Value::Number(number)) => number.as_f64().is_some_and(|number| number >= bound),
+        ("minItems", Value::Array(items)) => count(items.len()) >= bound,
+        ("minProperties", Value::Object(map)) => count(map.len()) >= bound,
+        ("maxProperties", Value::Object(map)) => count(map.len()) <= bound,
+        _ => true,
+    }
+}
+
+fn missing<'s>(wanted: &'s Value, value: &Value) -> impl Iterator<Item = &'s str> {
+    let keys = wanted.as_array().into_iter().flatten().filter_map(Value::as_str);
+    keys.filter(move |key| value.as_object().is_some_and(|map| !map.contains_key(*key)))
+}
+
+/// One type, or one of a list.
+fn is_one_of(wanted: &Value, value: &Value) -> bool {
+    let fits = |kind: &Value| is_type(kind.as_str().unwrap_or(""), value);
+    wanted.as_array().map_or_else(|| fits(wanted), |kinds| kinds.iter().any(fits))
 }
 
 fn is_type(kind: &str, value: &Value) -> bool {
