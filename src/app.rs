@@ -15,10 +15,12 @@ use tokio::task::JoinHandle;
 use crate::io::body::BodyBudget;
 use crate::io::cache::ResendCache;
 use crate::io::clock::Clock;
-use crate::io::commit::{Committer, Outlet, WAITING_COUNT_MAX, Work};
+use crate::io::commit::{Chore, Committer, Outlet, WAITING_COUNT_MAX, Work};
 use crate::io::deliver::Deliverer;
 use crate::io::intake::Intake;
+use crate::io::live_rules::{self, Examine, LiveRules, RuleSource, RulesFrom};
 use crate::io::mailbox::Mailbox;
+use crate::io::rules_watch::{self, Reloader};
 use crate::io::server::{Doors, bind, serve};
 use crate::io::strays;
 use crate::io::timers::Timers;
@@ -28,6 +30,7 @@ use crate::rules::RuleSet;
 use crate::settings::{LimitSettings, Ready, SinkPlan};
 use crate::sinks::Sink;
 use crate::store::{Reader, Retention, Writer, sqlite};
+use crate::stories::run_stories;
 use crate::telemetry::Metrics;
 use crate::web::{self, Views};
 
@@ -45,6 +48,7 @@ pub fn bind_sinks(rules: &mut RuleSet, sinks: &[Arc<str>]) -> anyhow::Result<()>
 /// A daemon that listens.
 pub struct App {
     pub addresses: Vec<SocketAddr>,
+    pub reloader: Reloader,
     /// Stops taking alerts.
     stop_doors: watch::Sender<bool>,
     doors: Vec<JoinHandle<()>>,
@@ -55,21 +59,28 @@ pub struct App {
     shutdown: Duration,
 }
 
-/// What the start needs besides settings: compiled rules.
-pub async fn start(ready: Ready, mut rules: RuleSet, port_file: Option<&Path>) -> anyhow::Result<App> {
-    let Ready { listen, listen_is_default, store, instances, sinks, limits, retention } = ready;
+/// What the start needs besides settings: where the rules are.
+pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> anyhow::Result<App> {
+    let Ready { listen, listen_is_default, store, instances, sinks, limits, retention, telemetry: _ } = ready;
     let names: Vec<Arc<str>> = sinks.iter().map(|plan| plan.name.clone()).collect();
-    bind_sinks(&mut rules, &names)?;
-    let rules = Arc::new(rules);
     let (writer, reader) = open_store(&store).await?;
+    let clock: Arc<Clock> = Arc::default();
+    let source = RuleSource { from: rules, examine: examine(names.clone()) };
+    let (rules, to_keep) = LiveRules::start(source, reader.as_ref(), clock.clone())
+        .await
+        .map_err(|faults| anyhow::anyhow!("the rules cannot be used:\n{}", faults.join("\n")))?;
     let listeners = bind_all(&listen, listen_is_default).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
 
     let (stop_doors, doors_stop) = watch::channel(false);
     let (stop_workers, workers_stop) = watch::channel(false);
-    let machine =
-        Machine { clock: Arc::default(), metrics: Metrics::default(), cache: Arc::default(), reader, workers_stop };
-    let running = machine.start(writer, sinks, retention)?;
+    let machine = Machine { clock, metrics: Metrics::default(), cache: Arc::default(), reader, workers_stop };
+    let mut running = machine.start(writer, sinks, retention)?;
+    if let Some(value) = to_keep {
+        live_rules::keep(&running.work, value).await;
+    }
+    let reloader = Reloader { rules: rules.clone(), work: running.work.clone() };
+    running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), machine.workers_stop.clone())));
     strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
     let doors = Doors {
         instances: instances
@@ -88,6 +99,7 @@ pub async fn start(ready: Ready, mut rules: RuleSet, port_file: Option<&Path>) -
     let views = Views {
         reader: machine.reader.clone(),
         rules,
+        reloader: reloader.clone(),
         metrics: machine.metrics.clone(),
         started_at: machine.clock.now(),
         sinks: running.paused,
@@ -102,6 +114,7 @@ pub async fn start(ready: Ready, mut rules: RuleSet, port_file: Option<&Path>) -
     }
     Ok(App {
         addresses,
+        reloader,
         stop_doors,
         doors,
         stop_workers,
@@ -114,7 +127,9 @@ pub async fn start(ready: Ready, mut rules: RuleSet, port_file: Option<&Path>) -
 impl App {
     /// Doors first, then deliveries and timers, then the committer, which ends when nobody is left to ask it.
     pub async fn stop(self) {
-        let App { stop_doors, doors, stop_workers, workers, committer, shutdown, .. } = self;
+        let App { reloader, stop_doors, doors, stop_workers, workers, committer, shutdown, .. } = self;
+        // The committer ends when nobody is left to give it work.
+        drop(reloader);
         let orderly = async {
             stop_doors.send_replace(true);
             for door in doors {
@@ -135,6 +150,15 @@ impl App {
     pub async fn died(&mut self) {
         let _ = (&mut self.committer).await;
     }
+}
+
+/// A set that compiles must also fit the settings and hold its own tests.
+fn examine(sinks: Vec<Arc<str>>) -> Examine {
+    Box::new(move |rules, files| {
+        rules.bind_sinks(&sinks).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let report = run_stories(rules, files);
+        if report.is_good() { Ok(()) } else { Err(report.wrongs().map(ToString::to_string).collect()) }
+    })
 }
 
 async fn join(task: JoinHandle<()>) {
@@ -224,7 +248,7 @@ async fn sweep(retention: Retention, work: mpsc::Sender<Work>, mut stop: watch::
             _ = stop.wait_for(|stop| *stop) => return,
         }
         let (done, swept) = oneshot::channel();
-        if work.send(Work::Retain { retention, done }).await.is_err() {
+        if work.send(Work::Chore(Chore::Retain { retention, done })).await.is_err() {
             return;
         }
         let _ = swept.await;

@@ -27,6 +27,9 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("tawny_store_bytes", "bytes", "Size of the store, free pages not counted."),
     ("tawny_sink_paused", "boolean", "1 while a sink's credential is throttled or blocked."),
     ("tawny_rules_info", "boolean", "Always 1; the label is the revision of the rules in force."),
+    ("tawny_rules_loads", "loads", "Rule sets that were read since the start, by whether they went live."),
+    ("tawny_rules_since_seconds", "seconds", "When the rules in force went live, since 1970."),
+    ("tawny_rules_stale", "boolean", "1 while the rules in the folder are refused and older ones are in force."),
     ("alertmanager_build_info", "boolean", "Always 1; karma reads the version of the API from it."),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::io::live_rules::RulesFrom;
 use crate::io::rules_folder;
 use crate::rules::{Diagnostic, RuleSet, SourceFile};
 
@@ -22,6 +23,11 @@ pub(super) fn files(folder: Option<&Path>) -> anyhow::Result<Vec<SourceFile>> {
         Some(folder) => Ok(rules_folder::read_with_tests(folder)?),
         None => Ok(RuleSet::built_in_files()),
     }
+}
+
+/// Where the daemon takes them from.
+pub(super) fn from(chosen: Option<&Path>) -> RulesFrom {
+    folder(chosen).map_or_else(|| RulesFrom::Files(RuleSet::built_in_files()), RulesFrom::Folder)
 }
 
 pub(super) fn compile(chosen: Option<&Path>) -> anyhow::Result<RuleSet> {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::Common;
 use crate::app;
+use crate::io::rules_watch::Reloader;
 use crate::settings::{self, Flags, SecretsPolicy};
 use crate::telemetry;
 
@@ -32,25 +33,25 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
     let flags = Flags { config: args.common.config, rules: args.common.rules, store: args.store, listen: args.listen };
     let loaded = settings::load(&flags)?;
     let ready = settings::resolve(&loaded, SecretsPolicy::Required)?;
-    let rules = super::rules::compile(loaded.settings.rules.as_deref())?;
+    let rules = super::rules::from(loaded.settings.rules.as_deref());
     telemetry::start_logging(loaded.settings.log.format, &loaded.settings.log.filter)?;
-    if loaded.settings.otlp.is_some() || loaded.settings.spans.is_some() {
-        tracing::warn!("`otlp` and `spans` are set, but this version has no span road yet: they have no effect");
-    }
-    for warning in rules.warnings() {
-        tracing::warn!("{warning}");
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
     runtime.block_on(async {
-        let revision = rules.revision().clone();
         let mut app = app::start(ready, rules, args.port_file.as_deref()).await?;
-        for address in &app.addresses {
-            tracing::info!(%address, rules = %revision, "listening");
+        let rules = app.reloader.rules.get();
+        for warning in rules.warnings() {
+            tracing::warn!("{warning}");
         }
+        for address in &app.addresses {
+            tracing::info!(%address, rules = %rules.revision(), "listening");
+        }
+        let reloads = tokio::spawn(reload_on_hangup(app.reloader.clone()));
         let died = tokio::select! {
             () = app.died() => true,
             signal = stop_signal() => { tracing::info!(signal = signal?, "stopping"); false }
         };
+        reloads.abort();
+        let _ = reloads.await;
         if died {
             anyhow::bail!("the committer died; the store holds everything that was acknowledged");
         }
@@ -58,6 +59,17 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// SIGHUP asks for the rules as they stand now.
+async fn reload_on_hangup(reloader: Reloader) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        tracing::info!("reloading the rules");
+        // What is wrong was logged.
+        let _ = reloader.reload().await;
+    }
 }
 
 /// Waits for what asks a daemon to stop.

@@ -58,10 +58,15 @@ pub enum Work {
         reject: RejectRecord,
         done: oneshot::Sender<bool>,
     },
-    Retain {
-        retention: Retention,
-        done: oneshot::Sender<bool>,
-    },
+    Chore(Chore),
+}
+
+/// What is no decision and has a transaction of its own.
+pub enum Chore {
+    /// Deletes what is past its time.
+    Retain { retention: Retention, done: oneshot::Sender<bool> },
+    /// Keeps something small under a name, over what was there.
+    Keep { name: &'static str, value: Vec<u8>, done: oneshot::Sender<bool> },
 }
 
 /// One sink as the committer sees it.
@@ -122,7 +127,7 @@ impl Committer {
         let mut decided = Vec::with_capacity(batch.len());
         for work in batch {
             match work {
-                Work::Retain { retention, done } => self.retain(retention, done).await,
+                Work::Chore(chore) => self.do_chore(chore).await,
                 Work::Alerts { .. } | Work::Settle { .. } | Work::Ticks { .. } | Work::Reject { .. } => {
                     decided.push(work)
                 }
@@ -218,7 +223,23 @@ impl Committer {
         answers.give(decided.outcomes);
     }
 
-    async fn retain(&mut self, retention: Retention, done: oneshot::Sender<bool>) {
+    async fn do_chore(&mut self, chore: Chore) {
+        match chore {
+            Chore::Retain { retention, done } => {
+                self.retain(retention).await;
+                let _ = done.send(true);
+            }
+            Chore::Keep { name, value, done } => {
+                let kept = self.writer.keep(name, &value).await;
+                if let Err(error) = &kept {
+                    tracing::warn!(error = %error, name, "something could not be kept");
+                }
+                let _ = done.send(kept.is_ok());
+            }
+        }
+    }
+
+    async fn retain(&mut self, retention: Retention) {
         let now = self.clock.now();
         for _ in 0..RETAIN_PIECES_MAX {
             match self.writer.retain(&retention, now).await {
@@ -230,7 +251,6 @@ impl Committer {
                 }
             }
         }
-        let _ = done.send(true);
     }
 }
 
@@ -241,7 +261,7 @@ fn take<T: Default>(slot: &Mutex<T>) -> T {
 fn alert_count(work: &Work) -> usize {
     match work {
         Work::Alerts { alerts, .. } => alerts.len(),
-        Work::Settle { .. } | Work::Ticks { .. } | Work::Reject { .. } | Work::Retain { .. } => 0,
+        Work::Settle { .. } | Work::Ticks { .. } | Work::Reject { .. } | Work::Chore(_) => 0,
     }
 }
 
@@ -255,7 +275,7 @@ fn wanted(batch: &[Work], now: Timestamp) -> Wanted {
                 }
             }
             Work::Ticks { keys, .. } => wanted.ticks.extend(keys),
-            Work::Settle { .. } | Work::Reject { .. } | Work::Retain { .. } => {}
+            Work::Settle { .. } | Work::Reject { .. } | Work::Chore(_) => {}
         }
     }
     wanted.dedup();
@@ -278,7 +298,7 @@ impl Answers {
                 Work::Settle { done, .. } | Work::Ticks { done, .. } | Work::Reject { done, .. } => {
                     answers.done.push(std::mem::replace(done, oneshot::channel().0));
                 }
-                Work::Retain { .. } => {}
+                Work::Chore(_) => {}
             }
         }
         answers
@@ -293,7 +313,7 @@ impl Answers {
                 Work::Settle { done, .. } | Work::Ticks { done, .. } | Work::Reject { done, .. } => {
                     dones.next().into_iter().for_each(|held| *done = held);
                 }
-                Work::Retain { .. } => {}
+                Work::Chore(_) => {}
             }
         }
     }

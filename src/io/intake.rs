@@ -13,6 +13,7 @@ use super::cache::ResendCache;
 use super::clock::Clock;
 use super::commit::{Incoming, Work};
 use super::instance::Instance;
+use super::live_rules::LiveRules;
 use crate::incidents::Heard;
 use crate::model::{Alert, AlertOutcome, Tags, Timestamp};
 use crate::rules::{Memo, RuleSet};
@@ -27,7 +28,7 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
 pub const REJECT_BODY_BYTES: usize = 64 * 1024;
 
 pub struct Intake {
-    pub rules: Arc<RuleSet>,
+    pub rules: Arc<LiveRules>,
     pub cache: Arc<ResendCache>,
     pub clock: Arc<Clock>,
     pub work: mpsc::Sender<Work>,
@@ -67,11 +68,13 @@ impl Intake {
         let mut repeated_count = 0;
         let mut incoming = Vec::new();
         let mut journal = Journal::default();
+        // One set for the whole request.
+        let rules = self.rules.get();
         for alert in alerts {
             if self.cache.repeats(&alert, received_at) {
                 repeated_count += 1;
             } else {
-                incoming.push(self.tag(instance, alert, received_at, &mut journal));
+                incoming.push(self.tag(&rules, instance, alert, received_at, &mut journal));
             }
         }
         self.metrics.alerts(name, AlertOutcome::Repeated.as_str(), repeated_count);
@@ -82,7 +85,7 @@ impl Intake {
         }
         let body = keepable(instance, &raw.body);
         let reject_records = reject_records(instance, &rejects, &body, received_at, accepted_count);
-        let record = self.record(instance, &journal, &body, received_at);
+        let record = record(&rules, instance, &journal, &body, received_at);
         match self.commit(incoming, reject_records, record).await {
             Ok(outcomes) => {
                 self.count(name, &outcomes);
@@ -92,21 +95,18 @@ impl Intake {
         }
     }
 
-    fn tag(&self, instance: &Instance, alert: Alert<'_>, received_at: Timestamp, journal: &mut Journal) -> Incoming {
-        let decision = self.rules.decide_in_batch(&alert, instance.origin(), &mut journal.memo);
+    fn tag(
+        &self,
+        rules: &RuleSet,
+        instance: &Instance,
+        alert: Alert<'_>,
+        received_at: Timestamp,
+        journal: &mut Journal,
+    ) -> Incoming {
+        let decision = rules.decide_in_batch(&alert, instance.origin(), &mut journal.memo);
         let mark = self.cache.mark(&alert, received_at);
-        let heard = Heard::new(alert, instance.source_ref(), received_at, decision, self.rules.revision().clone());
+        let heard = Heard::new(alert, instance.source_ref(), received_at, decision, rules.revision().clone());
         Incoming { mark, record_head: journal.entry(&heard), heard: Box::new(heard) }
-    }
-
-    fn record(&self, instance: &Instance, journal: &Journal, body: &Bytes, received_at: Timestamp) -> Record {
-        Record {
-            received_at,
-            source: instance.decoder.name.clone(),
-            kind: instance.decoder.kind,
-            body: body.clone(),
-            decisions: journal.head(self.rules.revision()),
-        }
     }
 
     async fn commit(
@@ -168,6 +168,16 @@ impl Intake {
         if !is_kept {
             tracing::warn!(source = %instance.decoder.name, status, reason, "a reject was counted but could not be kept");
         }
+    }
+}
+
+fn record(rules: &RuleSet, instance: &Instance, journal: &Journal, body: &Bytes, received_at: Timestamp) -> Record {
+    Record {
+        received_at,
+        source: instance.decoder.name.clone(),
+        kind: instance.decoder.kind,
+        body: body.clone(),
+        decisions: journal.head(rules.revision()),
     }
 }
 

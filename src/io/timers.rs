@@ -146,7 +146,7 @@ mod tests {
         async fn ticked(&mut self) -> (Vec<crate::model::IncidentKey>, oneshot::Sender<bool>) {
             match self.work.recv().await.unwrap() {
                 Work::Ticks { keys, done } => (keys, done),
-                Work::Alerts { .. } | Work::Settle { .. } | Work::Reject { .. } | Work::Retain { .. } => {
+                Work::Alerts { .. } | Work::Settle { .. } | Work::Reject { .. } | Work::Chore(_) => {
                     unreachable!("timers only tick")
                 }
             }

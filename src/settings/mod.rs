@@ -4,6 +4,7 @@
 mod file;
 mod locate;
 mod resolve;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use crate::model::Labels;
 use crate::telemetry::LogFormat;
 
 pub use resolve::{Ready, SecretsPolicy, SinkPlan, resolve};
+pub use telemetry::{Durability, Existing, JsonReading, OtlpSettings, SpanRouteEntry, SpanSettings, TelemetryPlan};
 
 /// Everything that can be set, as written. [`resolve()`] turns it into what runs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -31,9 +33,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     pub retention: RetentionSettings,
     pub log: LogSettings,
-    /// The span road's settings: accepted so that one file serves, not used yet.
-    pub otlp: Option<serde_json::Value>,
-    pub spans: Option<serde_json::Value>,
+    pub otlp: OtlpSettings,
+    pub spans: SpanSettings,
 }
 
 impl Default for Settings {
@@ -47,8 +48,8 @@ impl Default for Settings {
             limits: LimitSettings::default(),
             retention: RetentionSettings::default(),
             log: LogSettings::default(),
-            otlp: None,
-            spans: None,
+            otlp: OtlpSettings::default(),
+            spans: SpanSettings::default(),
         }
     }
 }

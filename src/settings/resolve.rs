@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LimitSettings, Loaded, SettingsError, SinkEntry, SourceEntry, parse_bytes, parse_span};
+use super::{
+    LimitSettings, Loaded, SettingsError, SinkEntry, SourceEntry, TelemetryPlan, parse_bytes, parse_span, telemetry,
+};
 use crate::io::auth::Guard;
 use crate::io::instance::Instance;
 use crate::io::secrets::{LiveSecret, SecretRef, SecretSet};
@@ -28,6 +30,7 @@ pub struct Ready {
     pub sinks: Vec<SinkPlan>,
     pub limits: LimitSettings,
     pub retention: Retention,
+    pub telemetry: TelemetryPlan,
 }
 
 /// One configured sink.
@@ -78,6 +81,7 @@ pub fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Ready, Setting
         sinks,
         limits: settings.limits.clone(),
         retention,
+        telemetry: telemetry::resolve(loaded, secrets)?,
     })
 }
 

@@ -145,6 +145,9 @@ pub trait Writer: Send {
 
     /// Deletes what is past its time or over the byte budget, a bounded piece per call. `true`: call again.
     fn retain<'a>(&'a mut self, retention: &'a Retention, now: Timestamp) -> Later<'a, Result<bool, StoreError>>;
+
+    /// Keeps something small under a name, over what was there.
+    fn keep<'a>(&'a mut self, name: &'a str, value: &'a [u8]) -> Later<'a, Result<(), StoreError>>;
 }
 
 /// How long things are kept.
@@ -201,6 +204,9 @@ pub trait Reader: Send + Sync {
     fn records(&self, before: i64, count_max: u32) -> Later<'_, Result<Vec<RecordRow>, StoreError>>;
 
     fn rejects(&self, count_max: u32) -> Later<'_, Result<Vec<RejectRow>, StoreError>>;
+
+    /// What was kept under a name.
+    fn kept<'a>(&'a self, name: &'a str) -> Later<'a, Result<Option<Vec<u8>>, StoreError>>;
 }
 
 /// Gauges.

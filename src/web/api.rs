@@ -9,10 +9,11 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::json;
 
 use super::{Views, error, json as reply, unavailable};
+use crate::io::live_rules::LiveRules;
 use crate::model::{Incident, IncidentKey, Member, Phase};
 use crate::store::{DeliveryFilter, IncidentFilter};
 
@@ -30,6 +31,7 @@ pub(super) fn router(views: Arc<Views>) -> Router {
         .route("/api/v1/deliveries", get(deliveries))
         .route("/api/v1/rejects", get(rejects))
         .route("/api/v1/rules", get(rules))
+        .route("/-/reload", post(reload).put(reload))
         .with_state(views)
 }
 
@@ -92,7 +94,16 @@ async fn readyz(State(views): State<Arc<Views>>) -> Response {
         not_ready.push(json!({ "what": "daemon", "reason": "shutting down" }));
     }
     if not_ready.is_empty() {
-        return "ready\n".into_response();
+        // Old rules are no reason to take a daemon out of service, and one to say so.
+        return match views.rules.loads().refusal {
+            None => "ready\n".into_response(),
+            Some(refusal) => format!(
+                "ready\nthe rules in the folder are refused since {}; older ones are in force:\n{}\n",
+                refusal.since,
+                refusal.faults.join("\n")
+            )
+            .into_response(),
+        };
     }
     let body = json!({ "ready": false, "not_ready": not_ready }).to_string();
     (StatusCode::SERVICE_UNAVAILABLE, [(CONTENT_TYPE, "application/json")], body).into_response()
@@ -115,9 +126,23 @@ async fn metrics(State(views): State<Arc<Views>>) -> Response {
     for (name, paused) in &views.sinks {
         gauges.push(("tawny_sink_paused", format!("{{sink=\"{name}\"}}"), f64::from(u8::from(*paused.borrow()))));
     }
-    gauges.push(("tawny_rules_info", format!("{{revision=\"{}\"}}", views.rules.revision()), 1.0));
+    gauges.extend(of_rules(&views.rules));
     gauges.push(("alertmanager_build_info", super::alertmanager::build_labels(), 1.0));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], views.metrics.render(&gauges)).into_response()
+}
+
+fn of_rules(rules: &LiveRules) -> Vec<(&'static str, String, f64)> {
+    let loads = rules.loads();
+    #[expect(clippy::cast_precision_loss, reason = "the exposition format has floats only")]
+    let (seconds, loaded, refused) =
+        (rules.since().as_ms() as f64 / 1000.0, loads.load_count as f64, loads.refused_count as f64);
+    vec![
+        ("tawny_rules_info", format!("{{revision=\"{}\"}}", rules.get().revision()), 1.0),
+        ("tawny_rules_loads", "{outcome=\"in_force\"}".to_owned(), loaded),
+        ("tawny_rules_loads", "{outcome=\"refused\"}".to_owned(), refused),
+        ("tawny_rules_since_seconds", String::new(), seconds),
+        ("tawny_rules_stale", String::new(), f64::from(u8::from(loads.refusal.is_some()))),
+    ]
 }
 
 async fn incidents(State(views): State<Arc<Views>>, filter: Filter) -> Response {
@@ -214,6 +239,28 @@ async fn rejects(State(views): State<Arc<Views>>, filter: Filter) -> Response {
 }
 
 async fn rules(State(views): State<Arc<Views>>) -> Response {
-    let warnings: Vec<String> = views.rules.warnings().iter().map(ToString::to_string).collect();
-    reply(&json!({ "revision": views.rules.revision(), "warnings": warnings }))
+    let rules = views.rules.get();
+    let warnings: Vec<String> = rules.warnings().iter().map(ToString::to_string).collect();
+    let refused = views
+        .rules
+        .loads()
+        .refusal
+        .map(|refusal| json!({ "since": refusal.since.to_string(), "faults": refusal.faults }));
+    reply(&json!({
+        "revision": rules.revision(),
+        "since": views.rules.since().to_string(),
+        "warnings": warnings,
+        "refused": refused,
+    }))
+}
+
+/// Reads the folder now. A set that is refused leaves the old one in force, and is told to whoever asked.
+async fn reload(State(views): State<Arc<Views>>) -> Response {
+    match views.reloader.reload().await {
+        Ok(revision) => reply(&json!({ "revision": revision })),
+        Err(faults) => {
+            let body = json!({ "error": "the new rules are refused, the old ones stay in force", "faults": faults });
+            (StatusCode::UNPROCESSABLE_ENTITY, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+        }
+    }
 }

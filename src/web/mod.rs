@@ -12,15 +12,17 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 
+use crate::io::live_rules::LiveRules;
+use crate::io::rules_watch::Reloader;
 use crate::model::Timestamp;
-use crate::rules::RuleSet;
 use crate::store::{Reader, StoreError};
 use crate::telemetry::Metrics;
 
 /// What the pages look at.
 pub struct Views {
     pub reader: Arc<dyn Reader>,
-    pub rules: Arc<RuleSet>,
+    pub rules: Arc<LiveRules>,
+    pub reloader: Reloader,
     pub metrics: Metrics,
     pub started_at: Timestamp,
     /// Sinks by name, and whether each is paused now.

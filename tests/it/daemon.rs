@@ -48,6 +48,7 @@ impl Home {
         let store = self.path().join("tawny.db");
         let settings = format!(
             r#"listen: "127.0.0.1:0"
+otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0" }}
 store: "sqlite:{}"
 limits: {{ body_seconds: 2, header_seconds: 2 }}
 sources:
@@ -192,6 +193,10 @@ impl<'home> Daemon<'home> {
             self.child.try_wait().expect("our own child can be waited for")
         })
         .await
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn is_running(&mut self) -> bool {

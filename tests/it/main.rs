@@ -21,6 +21,8 @@ mod kill_loop_verdict;
 #[cfg(test)]
 mod real_peers;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod rules_tools;
 #[cfg(test)]
 mod secrecy;

@@ -59,7 +59,7 @@ impl Decider {
                 Work::Ticks { .. } => {}
                 Work::Settle { settlements, .. } => self.changes.settlements.extend(settlements),
                 Work::Reject { reject, .. } => self.changes.rejects.push(reject),
-                Work::Retain { .. } => {}
+                Work::Chore(_) => {}
             }
         }
         let Loaded { mut incidents, mut members, .. } = self.loaded;

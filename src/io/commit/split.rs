@@ -25,7 +25,7 @@ pub(super) fn is_divisible(batch: &[Work]) -> bool {
     match batch {
         [] => false,
         [Work::Ticks { keys, .. }] => keys.len() > 1,
-        [Work::Alerts { .. } | Work::Settle { .. } | Work::Reject { .. } | Work::Retain { .. }] => false,
+        [Work::Alerts { .. } | Work::Settle { .. } | Work::Reject { .. } | Work::Chore(_)] => false,
         [_, _, ..] => true,
     }
 }

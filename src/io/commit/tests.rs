@@ -59,6 +59,10 @@ impl Writer for Flaky {
     fn retain<'a>(&'a mut self, retention: &'a Retention, now: Timestamp) -> Later<'a, Result<bool, StoreError>> {
         self.inner.retain(retention, now)
     }
+
+    fn keep<'a>(&'a mut self, name: &'a str, value: &'a [u8]) -> Later<'a, Result<(), StoreError>> {
+        self.inner.keep(name, value)
+    }
 }
 
 struct Rig {

@@ -2,3 +2,5 @@
 //! waits in order to batch.
 
 pub mod faces;
+pub mod resends;
+pub mod routes;

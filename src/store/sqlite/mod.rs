@@ -119,7 +119,8 @@ fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
 }
 
 fn migrator() -> Migrator {
-    let migrations = [(1, "tables of the alert road", include_str!("schema.sql"))];
+    let migrations =
+        [(1, "tables of the alert road", include_str!("schema.sql")), (2, "kept things", include_str!("kept.sql"))];
     Migrator {
         migrations: migrations
             .into_iter()

@@ -205,6 +205,16 @@ impl Reader for SqliteReader {
             rows.iter().map(reject_row).collect()
         })
     }
+
+    fn kept<'a>(&'a self, name: &'a str) -> Later<'a, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(async move {
+            sqlx::query_scalar("select value from kept where name = ?1")
+                .bind(name)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(unavailable)
+        })
+    }
 }
 
 fn key(row: &SqliteRow, at: usize) -> Result<IncidentKey, StoreError> {

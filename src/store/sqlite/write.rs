@@ -181,6 +181,14 @@ impl Writer for SqliteWriter {
     fn retain<'a>(&'a mut self, retention: &'a Retention, now: Timestamp) -> Later<'a, Result<bool, StoreError>> {
         Box::pin(retain::retain(&mut self.connection, &self.directory, retention, now))
     }
+
+    fn keep<'a>(&'a mut self, name: &'a str, value: &'a [u8]) -> Later<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let sql = "insert into kept (name, value) values (?1, ?2) on conflict (name) do update set value = excluded.value";
+            sqlx::query(sql).bind(name).bind(value).execute(&mut self.connection).await.map_err(unavailable)?;
+            Ok(())
+        })
+    }
 }
 
 async fn ask(connection: &mut SqliteConnection, head: &str, ids: &[i64]) -> Result<Vec<SqliteRow>, StoreError> {

@@ -155,6 +155,9 @@ impl Reader for World {
             Ok(rows.range(after.0 + 1..).take(count_max as usize).map(|(_, row)| row.clone()).collect())
         })
     }
+    fn kept<'a>(&'a self, _: &'a str) -> Later<'a, Result<Option<Vec<u8>>, StoreError>> {
+        unreachable!("a sink keeps nothing")
+    }
     fn due(&self, _: Timestamp, _: u32) -> Later<'_, Result<Deadlines, StoreError>> {
         unreachable!("a sink has no deadlines")
     }

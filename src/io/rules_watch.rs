@@ -1,0 +1,229 @@
+//! What stands in a rule folder, and when it changes: by looking, because a ConfigMap and git-sync replace links and
+//! an editor replaces files. Never gives a mixture of two states.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use twox_hash::XxHash3_128;
+
+use super::commit::Work;
+use super::live_rules::{LiveRules, keep};
+use super::rules_folder::{self, FolderError};
+use crate::model::id::IdHasher;
+use crate::rules::SourceFile;
+
+/// How often the folder is looked at: some `stat`s.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// What changed must stand still for so long: a file that is being written may compile half.
+const STILL_FOR: Duration = Duration::from_millis(500);
+/// Times that a folder which changes while it is read is read again.
+const READ_COUNT_MAX: u32 = 5;
+
+/// All files as they stood at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub files: Vec<SourceFile>,
+    /// The commit, where the folder tells; never set without one.
+    pub revision: Option<String>,
+    pub fingerprint: u64,
+}
+
+/// Changes whenever a file, its place or the folder's target changes.
+pub fn fingerprint(folder: &Path) -> std::io::Result<u64> {
+    let mut hasher = XxHash3_128::with_seed(0);
+    let mut waiting = vec![folder.canonicalize()?];
+    while let Some(folder) = waiting.pop() {
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        paths.sort();
+        for path in paths {
+            let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if is_hidden {
+                continue;
+            }
+            let target = path.canonicalize()?;
+            let found = target.metadata()?;
+            hasher.write(path.as_os_str().as_encoded_bytes());
+            hasher.write(target.as_os_str().as_encoded_bytes());
+            for number in [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()] {
+                hasher.write(&number.to_le_bytes());
+            }
+            hasher.write(&found.size().to_le_bytes());
+            hasher.write(&found.ino().to_le_bytes());
+            if found.is_dir() && waiting.len() < 64 {
+                waiting.push(path);
+            }
+        }
+    }
+    let hash = hasher.finish_128().to_le_bytes();
+    Ok(u64::from_le_bytes(hash[..8].try_into().expect("sixteen bytes hold eight")))
+}
+
+/// Reads until nothing changed meanwhile.
+pub fn read(folder: &Path) -> Result<Snapshot, FolderError> {
+    let wrong = |reason: String| FolderError { path: folder.display().to_string(), reason };
+    for _ in 0..READ_COUNT_MAX {
+        let before = fingerprint(folder).map_err(|cause| wrong(cause.to_string()))?;
+        // One target for all files, whatever the link says in the meantime.
+        let target = folder.canonicalize().map_err(|cause| wrong(cause.to_string()))?;
+        let files = rules_folder::read_with_tests(&target);
+        let after = fingerprint(folder).map_err(|cause| wrong(cause.to_string()))?;
+        if before == after {
+            let files = files?;
+            let revision = revision(&target, &files);
+            return Ok(Snapshot { files, revision, fingerprint: before });
+        }
+    }
+    Err(wrong("the folder does not stop changing".to_owned()))
+}
+
+/// Follows the folder until told to stop.
+pub async fn follow(reloader: Reloader, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let Some(seen) = reloader.rules.has_news() else { continue };
+        tokio::time::sleep(STILL_FOR).await;
+        if reloader.rules.has_news() == Some(seen) {
+            // The refusal was logged and stands on the probes.
+            let _ = reloader.reload().await;
+        }
+    }
+}
+
+/// For whoever may ask for a reload: a signal, an operator.
+#[derive(Clone)]
+pub struct Reloader {
+    pub rules: Arc<LiveRules>,
+    pub work: mpsc::Sender<Work>,
+}
+
+impl Reloader {
+    /// Reads the folder now; the revision in force, or why it is still the old one.
+    pub async fn reload(&self) -> Result<Arc<str>, Vec<String>> {
+        // Away from the threads that serve.
+        let rules = self.rules.clone();
+        let reloaded = tokio::task::spawn_blocking(move || rules.reload()).await;
+        let (revision, to_keep) = reloaded.map_err(|cause| vec![format!("the reload died: {cause}")])??;
+        if let Some(value) = to_keep {
+            keep(&self.work, value).await;
+        }
+        Ok(revision)
+    }
+}
+
+/// Where git-sync published it, the last part of the path that is a commit. In a checkout the commit, and behind it
+/// a hash of what really stands there: nobody promises that the files were committed.
+fn revision(target: &Path, files: &[SourceFile]) -> Option<String> {
+    let is_commit = |part: &str| matches!(part.len(), 40 | 64) && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let parts: Vec<_> = target.iter().filter_map(|part| part.to_str()).collect();
+    if let Some(commit) = parts.iter().rev().find(|part| is_commit(part)) {
+        return Some(commit[..12].to_owned());
+    }
+    let commit = target.ancestors().find_map(|folder| head(&folder.join(".git")))?;
+    let mut hasher = IdHasher::new("rules");
+    for file in files {
+        hasher.part(&file.name);
+        hasher.part(&file.text);
+    }
+    let digits: String = hasher.finish()[..3].iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{}+{digits}", commit.get(..12)?))
+}
+
+/// The commit that is checked out (gitrepository-layout(5)): `.git` may be a file that names the real one.
+fn head(git: &Path) -> Option<String> {
+    let mut git = git.to_owned();
+    if git.is_file() {
+        let text = std::fs::read_to_string(&git).ok()?;
+        let place = PathBuf::from(text.strip_prefix("gitdir:")?.trim());
+        git = if place.is_absolute() { place } else { git.parent()?.join(place) };
+    }
+    let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
+    let Some(reference) = head.trim().strip_prefix("ref: ") else { return Some(head.trim().to_owned()) };
+    // A worktree keeps its references in the main repository.
+    let common = std::fs::read_to_string(git.join("commondir")).map_or(git.clone(), |text| git.join(text.trim()));
+    [&git, &common]
+        .into_iter()
+        .find_map(|place| std::fs::read_to_string(place.join(reference)).ok())
+        .map(|text| text.trim().to_owned())
+        .or_else(|| {
+            let packed = std::fs::read_to_string(common.join("packed-refs")).ok()?;
+            packed.lines().find_map(|line| line.strip_suffix(reference).map(|commit| commit.trim().to_owned()))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_swapped_link_changes_the_fingerprint_and_names_the_commit() {
+        let home = tempfile::tempdir().unwrap();
+        let commits = ["a".repeat(40), "b".repeat(40)];
+        for commit in &commits {
+            fs::create_dir_all(home.path().join(commit).join("rules")).unwrap();
+            fs::write(home.path().join(commit).join("rules/routes.yaml"), "version: 1\n").unwrap();
+        }
+        let link = home.path().join("current");
+        symlink(&commits[0], &link).unwrap();
+        let first = read(&link.join("rules")).unwrap();
+        assert_eq!(first.revision.as_deref(), Some("aaaaaaaaaaaa"));
+        let part = home.path().join("part");
+        symlink(&commits[1], &part).unwrap();
+        fs::rename(&part, &link).unwrap();
+        let second = read(&link.join("rules")).unwrap();
+        assert_eq!(second.revision.as_deref(), Some("bbbbbbbbbbbb"));
+        assert_ne!(first.fingerprint, second.fingerprint);
+    }
+
+    #[test]
+    fn a_config_map_is_read_through_its_links() {
+        let home = tempfile::tempdir().unwrap();
+        for (version, text) in [("..1", "version: 1\n"), ("..2", "version: 1\nkind: routes\n")] {
+            fs::create_dir(home.path().join(version)).unwrap();
+            fs::write(home.path().join(version).join("routes.yaml"), text).unwrap();
+        }
+        symlink("..1", home.path().join("..data")).unwrap();
+        symlink("..data/routes.yaml", home.path().join("routes.yaml")).unwrap();
+        let first = read(home.path()).unwrap();
+        symlink("..2", home.path().join("..next")).unwrap();
+        fs::rename(home.path().join("..next"), home.path().join("..data")).unwrap();
+        let second = read(home.path()).unwrap();
+        assert_ne!(first.fingerprint, second.fingerprint);
+        assert_eq!((first.files.len(), second.files[0].text.as_str()), (1, "version: 1\nkind: routes\n"));
+    }
+
+    #[test]
+    fn a_checkout_names_its_commit_and_what_really_stands_there() {
+        let home = tempfile::tempdir().unwrap();
+        let rules = home.path().join("rules");
+        fs::create_dir_all(home.path().join(".git/refs/heads")).unwrap();
+        fs::create_dir(&rules).unwrap();
+        fs::write(home.path().join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        fs::write(home.path().join(".git/refs/heads/main"), format!("{}\n", "c".repeat(40))).unwrap();
+        fs::write(rules.join("routes.yaml"), "version: 1\n").unwrap();
+        let clean = read(&rules).unwrap().revision.unwrap();
+        fs::write(rules.join("routes.yaml"), "version: 1 # edited\n").unwrap();
+        let edited = read(&rules).unwrap().revision.unwrap();
+        assert!(clean.starts_with("cccccccccccc+") && edited.starts_with("cccccccccccc+"));
+        assert_ne!(clean, edited);
+        fs::remove_file(home.path().join(".git/refs/heads/main")).unwrap();
+        fs::write(home.path().join(".git/packed-refs"), format!("{} refs/heads/main\n", "d".repeat(40))).unwrap();
+        assert!(read(&rules).unwrap().revision.unwrap().starts_with("dddddddddddd+"));
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_or_empty_is_said_so() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(read(home.path()).unwrap_err().to_string().contains("no rule files"));
+        assert!(read(&home.path().join("nowhere")).is_err());
+    }
+}

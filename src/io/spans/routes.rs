@@ -1,0 +1,121 @@
+//! Which sinks a Resource's telemetry goes to: the first route whose owner, service and environment fit, else the
+//! sinks named for everything. Looks at tags only, never at a span.
+
+use crate::model::{TagName, Tags};
+
+/// Sinks as bits, in the order of `spans.to` and the routes; the lowest one of a set speaks for the promise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SinkSet(u64);
+
+/// More sinks than this cannot be told apart in a set.
+pub const SINK_COUNT_MAX: usize = 64;
+
+/// One route: each list holds the values that fit; an empty one fits everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpanRoute {
+    pub owner: Vec<String>,
+    pub service: Vec<String>,
+    pub environment: Vec<String>,
+    pub to: SinkSet,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct SpanRoutes {
+    pub routes: Vec<SpanRoute>,
+    pub otherwise: SinkSet,
+}
+
+impl SinkSet {
+    pub fn add(&mut self, sink: usize) {
+        debug_assert!(sink < SINK_COUNT_MAX, "settings refuse more sinks");
+        self.0 |= 1 << sink;
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let sink = left.trailing_zeros() as usize;
+            (left != 0).then(|| {
+                left &= left - 1;
+                sink
+            })
+        })
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[must_use]
+    pub fn and(self, other: SinkSet) -> SinkSet {
+        SinkSet(self.0 & other.0)
+    }
+
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// As the spool kept it.
+    pub fn from_bits(bits: u64) -> SinkSet {
+        SinkSet(bits)
+    }
+}
+
+impl SpanRoutes {
+    pub fn of(&self, tags: &Tags) -> SinkSet {
+        let fits = |list: &[String], name: TagName| {
+            list.is_empty() || tags.value(name).is_some_and(|value| list.iter().any(|held| held == value))
+        };
+        let route = self.routes.iter().find(|route| {
+            fits(&route.owner, TagName::Owner)
+                && fits(&route.service, TagName::Service)
+                && fits(&route.environment, TagName::Environment)
+        });
+        route.map_or(self.otherwise, |route| route.to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::Tag;
+
+    fn set(sinks: &[usize]) -> SinkSet {
+        let mut set = SinkSet::default();
+        sinks.iter().for_each(|sink| set.add(*sink));
+        set
+    }
+
+    fn tags(pairs: &[(TagName, &str)]) -> Tags {
+        let mut tags = Tags::default();
+        for (name, value) in pairs {
+            tags.set_first(*name, Tag { value: Arc::from(*value), by: Arc::from("test"), seen: None });
+        }
+        tags
+    }
+
+    #[test]
+    fn the_first_route_that_fits_wins_and_an_unknown_owner_fits_no_list() {
+        let route = |owner: &[&str], environment: &[&str], to| SpanRoute {
+            owner: owner.iter().map(|text| (*text).to_owned()).collect(),
+            environment: environment.iter().map(|text| (*text).to_owned()).collect(),
+            to,
+            ..SpanRoute::default()
+        };
+        let routes = SpanRoutes {
+            routes: vec![route(&["owls"], &["production"], set(&[1])), route(&["owls"], &[], set(&[2]))],
+            otherwise: set(&[0]),
+        };
+        assert_eq!(routes.of(&tags(&[(TagName::Owner, "owls"), (TagName::Environment, "production")])), set(&[1]));
+        assert_eq!(routes.of(&tags(&[(TagName::Owner, "owls")])), set(&[2]));
+        assert_eq!(routes.of(&tags(&[])), set(&[0]));
+    }
+
+    #[test]
+    fn a_set_lists_its_sinks_in_order() {
+        assert_eq!(set(&[63, 0, 5]).iter().collect::<Vec<_>>(), [0, 5, 63]);
+        assert!(set(&[]).is_empty());
+    }
+}

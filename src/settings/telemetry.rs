@@ -1,0 +1,306 @@
+//! The settings of the span road: where OTLP is taken, what is said about it, where it goes. Checked like all
+//! others before anything starts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Loaded, OneOrMany, SettingsError, parse_bytes, parse_span};
+use crate::io::secrets::{LiveSecret, SecretRef};
+use crate::io::spans::routes::{SINK_COUNT_MAX, SinkSet, SpanRoute, SpanRoutes};
+use crate::model::TagName;
+use crate::settings::SecretsPolicy;
+
+const DEFAULT_GRPC: [&str; 2] = ["127.0.0.1:4317", "[::1]:4317"];
+const DEFAULT_HTTP: [&str; 2] = ["127.0.0.1:4318", "[::1]:4318"];
+
+/// The section `otlp`: the doors.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtlpSettings {
+    /// Both ports take both protocols. Loopback when absent; an empty list closes the door.
+    pub grpc: Option<OneOrMany>,
+    pub http: Option<OneOrMany>,
+    /// `{ env: NAME }` or `{ file: PATH }`: senders must show it as a bearer token.
+    pub token: Option<serde_json::Value>,
+    /// In front of `/v1/traces` and its like.
+    pub path_prefix: String,
+    pub json: JsonReading,
+    /// The largest request, before and after inflation.
+    pub request_bytes: String,
+    /// Requests held at once, inflated, in doors and queues together.
+    pub in_flight_bytes: String,
+    pub connections: usize,
+    /// A connection is asked to end at this age, so that clients spread anew; `0s` never.
+    pub connection_age: String,
+    /// One on which nothing is asked for so long is closed.
+    pub idle: String,
+}
+
+/// How OTLP/JSON is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonReading {
+    /// Takes what real senders send, and says what it mended.
+    #[default]
+    Lenient,
+    /// Takes what the specification permits.
+    Strict,
+}
+
+/// The section `spans`: what happens to telemetry.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpanSettings {
+    /// Names of sinks that take telemetry, for what no route says otherwise. The first one's answer counts.
+    pub to: Vec<String>,
+    pub routes: Vec<SpanRouteEntry>,
+    pub durability: Durability,
+    /// An identical block of spans is not sent again within this time; `0s` switches that off.
+    pub resend_window: String,
+    pub attribute_prefix: String,
+    /// Tag to attribute name, where it is not prefix and tag; an empty name leaves the tag out.
+    pub attributes: BTreeMap<String, String>,
+    /// What becomes of an attribute that has the name already.
+    pub existing: Existing,
+    pub spool_dir: String,
+    pub spool_bytes: String,
+}
+
+/// One entry of `spans.routes`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpanRouteEntry {
+    pub owner: Vec<String>,
+    pub service: Vec<String>,
+    pub env: Vec<String>,
+    pub to: Vec<String>,
+}
+
+/// When a sender of telemetry is told that it was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// When the first sink has taken it; its refusal is passed on.
+    Through,
+    /// When it is queued.
+    #[default]
+    Memory,
+    /// When it is on disk.
+    Spool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Existing {
+    #[default]
+    Replace,
+    Keep,
+}
+
+impl Default for OtlpSettings {
+    fn default() -> OtlpSettings {
+        OtlpSettings {
+            grpc: None,
+            http: None,
+            token: None,
+            path_prefix: String::new(),
+            json: JsonReading::Lenient,
+            request_bytes: "64MiB".to_owned(),
+            in_flight_bytes: "128MiB".to_owned(),
+            connections: 1024,
+            connection_age: "30m".to_owned(),
+            idle: "5m".to_owned(),
+        }
+    }
+}
+
+impl Default for SpanSettings {
+    fn default() -> SpanSettings {
+        SpanSettings {
+            to: Vec::new(),
+            routes: Vec::new(),
+            durability: Durability::Memory,
+            resend_window: "60s".to_owned(),
+            attribute_prefix: "tawny.".to_owned(),
+            attributes: BTreeMap::new(),
+            existing: Existing::Replace,
+            spool_dir: "data/spool".to_owned(),
+            spool_bytes: "1GiB".to_owned(),
+        }
+    }
+}
+
+/// The span road as it runs.
+pub struct TelemetryPlan {
+    /// Each with whether nobody chose it: a default address may be taken or missing on the host.
+    pub listen: Vec<(SocketAddr, bool)>,
+    pub token: Option<LiveSecret>,
+    pub path_prefix: String,
+    pub json: JsonReading,
+    pub request_bytes: usize,
+    pub in_flight_bytes: usize,
+    pub connections: usize,
+    pub connection_age: Option<Duration>,
+    pub idle: Duration,
+    /// Names of the sinks, in the order of the bits of a [`SinkSet`].
+    pub sinks: Vec<String>,
+    pub routes: SpanRoutes,
+    pub durability: Durability,
+    pub resend_window: Duration,
+    /// Tags that are told, and the name of each.
+    pub attributes: Vec<(TagName, String)>,
+    pub existing: Existing,
+    pub spool_dir: std::path::PathBuf,
+    pub spool_bytes: u64,
+}
+
+/// What is said of a Resource where the settings say nothing else. Class, severity and runbook are of alerts.
+const TOLD: [TagName; 7] = [
+    TagName::Platform,
+    TagName::PlatformVariant,
+    TagName::PlatformConfidence,
+    TagName::Cell,
+    TagName::Service,
+    TagName::Owner,
+    TagName::Environment,
+];
+
+pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<TelemetryPlan, SettingsError> {
+    let otlp = &loaded.settings.otlp;
+    let spans = &loaded.settings.spans;
+    let mut listen = addresses(loaded, "otlp.grpc", otlp.grpc.as_ref(), DEFAULT_GRPC)?;
+    listen.extend(addresses(loaded, "otlp.http", otlp.http.as_ref(), DEFAULT_HTTP)?);
+    let (sinks, routes) = routes(loaded)?;
+    let age = duration(loaded, "otlp.connection_age", &otlp.connection_age)?;
+    Ok(TelemetryPlan {
+        listen,
+        token: token(loaded, secrets)?,
+        path_prefix: otlp.path_prefix.trim_end_matches('/').to_owned(),
+        json: otlp.json,
+        request_bytes: bytes(loaded, "otlp.request_bytes", &otlp.request_bytes)?,
+        in_flight_bytes: bytes(loaded, "otlp.in_flight_bytes", &otlp.in_flight_bytes)?,
+        connections: otlp.connections,
+        connection_age: (!age.is_zero()).then_some(age),
+        idle: duration(loaded, "otlp.idle", &otlp.idle)?,
+        sinks,
+        routes,
+        durability: spans.durability,
+        resend_window: duration(loaded, "spans.resend_window", &spans.resend_window)?,
+        attributes: attributes(loaded)?,
+        existing: spans.existing,
+        spool_dir: spans.spool_dir.clone().into(),
+        spool_bytes: bytes(loaded, "spans.spool_bytes", &spans.spool_bytes)? as u64,
+    })
+}
+
+fn fault(loaded: &Loaded, key: &str, message: String, hint: &str) -> SettingsError {
+    let hint = (!hint.is_empty()).then(|| hint.to_owned());
+    SettingsError { place: loaded.place.of_top(key), message: format!("`{key}`: {message}"), hint }
+}
+
+fn addresses(
+    loaded: &Loaded,
+    key: &str,
+    written: Option<&OneOrMany>,
+    default: [&str; 2],
+) -> Result<Vec<(SocketAddr, bool)>, SettingsError> {
+    let Some(written) = written else {
+        let parse = |text: &str| (text.parse().expect("the defaults are addresses"), true);
+        return Ok(default.map(parse).to_vec());
+    };
+    let parse = |text: String| {
+        let hint = "write `[::]:4317` for all, `127.0.0.1:4317` for this machine";
+        let address = text.parse().map_err(|_| fault(loaded, key, format!("`{text}` is not an address"), hint))?;
+        Ok((address, false))
+    };
+    written.to_vec().into_iter().map(parse).collect()
+}
+
+fn token(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Option<LiveSecret>, SettingsError> {
+    let Some(written) = &loaded.settings.otlp.token else { return Ok(None) };
+    let place = SecretRef::from_json(written).ok_or_else(|| {
+        let hint = "write `token: { env: NAME }` or `token: { file: PATH }`";
+        fault(loaded, "otlp.token", "a secret is never written in the settings".to_owned(), hint)
+    })?;
+    if secrets == SecretsPolicy::Ignored {
+        return Ok(None);
+    }
+    LiveSecret::open(place).map(Some).map_err(|cause| fault(loaded, "otlp.token", cause.to_string(), ""))
+}
+
+fn duration(loaded: &Loaded, key: &str, text: &str) -> Result<Duration, SettingsError> {
+    parse_span(text).ok_or_else(|| fault(loaded, key, format!("`{text}` is not a duration"), "write `30s` or `5m`"))
+}
+
+fn bytes(loaded: &Loaded, key: &str, text: &str) -> Result<usize, SettingsError> {
+    parse_bytes(text)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| fault(loaded, key, format!("`{text}` is not a size"), "write `64MiB` or `1GiB`"))
+}
+
+/// The sinks that any route names, and the routes over their numbers.
+fn routes(loaded: &Loaded) -> Result<(Vec<String>, SpanRoutes), SettingsError> {
+    let spans = &loaded.settings.spans;
+    let mut sinks: Vec<String> = Vec::new();
+    let mut set = |names: &[String], key: &str| -> Result<SinkSet, SettingsError> {
+        let mut set = SinkSet::default();
+        for name in names {
+            if !loaded.settings.sinks.iter().any(|sink| sink.name == *name) {
+                let known: Vec<_> = loaded.settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
+                let hint = format!("known sinks: {}", known.join(", "));
+                return Err(fault(loaded, key, format!("no sink is called `{name}`"), &hint));
+            }
+            let number = sinks.iter().position(|held| held == name).unwrap_or_else(|| {
+                sinks.push(name.clone());
+                sinks.len() - 1
+            });
+            if number >= SINK_COUNT_MAX {
+                return Err(fault(loaded, key, format!("more than {SINK_COUNT_MAX} sinks take telemetry"), ""));
+            }
+            set.add(number);
+        }
+        Ok(set)
+    };
+    let otherwise = set(&spans.to, "spans.to")?;
+    let mut routes = Vec::new();
+    for entry in &spans.routes {
+        routes.push(SpanRoute {
+            owner: entry.owner.clone(),
+            service: entry.service.clone(),
+            environment: entry.env.clone(),
+            to: set(&entry.to, "spans.routes")?,
+        });
+    }
+    Ok((sinks, SpanRoutes { routes, otherwise }))
+}
+
+fn attributes(loaded: &Loaded) -> Result<Vec<(TagName, String)>, SettingsError> {
+    let spans = &loaded.settings.spans;
+    let mut named: Vec<(TagName, String)> =
+        TOLD.iter().map(|tag| (*tag, format!("{}{}", spans.attribute_prefix, tag.as_str()))).collect();
+    for (tag, name) in &spans.attributes {
+        let known = TagName::parse(tag).ok_or_else(|| {
+            let known: Vec<_> = TagName::ALL.iter().map(|tag| tag.as_str()).collect();
+            fault(
+                loaded,
+                "spans.attributes",
+                format!("unknown tag `{tag}`"),
+                &format!("known tags: {}", known.join(", ")),
+            )
+        })?;
+        named.retain(|(held, _)| *held != known);
+        if !name.is_empty() {
+            named.push((known, name.clone()));
+        }
+    }
+    let mut names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(fault(loaded, "spans.attributes", format!("two tags are called `{}`", pair[0]), "")),
+        None => Ok(named),
+    }
+}
