@@ -292,7 +292,7 @@ fn in_json(explanation: &Explanation) -> Value {
         .collect();
     let mut further = serde_json::to_value(explanation).expect("an explanation is plain data");
     if let Some(further) = further.as_object_mut() {
-        for named in ["decision", "key_parts", "service", "near_misses", "shadow"] {
+        for named in ["decision", "key_parts", "service", "votes", "near_misses", "shadow"] {
             further.remove(named);
         }
         further.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()));
@@ -300,6 +300,7 @@ fn in_json(explanation: &Explanation) -> Value {
     json!({
         "key_parts": explanation.key_parts,
         "service_read": explanation.service,
+        "votes": explanation.votes,
         "near_misses": near,
         "shadow": explanation.shadow,
         "further": further,

@@ -15,6 +15,8 @@ pub enum TagName {
     PlatformVariant,
     PlatformCluster,
     PlatformConfidence,
+    /// What contradicted the platform, separated by commas; absent when nothing did.
+    PlatformConflict,
     Cell,
     Owner,
     Severity,
@@ -23,7 +25,7 @@ pub enum TagName {
 
 impl TagName {
     /// In the order people read them.
-    pub const ALL: [TagName; 11] = [
+    pub const ALL: [TagName; 12] = [
         TagName::Service,
         TagName::Class,
         TagName::Environment,
@@ -31,6 +33,7 @@ impl TagName {
         TagName::PlatformVariant,
         TagName::PlatformCluster,
         TagName::PlatformConfidence,
+        TagName::PlatformConflict,
         TagName::Cell,
         TagName::Owner,
         TagName::Severity,
@@ -47,6 +50,7 @@ impl TagName {
             TagName::PlatformVariant => "platform.variant",
             TagName::PlatformCluster => "platform.cluster",
             TagName::PlatformConfidence => "platform.confidence",
+            TagName::PlatformConflict => "platform.conflict",
             TagName::Cell => "cell",
             TagName::Owner => "owner",
             TagName::Severity => "severity",

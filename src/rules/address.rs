@@ -43,6 +43,14 @@ impl Network {
     }
 }
 
+/// One address, or the JSON list that a program with several makes of them (`host.ip`).
+pub(super) fn parse_addresses(text: &str) -> impl Iterator<Item = IpAddr> {
+    let list = text.strip_prefix("[\"").and_then(|rest| rest.strip_suffix("\"]"));
+    let items = list.map(|list| list.split("\",").map(|item| item.trim_start().trim_start_matches('"')));
+    let alone = if list.is_none() { Some(text) } else { None };
+    items.into_iter().flatten().chain(alone).filter_map(parse_address)
+}
+
 /// Accepts `[2600::1]:8080`, `10.1.2.3:80`, `fe80::1%eth0`; an IPv4 address inside IPv6 is that IPv4 address.
 pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = match text.strip_prefix('[') {

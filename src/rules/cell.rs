@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use super::arn::Arn;
 use super::diagnostic::Faults;
 use super::hash::FastMap;
 use super::suggest;
-use super::table::{Table, Tables};
-use super::walk::{self, Fields};
+use super::table::{ClusterColumns, Table, Tables};
+use super::walk::{self, Fields, Word};
 use super::yaml::Node;
 
 #[derive(Debug, Default)]
@@ -49,10 +50,25 @@ const CELL_KEYS: [&str; 12] = [
 ];
 const KINDS: [&str; 4] = ["shard", "zone", "dc", "tenant"];
 const STATES: [&str; 4] = ["active", "draining", "drained", "building"];
-/// Columns of the tables `cells` and `cells.clusters`.
-const COLUMNS: [&str; 11] =
-    ["id", "kind", "env", "region", "account", "wave", "share", "evacuation", "state", "cluster", "platform"];
-const CLUSTER_COLUMN: usize = 9;
+/// Columns of the tables of cells.
+const COLUMNS: [&str; 12] = [
+    "id",
+    "kind",
+    "env",
+    "region",
+    "account",
+    "wave",
+    "share",
+    "evacuation",
+    "state",
+    "contacts",
+    "cluster",
+    "platform",
+];
+const REGION_COLUMN: usize = 3;
+const ACCOUNT_COLUMN: usize = 4;
+const CLUSTER_COLUMN: usize = 10;
+const PLATFORM_COLUMN: usize = 11;
 
 impl Cells {
     pub(super) fn is_empty(&self) -> bool {
@@ -122,6 +138,8 @@ impl Cells {
         let mut text = |key: &str| fields.word(key, faults).map(|word| Arc::from(word.text));
         let (region, account, evacuation): (Option<Arc<str>>, _, _) =
             (text("region"), text("account"), text("evacuation"));
+        let contacts: Vec<&str> = fields.words("contacts", faults).iter().map(|word| word.text).collect();
+        let contacts = (!contacts.is_empty()).then(|| Arc::from(contacts.join(", ")));
         let kind = fields.one_of("kind", &KINDS, faults).map(|word| Arc::from(word.text));
         let state = fields.one_of("state", &STATES, faults).map(|word| Arc::from(word.text));
         let wave = read_number(&fields, "wave", |number| number >= 0.0 && number.fract() == 0.0, faults);
@@ -143,11 +161,16 @@ impl Cells {
             share,
             evacuation,
             state,
+            contacts,
             None,
             None,
         ];
         let number = self.cells.len();
         let cells_row = tables.cells.add_row(row.clone());
+        if let Some(account) = &row[ACCOUNT_COLUMN] {
+            let accounts_row = tables.accounts.add_row(row.clone());
+            tables.accounts.add_row_of(Arc::clone(account), accounts_row);
+        }
         let mut words: Vec<Box<str>> = Vec::new();
         for name in std::iter::once(id).chain(fields.words("aliases", faults)) {
             if let Some(other) = self.find(name.text) {
@@ -165,23 +188,32 @@ impl Cells {
     }
 }
 
+/// The table of clusters, by name.
+pub(super) const CLUSTERS: &str = "cells.clusters";
+/// Where it says which cluster it means.
+pub(super) const CLUSTER_PLACE: [usize; 3] = [REGION_COLUMN, ACCOUNT_COLUMN, PLATFORM_COLUMN];
+
 /// The tables that the registry of cells gives to rules.
 pub(super) struct CellTables {
     cells: Table,
     clusters: Table,
+    accounts: Table,
 }
 
 impl CellTables {
     pub(super) fn new() -> CellTables {
         CellTables {
             cells: Table::new("cells", "cells", &COLUMNS),
-            clusters: Table::new("cells.clusters", "cells", &COLUMNS),
+            clusters: Table::new(CLUSTERS, "cells", &COLUMNS)
+                .of_clusters(ClusterColumns { region: REGION_COLUMN, account: ACCOUNT_COLUMN }),
+            accounts: Table::new("cells.accounts", "cells", &COLUMNS),
         }
     }
 
     pub(super) fn add_to(self, tables: &mut Tables) {
         tables.add(self.cells);
         tables.add(self.clusters);
+        tables.add(self.accounts);
     }
 }
 
@@ -194,16 +226,46 @@ fn read_clusters(node: &Node, row: &[Option<Arc<str>>], clusters: &mut Table, fa
             faults.error(entry.key_at, format!("unknown platform `{}`", entry.key), hint);
             continue;
         }
-        for name in walk::words(&entry.value, "a cluster", faults) {
+        for word in walk::words(&entry.value, "a cluster", faults) {
             let mut row = row.to_vec();
-            row[CLUSTER_COLUMN] = Some(Arc::from(name.text));
-            row[CLUSTER_COLUMN + 1] = Some(Arc::from(entry.key.as_str()));
-            let row = clusters.add_row(row);
-            if !clusters.add_key(Arc::from(name.text), row) {
-                faults.error(name.at, format!("cluster `{}` is already in a cell", name.text), None);
+            let Some(name) = read_cluster(word, &mut row, faults) else { continue };
+            let name: Arc<str> = Arc::from(name);
+            row[CLUSTER_COLUMN] = Some(Arc::clone(&name));
+            row[PLATFORM_COLUMN] = Some(Arc::from(entry.key.as_str()));
+            let is_taken = clusters.rows_of(&name).iter().any(|held| !is_elsewhere(clusters, *held, &row));
+            if is_taken {
+                let hint = "two clusters of one name need cells with different accounts or regions".to_owned();
+                faults.error(word.at, format!("cluster `{name}` is already in a cell"), Some(hint));
+                continue;
             }
+            let row = clusters.add_row(row);
+            clusters.add_row_of(name, row);
         }
     }
+}
+
+/// A name, or an ARN that also says account and region.
+fn read_cluster<'n>(word: Word<'n>, row: &mut [Option<Arc<str>>], faults: &mut Faults<'_>) -> Option<&'n str> {
+    if !word.text.starts_with("arn:") {
+        return Some(word.text);
+    }
+    let Some(arn) = Arn::parse(word.text).filter(|arn| arn.kind == "cluster") else {
+        faults.error(word.at, format!("`{}` is not the ARN of a cluster", word.text), None);
+        return None;
+    };
+    for (column, said) in [(REGION_COLUMN, arn.region), (ACCOUNT_COLUMN, arn.account)] {
+        if !said.is_empty() {
+            row[column] = Some(Arc::from(said));
+        }
+    }
+    arn.name
+}
+
+/// Two clusters may share a name when account or region tells them apart.
+fn is_elsewhere(clusters: &Table, held: usize, row: &[Option<Arc<str>>]) -> bool {
+    [REGION_COLUMN, ACCOUNT_COLUMN]
+        .into_iter()
+        .any(|column| matches!((clusters.cell(held, column), &row[column]), (Some(held), Some(new)) if held != new))
 }
 
 fn read_number(

@@ -1,12 +1,15 @@
 //! Files to a program: registries and tables first, then the rules that use them. Collects every fault that it can
 //! find and gives a program only when there is none.
 
+use std::sync::Arc;
+
 use super::SourceFile;
+use super::ballot::{Witnesses, is_voter};
 use super::cell::{CellTables, Cells};
 use super::condition::Reading;
 use super::decide::Program;
 use super::diagnostic::{At, Diagnostic, DiagnosticSeverity, Faults};
-use super::facts::Keys;
+use super::facts::{Asker, Keys};
 use super::index::Index;
 use super::route::RouteRule;
 use super::rule::{Ids, Rule};
@@ -27,11 +30,14 @@ enum Kind {
 }
 
 const KINDS: [(Kind, &str, &[&str]); 4] = [
-    (Kind::Platform, "platform", &["version", "kind", "tables", "rules"]),
+    (Kind::Platform, "platform", &["version", "kind", "tables", "pods_ipv6_only", "rules"]),
     (Kind::Cells, "cells", &["version", "kind", "tables", "environments", "cells", "rules"]),
     (Kind::Services, "services", &["version", "kind", "tables", "teams", "services", "strip", "class", "rules"]),
     (Kind::Routes, "routes", &["version", "kind", "tables", "routes"]),
 ];
+
+/// What a file for platforms may declare about the company's networks: `field.pods_ipv6_only` is then `true`.
+const PODS_IPV6_ONLY: &str = "pods_ipv6_only";
 
 /// A file whose head is understood.
 struct Document<'f> {
@@ -145,11 +151,19 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let mut keys = Keys::new();
     let mut ids = Ids::default();
     let (mut rules, mut routes) = (Vec::new(), Vec::new());
+    let mut unknown_by: Option<Arc<str>> = None;
     let mut reading = Reading { keys: &mut keys, tables: &tables };
     for (kind, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
+        if let (Kind::Platform, Some(at)) = (kind, fields.key_at("rules")) {
+            unknown_by.get_or_insert_with(|| Arc::from(format!("{}:{} rules", faults.file_name(), at.line)));
+        }
+        if fields.one_of(PODS_IPV6_ONLY, &["true", "false"], faults).is_some_and(|word| word.text == "true") {
+            reading.keys.declare(PODS_IPV6_ONLY);
+        }
         for node in fields.list("rules", faults) {
             rules.extend(Rule::read(node, &mut reading, &values, &mut ids, faults));
         }
+        reading.keys.asked_by(Asker::Anyone);
         let nodes = fields.list("routes", faults);
         let before = faults.error_count();
         let read: Vec<_> = nodes.iter().map(|node| RouteRule::read(node, &mut reading, &mut ids, faults)).collect();
@@ -159,9 +173,14 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         }
         routes.extend(read.into_iter().flatten());
     }
+    // Stable: within each part the order of the files stays.
+    rules.sort_by_key(|rule| !is_voter(rule));
+    let voter_count = rules.iter().filter(|rule| is_voter(rule)).count();
+    let witnesses = Witnesses::new(&mut keys, &tables);
+    let unknown_by = unknown_by.unwrap_or_else(|| Arc::clone(&values.unknown));
     let index = Index::new(rules.iter().map(|rule| &rule.when), keys.len());
     let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
-    Program { keys, tables, values, rules, index, routes, route_index }
+    Program { keys, tables, values, rules, voter_count, witnesses, unknown_by, index, routes, route_index }
 }
 
 /// The last route takes what no other takes; routes behind such a route are never asked.

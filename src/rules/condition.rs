@@ -2,7 +2,7 @@
 
 use super::diagnostic::Faults;
 use super::facts::{Key, Keys, View};
-use super::matcher::{Bindable, Bindings, Matcher};
+use super::matcher::{Affix, Bindable, Bindings, Matcher};
 use super::table::Tables;
 use super::walk::{self, Word};
 use super::yaml::{Entry, Kind, Node};
@@ -31,7 +31,20 @@ pub(super) enum Test {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Exact(Key, Box<str>),
+    Prefix(Key, Box<str>),
+    Suffix(Key, Box<str>),
     Present(Key),
+}
+
+impl Anchor {
+    fn weakness(&self) -> u8 {
+        match self {
+            Anchor::Exact(..) => 0,
+            Anchor::Prefix(_, text) | Anchor::Suffix(_, text) if text.len() >= 4 => 1,
+            Anchor::Prefix(..) | Anchor::Suffix(..) => 2,
+            Anchor::Present(_) => 3,
+        }
+    }
 }
 
 /// A rule's findings: the values for `${…}` and the first input that spoke for it.
@@ -59,7 +72,7 @@ impl All {
                 Test::Value { key, matcher } => {
                     if let Some(text) = view.get(*key) {
                         findings.seen = findings.seen.or(Some((*key, text)));
-                        matcher.bind(text, view.tables, &mut findings.bindings);
+                        matcher.bind(text, view, &mut findings.bindings);
                     }
                 }
                 Test::Any(branches) => {
@@ -72,13 +85,36 @@ impl All {
         }
     }
 
+    /// Every key that it looks at.
+    pub(super) fn visit_keys(&self, visit: &mut dyn FnMut(Key)) {
+        for condition in &self.conditions {
+            match &condition.test {
+                Test::Value { key, matcher } => {
+                    visit(*key);
+                    matcher.visit_keys(visit);
+                }
+                Test::Any(branches) => branches.iter().for_each(|branch| branch.visit_keys(visit)),
+                Test::Not(all) => all.visit_keys(visit),
+            }
+        }
+    }
+
+    /// Whether it cannot hold unless such a key has exactly this value.
+    pub(super) fn requires(&self, is_meant: impl Fn(Key) -> bool, value: &str) -> bool {
+        self.conditions.iter().any(|condition| match &condition.test {
+            Test::Value { key, matcher } => {
+                is_meant(*key) && matcher.exact_values().is_some_and(|held| held == [value])
+            }
+            Test::Any(_) | Test::Not(_) => false,
+        })
+    }
+
     /// `None` when the conditions can hold with every value absent.
     pub(super) fn anchors(&self) -> Option<Vec<Anchor>> {
-        let all: Vec<Vec<Anchor>> = self.conditions.iter().filter_map(Condition::anchors).collect();
-        // Exact values rule out most alerts; any other anchor at least those without the key.
-        let is_exact = |anchors: &Vec<Anchor>| anchors.iter().all(|anchor| matches!(anchor, Anchor::Exact(..)));
-        let best = all.iter().position(is_exact).unwrap_or(0);
-        all.into_iter().nth(best)
+        let all = self.conditions.iter().filter_map(Condition::anchors);
+        // A list is as good as its weakest part: an exact value rules out most alerts, a beginning many, a key that is
+        // there at least those without it. Of equals the first.
+        all.min_by_key(|anchors| anchors.iter().map(Anchor::weakness).max())
     }
 
     pub(super) fn read(
@@ -98,7 +134,7 @@ impl All {
 impl Condition {
     pub(super) fn holds(&self, view: &View<'_>) -> bool {
         match &self.test {
-            Test::Value { key, matcher } => matcher.holds(view.get(*key), view.tables),
+            Test::Value { key, matcher } => matcher.holds(view.get(*key), view),
             Test::Any(branches) => branches.iter().any(|branch| branch.holds(view)),
             Test::Not(all) => !all.holds(view),
         }
@@ -118,7 +154,16 @@ impl Condition {
                 if let Some(values) = matcher.exact_values() {
                     return Some(values.into_iter().map(|value| Anchor::Exact(*key, value.into())).collect());
                 }
-                (!matcher.accepts_absence()).then(|| vec![Anchor::Present(*key)])
+                if matcher.accepts_absence() {
+                    return None;
+                }
+                let anchor = |affix: Affix<'_>| match affix {
+                    Affix::Exact(text) => Anchor::Exact(*key, text.into()),
+                    Affix::Prefix(text) => Anchor::Prefix(*key, text.into()),
+                    Affix::Suffix(text) => Anchor::Suffix(*key, text.into()),
+                };
+                let affixes = matcher.affixes().map(|affixes| affixes.into_iter().map(anchor).collect());
+                Some(affixes.unwrap_or_else(|| vec![Anchor::Present(*key)]))
             }
             Test::Any(branches) => {
                 let anchors: Option<Vec<Vec<Anchor>>> = branches.iter().map(All::anchors).collect();
@@ -146,7 +191,7 @@ impl Condition {
             }
             _ => {
                 let key = reading.keys.read(Word { text: &entry.key, at: entry.key_at }, faults);
-                let matcher = Matcher::read(&entry.value, reading.tables, bindable, faults);
+                let matcher = Matcher::read(&entry.value, reading, bindable, faults);
                 Test::Value { key: key?, matcher: matcher? }
             }
         };

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use crate::model::id::IdHasher;
 use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
 
+use super::ballot::Witnesses;
 use super::class;
 use super::condition::Findings;
-use super::facts::{Keys, Scopes, View};
-use super::index::Index;
+use super::facts::{Keys, Place, Scopes, View};
+use super::index::{Candidates, Index};
+use super::platform::Cast;
 use super::route::{Fold, RouteRule};
 use super::rule::{Rule, Stage, bit};
 use super::service::Match;
+use super::stamp::Stamped;
 use super::table::Tables;
 use super::value::Values;
 use super::{Decision, Origin};
@@ -22,8 +25,13 @@ pub(super) struct Program {
     pub(super) keys: Keys,
     pub(super) tables: Tables,
     pub(super) values: Values,
-    /// In the order of evaluation.
+    /// In the order of evaluation: those that vote on the platform stand before the others.
     pub(super) rules: Vec<Rule>,
+    /// How many of the rules vote.
+    pub(super) voter_count: usize,
+    pub(super) witnesses: Witnesses,
+    /// What says `unknown` when the votes decide nothing: `file:line rules`.
+    pub(super) unknown_by: Arc<str>,
     pub(super) index: Index,
     /// The last one matches everything.
     pub(super) routes: Vec<RouteRule>,
@@ -31,10 +39,18 @@ pub(super) struct Program {
 }
 
 /// Tags, and what was found on the way to them.
-struct Tagging {
-    tags: Tags,
-    class: Arc<str>,
-    service: Option<ServiceFound>,
+pub(super) struct Tagging {
+    pub(super) tags: Tags,
+    pub(super) service: Option<ServiceFound>,
+    pub(super) votes: Vec<Cast>,
+    pub(super) unknown_cell: Option<Arc<str>>,
+}
+
+/// A decision, and what was found on the way to it.
+pub(super) struct Decided {
+    pub(super) decision: Decision,
+    pub(super) service: Option<ServiceFound>,
+    pub(super) votes: Vec<Cast>,
 }
 
 /// How the service was found.
@@ -50,20 +66,17 @@ pub(super) struct ServiceFound {
 type Made = [Option<Tag>; TagName::ALL.len()];
 
 impl Program {
-    pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> (Decision, Option<ServiceFound>) {
+    pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Decided {
         let values = self.keys.look_up(&Scopes::of_alert(alert, origin));
         self.decide_on(&values, alert, origin)
     }
 
     /// Depends on nothing but the values, the alert's name and its severity; and on its identity only for the
     /// key of an alert that belongs to no service.
-    pub(super) fn decide_on(
-        &self,
-        values: &[Option<&str>],
-        alert: &Alert<'_>,
-        origin: Origin<'_>,
-    ) -> (Decision, Option<ServiceFound>) {
-        let Tagging { mut tags, class, service } = self.tag(values, &alert.name);
+    pub(super) fn decide_on(&self, values: &[Option<&str>], alert: &Alert<'_>, origin: Origin<'_>) -> Decided {
+        // Gateways stamp telemetry; an alert carries no identity of a task or a pod of its own.
+        let Tagging { mut tags, service, votes, unknown_cell } = self.tag(values, &Stamped::default());
+        let class = self.finish_class(&mut tags, service.as_ref(), &alert.name);
         // Routes ask for `out.severity`, whoever gave it.
         tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
         let severity = tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(alert.severity);
@@ -71,7 +84,9 @@ impl Program {
         let mut hasher = IdHasher::new("v1");
         visit_key_parts(&tags, &class, route.fold, alert, origin, |_, value| hasher.part(value.unwrap_or("")));
         let key = IncidentKey(hasher.finish());
-        (Decision { tags: Arc::new(tags), key, route: Arc::clone(&route.route), class, severity }, service)
+        let route = Arc::clone(&route.route);
+        let decision = Decision { tags: Arc::new(tags), key, route, class, severity, unknown_cell };
+        Decided { decision, service, votes }
     }
 
     /// How the route that an answer holds folds platforms.
@@ -79,68 +94,124 @@ impl Program {
         self.routes.iter().find(|rule| Arc::ptr_eq(&rule.route, route)).map_or(Fold::Platforms, |rule| rule.fold)
     }
 
-    fn tag(&self, values: &[Option<&str>], name: &str) -> Tagging {
-        let mut tags = Tags::default();
-        let mut service = None;
+    /// All tags but the class, which only alerts have.
+    pub(super) fn tag(&self, values: &[Option<&str>], stamped: &Stamped) -> Tagging {
+        let mut tagging = Tagging { tags: Tags::default(), service: None, votes: Vec::new(), unknown_cell: None };
         // Tags that no rule has set yet.
         let mut open: u16 = bit_of_all();
         let mut candidates = self.index.start(values);
+        let mut place = self.witnesses.place(values);
         let mut next = 0;
-        while let Some(number) = candidates.next(next) {
+        while let Some(number) = candidates.next(next)
+            && number < self.voter_count
+        {
             next = number + 1;
-            let rule = &self.rules[number];
-            if rule.mask & open == 0 || rule.stage == Stage::Shadow {
-                continue;
-            }
-            let Some(made) = self.apply(rule, values, &tags, &mut service) else { continue };
-            for (name, tag) in TagName::ALL.into_iter().zip(made) {
-                let Some(tag) = tag else { continue };
+            self.hear(number, values, place, &mut tagging, &mut candidates, &mut open);
+        }
+        let Tagging { tags, votes, .. } = &mut tagging;
+        place = self.count_votes(votes, values, place, stamped, tags);
+        for name in PLATFORM_TAGS {
+            if let Some(tag) = tags.get(name) {
                 open &= !bit(name);
                 // Rules further on may wait for this tag.
                 self.index.add(name as usize, &tag.value, &mut candidates);
-                tags.set_first(name, tag);
             }
         }
-        self.finish_owner(&mut tags, service.as_ref());
-        let class = self.finish_class(&mut tags, service.as_ref(), name);
-        Tagging { tags, class, service }
+        next = next.max(self.voter_count);
+        while let Some(number) = candidates.next(next) {
+            next = number + 1;
+            let rule = &self.rules[number];
+            let is_asked = rule.mask & open != 0 && rule.stage == Stage::Live;
+            if is_asked && rule.when.holds(&self.view(values, &tagging.tags, place)) {
+                self.apply(rule, values, place, &mut tagging, &mut candidates, &mut open);
+            }
+        }
+        self.finish_owner(&mut tagging.tags, tagging.service.as_ref());
+        tagging
     }
 
-    /// The tags that the rule sets and that are not set yet; `None` when it does not hold.
+    /// Takes a rule's vote, and what else it sets.
+    fn hear(
+        &self,
+        number: usize,
+        values: &[Option<&str>],
+        place: Place<'_>,
+        tagging: &mut Tagging,
+        candidates: &mut Candidates,
+        open: &mut u16,
+    ) {
+        let rule = &self.rules[number];
+        // No rule that votes may look at tags, so that what stands there does not matter.
+        let view = self.view(values, &tagging.tags, place);
+        if !rule.when.holds(&view) {
+            return;
+        }
+        tagging.votes.extend(self.cast(number, &view));
+        if rule.mask & !PLATFORM_MASK & *open != 0 {
+            self.apply(rule, values, place, tagging, candidates, open);
+        }
+    }
+
+    /// What rules see when the platform is decided.
+    pub(super) fn view<'v>(&'v self, values: &'v [Option<&'v str>], tags: &'v Tags, place: Place<'v>) -> View<'v> {
+        View { place, values, tags, tables: &self.tables }
+    }
+
+    /// Sets what the rule, which holds, sets and what is not set yet. What a voter says of the platform waits for
+    /// the count.
     fn apply(
         &self,
         rule: &Rule,
         values: &[Option<&str>],
-        tags: &Tags,
-        service: &mut Option<ServiceFound>,
-    ) -> Option<Made> {
-        let view = View { values, tags, tables: &self.tables };
-        if !rule.when.holds(&view) {
-            return None;
+        place: Place<'_>,
+        tagging: &mut Tagging,
+        candidates: &mut Candidates,
+        open: &mut u16,
+    ) {
+        let made = self.make(rule, values, place, tagging);
+        for (name, tag) in TagName::ALL.into_iter().zip(made) {
+            let Some(tag) = tag else { continue };
+            *open &= !bit(name);
+            self.index.add(name as usize, &tag.value, candidates);
+            tagging.tags.set_first(name, tag);
         }
+    }
+
+    fn make(&self, rule: &Rule, values: &[Option<&str>], place: Place<'_>, tagging: &mut Tagging) -> Made {
+        let Tagging { tags, service, unknown_cell, .. } = tagging;
+        let view = self.view(values, tags, place);
         let mut findings = Findings::default();
         rule.when.find(&view, &mut findings);
         let mut made = Made::default();
         let mut seen: Option<Arc<str>> = None;
         for (name, template) in &rule.sets {
-            if tags.get(*name).is_some() {
+            if tags.get(*name).is_some() || (rule.ballot.is_some() && PLATFORM_TAGS.contains(name)) {
                 continue;
             }
             let Some(rendered) = template.render(&view, &findings) else { continue };
-            // Kept before fitting, which turns it into the service's own name.
-            let raw: Option<Box<str>> = (*name == TagName::Service).then(|| rendered.as_str().into());
+            // Kept before fitting, which turns it into the registry's own name.
+            let raw: Option<Box<str>> =
+                matches!(name, TagName::Service | TagName::Cell).then(|| rendered.as_str().into());
             let Some(fit) = self.values.fit(*name, rendered) else { continue };
             let mut by = &rule.by;
-            if let (Some((entry, how)), Some(raw)) = (fit.service, raw) {
-                by = entry.map_or(by, |entry| &self.values.services.get(entry).by);
-                *service = Some(ServiceFound { entry, how, raw, read_by: Arc::clone(&rule.by) });
-            }
             if seen.is_none() {
                 seen = findings.seen.map(|(key, value)| note(self.keys.text(key), value));
             }
-            made[*name as usize] = Some(Tag { value: fit.value, by: Arc::clone(by), seen: seen.clone() });
+            let mut saw = seen.clone();
+            match (fit.service, raw) {
+                (Some((entry, how)), Some(raw)) => {
+                    by = entry.map_or(by, |entry| &self.values.services.get(entry).by);
+                    *service = Some(ServiceFound { entry, how, raw, read_by: Arc::clone(&rule.by) });
+                }
+                (None, Some(raw)) if Arc::ptr_eq(&fit.value, &self.values.unknown) => {
+                    saw = saw.map(|saw| if saw.ends_with(&*raw) { saw } else { note("cell", &raw) });
+                    *unknown_cell = Some(Arc::from(raw));
+                }
+                (Some(_), None) | (None, Some(_) | None) => {}
+            }
+            made[*name as usize] = Some(Tag { value: fit.value, by: Arc::clone(by), seen: saw });
         }
-        Some(made)
+        made
     }
 
     /// Owner and runbook come from the registry where no rule knew better; nothing is without an owner.
@@ -208,7 +279,7 @@ impl Program {
     }
 
     fn route(&self, values: &[Option<&str>], tags: &Tags) -> &RouteRule {
-        let view = View { values, tags, tables: &self.tables };
+        let view = self.view(values, tags, self.witnesses.place(values));
         let mut candidates = self.route_index.start(values);
         for (name, tag) in tags.iter() {
             self.route_index.add(name as usize, &tag.value, &mut candidates);
@@ -249,12 +320,22 @@ pub(super) fn visit_key_parts(
 }
 
 /// `label.cluster=prod-c2-use1`; long values are cut, because this goes out with every notice.
-fn note(key: &str, value: &str) -> Arc<str> {
+pub(super) fn note(key: &str, value: &str) -> Arc<str> {
     const VALUE_BYTES_MAX: usize = 200;
     let cut = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
     let end = if cut.len() < value.len() { "…" } else { "" };
     Arc::from([key, "=", cut, end].concat())
 }
+
+/// What the count of votes decides.
+const PLATFORM_TAGS: [TagName; 5] = [
+    TagName::Platform,
+    TagName::PlatformVariant,
+    TagName::PlatformCluster,
+    TagName::PlatformConfidence,
+    TagName::PlatformConflict,
+];
+const PLATFORM_MASK: u16 = bit(TagName::PlatformVariant) | bit(TagName::PlatformCluster);
 
 const fn bit_of_all() -> u16 {
     (1 << TagName::ALL.len()) - 1

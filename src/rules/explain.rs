@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use crate::model::{Alert, Tags};
+use crate::model::{Alert, TagName, Tags};
 
-use super::decide::{Program, visit_key_parts};
+use super::decide::{Decided, Program, ServiceFound, Tagging, visit_key_parts};
 use super::facts::{Scopes, View};
+use super::resource::{ResourceExplanation, Telemetry};
 use super::rule::{Rule, Stage};
+use super::stamp::Stamped;
 use super::{Explanation, KeyPart, NearMiss, Origin, ServiceMatch};
 
 /// More than this is a list that nobody reads.
@@ -15,24 +17,53 @@ const NEAR_MISSES_MAX: usize = 20;
 const SEEN_CHARACTERS_MAX: usize = 200;
 
 pub(super) fn explain(program: &Program, alert: &Alert<'_>, origin: Origin<'_>) -> Explanation {
-    let (decision, service) = program.decide(alert, origin);
-    let scopes = Scopes::of_alert(alert, origin);
-    let values = program.keys.look_up(&scopes);
-    let view = View { values: &values, tags: &decision.tags, tables: &program.tables };
+    let values = program.keys.look_up(&Scopes::of_alert(alert, origin));
+    let Decided { decision, service, votes } = program.decide_on(&values, alert, origin);
     let mut key_parts = Vec::new();
     let fold = program.fold_of(&decision.route);
     visit_key_parts(&decision.tags, &decision.class, fold, alert, origin, |name, value| {
         key_parts.push(KeyPart { name, value: value.map(Arc::from) });
     });
-    let shadow = program.rules.iter().filter(|rule| rule.stage == Stage::Shadow && rule.when.holds(&view));
-    let misses = program.rules.iter().filter_map(|rule| near_miss(rule, &view, &decision.tags));
     Explanation {
         key_parts,
-        near_misses: misses.take(NEAR_MISSES_MAX).collect(),
-        shadow: shadow.map(|rule| rule.by.clone()).collect(),
-        service: service.map(|found| ServiceMatch { raw: found.raw.into(), read_by: found.read_by, how: found.how }),
+        votes: program.show_votes(&votes, &values),
+        near_misses: near_misses(program, &values, &decision.tags),
+        shadow: shadow(program, &values, &decision.tags),
+        service: service.map(service_match),
         decision,
     }
+}
+
+pub(super) fn explain_resource(
+    program: &Program,
+    telemetry: Telemetry<'_>,
+    origin: Origin<'_>,
+    stamped: &Stamped,
+) -> ResourceExplanation {
+    let values = program.keys.look_up(&Scopes::of_telemetry(telemetry, origin));
+    let Tagging { tags, service, votes, .. } = program.tag(&values, stamped);
+    ResourceExplanation {
+        votes: program.show_votes(&votes, &values),
+        near_misses: near_misses(program, &values, &tags),
+        shadow: shadow(program, &values, &tags),
+        service: service.map(service_match),
+        tags: Arc::new(tags),
+    }
+}
+
+fn service_match(found: ServiceFound) -> ServiceMatch {
+    ServiceMatch { raw: found.raw.into(), read_by: found.read_by, how: found.how }
+}
+
+fn shadow(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<Arc<str>> {
+    let view = program.view(values, tags, program.witnesses.place(values));
+    let holds = |rule: &&Rule| rule.stage == Stage::Shadow && rule.when.holds(&view);
+    program.rules.iter().filter(holds).map(|rule| Arc::clone(&rule.by)).collect()
+}
+
+fn near_misses(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<NearMiss> {
+    let view = program.view(values, tags, program.witnesses.place(values));
+    program.rules.iter().filter_map(|rule| near_miss(rule, &view, tags)).take(NEAR_MISSES_MAX).collect()
 }
 
 /// A rule that would have set something if one condition more had held. A rule with a single condition was near
@@ -44,7 +75,10 @@ fn near_miss(rule: &Rule, view: &View<'_>, tags: &Tags) -> Option<NearMiss> {
     if seen.is_none() && rule.when.conditions.len() == 1 {
         return None;
     }
-    let would_set: Vec<_> = rule.sets.iter().map(|(name, _)| *name).filter(|name| tags.get(*name).is_none()).collect();
+    // Unknown is an answer, and one that people would like to better.
+    let is_unknown = |name: TagName| name == TagName::Platform && tags.value(name) == Some("unknown");
+    let is_open = |name: &TagName| tags.get(*name).is_none() || is_unknown(*name);
+    let would_set: Vec<TagName> = rule.names().filter(is_open).collect();
     if would_set.is_empty() {
         return None;
     }

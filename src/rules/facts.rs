@@ -6,7 +6,9 @@ use crate::model::{Alert, Labels, TagName, Tags};
 use super::Origin;
 use super::diagnostic::Faults;
 use super::hash::FastMap;
+use super::resource::Telemetry;
 use super::rule::Stage;
+use super::self_scope;
 use super::suggest;
 use super::table::Tables;
 use super::walk::Word;
@@ -72,10 +74,39 @@ impl<'a> Scopes<'a> {
             ],
         }
     }
+
+    pub(super) fn of_telemetry(telemetry: Telemetry<'a>, origin: Origin<'a>) -> Scopes<'a> {
+        let span_kind = if telemetry.server_span.is_some() { "server" } else { "" };
+        Scopes {
+            resource: telemetry.resource,
+            span: telemetry.server_span.unwrap_or(&NOTHING),
+            label: &NOTHING,
+            annotation: &NOTHING,
+            dimension: &NOTHING,
+            field: &NOTHING,
+            constant: origin.constants,
+            usual: [
+                ("source", origin.kind),
+                ("instance", origin.instance),
+                ("span_kind", span_kind),
+                ("name", ""),
+                ("title", ""),
+                ("severity", ""),
+            ],
+        }
+    }
 }
 
 /// The number of a key that rules mention. The tags come first, in their own order.
 pub(super) type Key = usize;
+
+/// Which keys may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    Anyone,
+    /// A rule that votes on the platform: only what the sender says of itself.
+    Voter,
+}
 
 /// All keys that any rule mentions.
 #[derive(Debug)]
@@ -84,6 +115,10 @@ pub(super) struct Keys {
     /// Which keys a rule that sets something looks at. The others only serve explanations.
     live: Vec<bool>,
     reading: Stage,
+    /// What the rule that is read may look at.
+    asker: Asker,
+    /// Fields that the rule files declare to be `true` of everything.
+    declared: Vec<Key>,
     /// One map per scope but `out`.
     numbers: [FastMap<Box<str>, Key>; 7],
 }
@@ -91,12 +126,37 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new() -> Keys {
         let texts = TagName::ALL.iter().map(|name| format!("out.{}", name.as_str()).into()).collect();
-        Keys { live: vec![false; TagName::ALL.len()], texts, reading: Stage::Live, numbers: Default::default() }
+        Keys {
+            live: vec![false; TagName::ALL.len()],
+            texts,
+            reading: Stage::Live,
+            asker: Asker::Anyone,
+            declared: Vec::new(),
+            numbers: Default::default(),
+        }
     }
 
     /// Whose keys are read next.
     pub(super) fn reading(&mut self, stage: Stage) {
         self.reading = stage;
+    }
+
+    /// Who asks from here on.
+    pub(super) fn asked_by(&mut self, asker: Asker) {
+        self.asker = asker;
+    }
+
+    /// A key that the program itself looks at, whether a rule mentions it or not.
+    pub(super) fn own(&mut self, scope: Scope, name: &str) -> Key {
+        self.reading = Stage::Live;
+        let text = format!("{}.{name}", SCOPES[scope as usize].1);
+        self.intern(scope, name, &text)
+    }
+
+    /// The field is `true`, whatever is looked at.
+    pub(super) fn declare(&mut self, field: &str) {
+        let key = self.own(Scope::Field, field);
+        self.declared.push(key);
     }
 
     /// The values that an answer can depend on.
@@ -130,6 +190,16 @@ impl Keys {
         };
         if name.is_empty() {
             faults.error(word.at, format!("`{}` names no key", word.text), None);
+            return None;
+        }
+        if self.asker == Asker::Voter
+            && let Err(fault) = self_scope::check(*scope, name)
+        {
+            faults.error(
+                word.at,
+                format!("`{}` has no vote on the platform: {}", word.text, fault.why),
+                Some(fault.hint),
+            );
             return None;
         }
         match scope {
@@ -184,9 +254,18 @@ impl Keys {
                 labels.iter().for_each(|(name, value)| fill(scope, name, value));
             }
         }
+        // A source that reads a metric's dimensions or a program's resource hands them over among its fields.
+        for (name, value) in scopes.field.iter() {
+            if let Some(name) = name.strip_prefix("dimension.") {
+                fill(Scope::Dimension, name, value);
+            } else if let Some(name) = name.strip_prefix("resource.") {
+                fill(Scope::Resource, name, value);
+            }
+        }
         for (name, value) in scopes.usual {
             fill(Scope::Field, name, value);
         }
+        self.declared.iter().for_each(|key| values[*key] = Some("true"));
         values
     }
 }
@@ -201,9 +280,17 @@ pub(super) fn tag_name(word: Word<'_>, faults: &mut Faults<'_>) -> Option<TagNam
     name
 }
 
+/// The account and region that are known beside a cluster's name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place<'v> {
+    pub(super) account: Option<&'v str>,
+    pub(super) region: Option<&'v str>,
+}
+
 /// What conditions and templates look at.
 #[derive(Clone, Copy)]
 pub(super) struct View<'v> {
+    pub(super) place: Place<'v>,
     pub(super) values: &'v [Option<&'v str>],
     pub(super) tags: &'v Tags,
     pub(super) tables: &'v Tables,

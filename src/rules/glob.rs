@@ -10,6 +10,14 @@ impl Glob {
         Glob(pattern)
     }
 
+    /// What every text that matches begins with and ends with.
+    pub(super) fn ends(&self) -> (String, String) {
+        let is_plain = |character: &&char| !['*', '?'].contains(*character);
+        let prefix: String = self.0.iter().take_while(is_plain).collect();
+        let suffix: Vec<char> = self.0.iter().rev().take_while(is_plain).copied().collect();
+        (prefix, suffix.into_iter().rev().collect())
+    }
+
     pub(super) fn matches(&self, text: &str) -> bool {
         let pattern = &self.0;
         let (mut at, mut rest) = (0, text.chars());

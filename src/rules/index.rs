@@ -4,6 +4,7 @@
 use super::condition::{All, Anchor};
 use super::facts::Key;
 use super::hash::FastMap;
+use super::prefixes::Prefixes;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -14,6 +15,9 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 struct KeyIndex {
     exact: FastMap<Box<str>, Vec<u32>>,
+    prefixes: Prefixes,
+    /// Of the value read backwards.
+    suffixes: Prefixes,
     present: Vec<u32>,
 }
 
@@ -25,6 +29,8 @@ impl Index {
         let mut index = Index::default();
         index.keys.resize_with(key_count, KeyIndex::default);
         index.always = vec![0; rules.len().div_ceil(64)];
+        let mut prefixes: Vec<Vec<(Vec<u8>, u32)>> = vec![Vec::new(); key_count];
+        let mut suffixes = prefixes.clone();
         for (number, when) in (0_u32..).zip(rules) {
             let Some(anchors) = when.anchors() else {
                 insert(&mut index.always, number);
@@ -34,11 +40,23 @@ impl Index {
                 let rules = match anchor {
                     Anchor::Exact(key, value) => index.keys[key].exact.entry(value).or_default(),
                     Anchor::Present(key) => &mut index.keys[key].present,
+                    Anchor::Prefix(key, text) => {
+                        prefixes[key].push((text.as_bytes().to_vec(), number));
+                        continue;
+                    }
+                    Anchor::Suffix(key, text) => {
+                        suffixes[key].push((text.bytes().rev().collect(), number));
+                        continue;
+                    }
                 };
                 if rules.last() != Some(&number) {
                     rules.push(number);
                 }
             }
+        }
+        for (keys, (prefixes, suffixes)) in index.keys.iter_mut().zip(prefixes.into_iter().zip(suffixes)) {
+            keys.prefixes = Prefixes::new(prefixes);
+            keys.suffixes = Prefixes::new(suffixes);
         }
         index
     }
@@ -72,6 +90,8 @@ impl KeyIndex {
                 insert(&mut candidates.0, *rule);
             }
         }
+        self.prefixes.visit(value.bytes(), |rule| insert(&mut candidates.0, rule));
+        self.suffixes.visit(value.bytes().rev(), |rule| insert(&mut candidates.0, rule));
     }
 }
 

@@ -39,7 +39,7 @@ impl Memo {
         {
             return known.decision.clone();
         }
-        let (decision, _) = program.decide_on(&values, alert, origin);
+        let decision = program.decide_on(&values, alert, origin).decision;
         // Without a service the key is made of the identity, which is not compared here.
         if self.known.len() < KNOWN_COUNT_MAX && decision.tags.get(TagName::Service).is_some() {
             self.known.push(Known {

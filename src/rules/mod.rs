@@ -3,6 +3,7 @@
 
 mod address;
 mod arn;
+mod ballot;
 mod cell;
 mod class;
 mod compile;
@@ -15,14 +16,20 @@ mod glob;
 mod hash;
 mod index;
 mod lint;
+mod literal;
 mod matcher;
 mod memo;
+mod platform;
+mod prefixes;
+mod resource;
 mod roster;
 mod route;
 mod rule;
 pub mod schema;
+mod self_scope;
 mod service;
 mod span;
+mod stamp;
 pub mod story;
 mod suggest;
 mod table;
@@ -41,12 +48,19 @@ use serde::Serialize;
 use crate::model::id::IdHasher;
 use crate::model::{Alert, IncidentKey, Labels, Route, Severity, TagName, Tags};
 
+pub use ballot::Vote;
 pub use diagnostic::{Diagnostic, DiagnosticSeverity};
 pub use lint::LintFacts;
 pub use memo::Memo;
+pub use platform::VoteOutcome;
+pub use resource::{ResourceDecision, ResourceExplanation, Telemetry};
 pub use roster::Listed;
 pub use service::Match;
 pub use span::SpanDecision;
+pub use stamp::{Disputed, INSTANCE_COUNT_STAMPED, Stamped, Stamps};
+
+use decide::Tagging;
+use facts::Scopes;
 
 /// One rule file, already read: the rules themselves never touch a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +99,9 @@ pub struct Decision {
     pub class: Arc<str>,
     /// What a rule set, or else what the source said.
     pub severity: Severity,
+    /// The id of a cell that no registry has, where the cell is `unknown` for that reason: a typo or a new cell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_cell: Option<Arc<str>>,
 }
 
 /// A decision and how it came about. The rule, line and value behind each tag are in the tags themselves.
@@ -95,6 +112,8 @@ pub struct Explanation {
     pub key_parts: Vec<KeyPart>,
     /// How the service's name was found, where there is one.
     pub service: Option<ServiceMatch>,
+    /// Every signal that spoke about the platform, in the order of the rules.
+    pub votes: Vec<Vote>,
     /// Rules that set nothing because exactly one of their conditions failed.
     pub near_misses: Vec<NearMiss>,
     /// Rules in the shadow stage that would have held, as `file:line id`.
@@ -179,7 +198,27 @@ impl RuleSet {
     }
 
     pub fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {
-        self.program.decide(alert, origin).0
+        self.program.decide(alert, origin).decision
+    }
+
+    /// The same rules on a Resource of traces, logs or metrics. Depends on nothing but its arguments, so that the
+    /// answer may be remembered under the bytes of the resource, the revision and [`Stamped::generation`].
+    pub fn tag_resource(&self, telemetry: Telemetry<'_>, origin: Origin<'_>, stamped: &Stamped) -> ResourceDecision {
+        let program = &self.program;
+        let values = program.keys.look_up(&Scopes::of_telemetry(telemetry, origin));
+        let Tagging { tags, votes, unknown_cell, .. } = program.tag(&values, stamped);
+        let disputed = program.disputes(&values, &votes, telemetry.resource);
+        ResourceDecision { tags: Arc::new(tags), disputed, unknown_cell }
+    }
+
+    /// The same code as [`RuleSet::tag_resource`], and the reasons.
+    pub fn explain_resource(
+        &self,
+        telemetry: Telemetry<'_>,
+        origin: Origin<'_>,
+        stamped: &Stamped,
+    ) -> ResourceExplanation {
+        explain::explain_resource(&self.program, telemetry, origin, stamped)
     }
 
     /// The same answer, looked up when an alert of this batch gave the rules the same things to look at.

@@ -1,4 +1,4 @@
-//! One rule: when its conditions hold, it sets tags. Never sets a tag that stands already.
+//! One rule: when its conditions hold, it sets tags, or votes on the platform. Never sets a tag that stands already.
 
 use std::sync::Arc;
 
@@ -6,24 +6,42 @@ use crate::model::TagName;
 
 use super::condition::{All, Reading};
 use super::diagnostic::Faults;
-use super::facts;
+use super::facts::{self, Asker};
 use super::hash::FastMap;
 use super::matcher::Bindable;
+use super::platform::{Platform, Tier};
+use super::self_scope;
 use super::suggest;
 use super::template::Template;
 use super::value::Values;
 use super::walk::{self, Fields, Word};
-use super::yaml::Node;
+use super::yaml::{Entry, Kind, Node};
 
 #[derive(Debug)]
 pub(super) struct Rule {
     /// `file:line id`.
     pub(super) by: Arc<str>,
     pub(super) when: All,
+    /// For a voter all but the platform itself and its confidence.
     pub(super) sets: Vec<(TagName, Template)>,
+    /// What it says of the platform, where it does.
+    pub(super) ballot: Option<Ballot>,
     /// One bit per tag that it may set.
     pub(super) mask: u16,
     pub(super) stage: Stage,
+}
+
+/// A rule's vote.
+#[derive(Debug)]
+pub(super) struct Ballot {
+    pub(super) tier: Tier,
+    pub(super) says: Says,
+}
+
+#[derive(Debug)]
+pub(super) enum Says {
+    Always(Platform),
+    Rendered(Template),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +79,8 @@ impl Rule {
             faults.error(date.at, format!("`{}` is not a date", date.text), Some("write `2027-06-30`".to_owned()));
         }
         reading.keys.reading(stage);
+        let votes = fields.get("set").and_then(|set| entry_of(set, TagName::Platform)).is_some();
+        reading.keys.asked_by(if votes { Asker::Voter } else { Asker::Anyone });
         let mut bindable = Bindable::default();
         let when = match fields.get("when") {
             Some(node) => All::read(node, reading, &mut bindable, faults),
@@ -75,10 +95,85 @@ impl Rule {
         };
         // After a fault in `when`, what `set` may name is not known: a second message would be noise.
         let when = when?;
-        let sets = read_sets(set, reading, values, &bindable, faults)?;
+        let before = faults.error_count();
+        let mut sets = read_sets(set, reading, values, &bindable, faults)?;
+        let ballot = match votes && faults.error_count() == before {
+            true => Some(take_ballot(&mut sets, set, faults)?),
+            false => None,
+        };
+        if ballot.is_some() {
+            check_span(&when, &sets, ballot.as_ref(), reading, set, faults)?;
+        }
         let mask = sets.iter().fold(0, |mask, (name, _)| mask | bit(*name));
-        Some(Rule { by: by?, when, sets, mask, stage })
+        Some(Rule { by: by?, when, sets, ballot, mask, stage })
     }
+
+    /// The tags that it would set, for people.
+    pub(super) fn names(&self) -> impl Iterator<Item = TagName> {
+        let platform = self.ballot.as_ref().map(|_| TagName::Platform);
+        platform.into_iter().chain(self.sets.iter().map(|(name, _)| *name))
+    }
+}
+
+fn entry_of(set: &Node, wanted: TagName) -> Option<&Entry> {
+    let Kind::Map(entries) = &set.kind else { return None };
+    entries.iter().find(|entry| TagName::parse(&entry.key) == Some(wanted))
+}
+
+/// Takes platform and confidence out of the sets. Without a confidence it is the word of the person who wrote it.
+fn take_ballot(sets: &mut Vec<(TagName, Template)>, set: &Node, faults: &mut Faults<'_>) -> Option<Ballot> {
+    let mut take = |wanted: TagName| {
+        let at = sets.iter().position(|(name, _)| *name == wanted)?;
+        Some(sets.remove(at).1)
+    };
+    let says = take(TagName::Platform)?;
+    let tier = match take(TagName::PlatformConfidence) {
+        None => Tier::Explicit,
+        Some(Template::Constant(word)) if let Some(tier) = Tier::of_confidence(&word) => tier,
+        Some(_) => {
+            let at = entry_of(set, TagName::PlatformConfidence).map_or(set.at, |entry| entry.value.at);
+            let hint = "conclusive, strong, inferred or hint; without it the rule outranks all votes".to_owned();
+            faults.error(at, "the confidence of a vote must be one of four words", Some(hint));
+            return None;
+        }
+    };
+    let says = match says {
+        Template::Constant(word) => Says::Always(Platform::parse(&word)?),
+        Template::Parts(_) => Says::Rendered(says),
+    };
+    if matches!(says, Says::Always(Platform::Unknown)) && tier != Tier::Explicit {
+        let at = entry_of(set, TagName::Platform).map_or(set.at, |entry| entry.value.at);
+        let hint = "without a confidence, the rule makes it `unknown` whatever the votes say".to_owned();
+        faults.error(at, "`unknown` is no vote", Some(hint));
+        return None;
+    }
+    Some(Ballot { tier, says })
+}
+
+/// A rule that asks a span must ask for the `SERVER` one, and can learn from it only that this is Lambda.
+fn check_span(
+    when: &All,
+    sets: &[(TagName, Template)],
+    ballot: Option<&Ballot>,
+    reading: &Reading<'_>,
+    set: &Node,
+    faults: &mut Faults<'_>,
+) -> Option<()> {
+    let mut keys = Vec::new();
+    when.visit_keys(&mut |key| keys.push(key));
+    sets.iter().for_each(|(_, template)| template.visit_keys(&mut |key| keys.push(key)));
+    let Some(asked) = keys.iter().map(|key| reading.keys.text(*key)).find(|text| text.starts_with("span.")) else {
+        return Some(());
+    };
+    let (field, kind) = self_scope::SPAN_KIND;
+    let is_lambda = ballot.is_some_and(|ballot| matches!(ballot.says, Says::Always(Platform::Lambda)));
+    let asks_for_server = when.requires(|key| reading.keys.text(key) == field, kind);
+    if is_lambda && asks_for_server {
+        return Some(());
+    }
+    let hint = format!("only `platform: lambda`, with `{field}: {kind}` among the conditions");
+    faults.error(set.at, format!("`{asked}` has no vote on the platform: a span speaks of what it called"), Some(hint));
+    None
 }
 
 /// Reads `id`, which must be unique over all files, and makes `file:line id` of it.
@@ -98,6 +193,15 @@ pub(super) fn read_id(fields: &Fields<'_>, what: &str, ids: &mut Ids, faults: &m
     Some(Arc::from(format!("{place} {}", id.text)))
 }
 
+/// Why a rule may not set this tag.
+fn refusal(name: TagName, set: &Node) -> Option<&'static str> {
+    if name == TagName::PlatformConflict {
+        return Some("it is made of the votes that lost");
+    }
+    let is_alone = name == TagName::PlatformConfidence && entry_of(set, TagName::Platform).is_none();
+    is_alone.then_some("a confidence belongs to a `platform`")
+}
+
 fn read_sets(
     node: &Node,
     reading: &mut Reading<'_>,
@@ -114,6 +218,10 @@ fn read_sets(
         let name = facts::tag_name(Word { text: &entry.key, at: entry.key_at }, faults);
         let word = walk::word(&entry.value, &format!("`{}`", entry.key), faults);
         let (Some(name), Some(word)) = (name, word) else { continue };
+        if let Some(hint) = refusal(name, node) {
+            faults.error(entry.key_at, format!("`{}` cannot be set here", name.as_str()), Some(hint.to_owned()));
+            continue;
+        }
         if sets.iter().any(|(set, _)| *set == name) {
             let hint =
                 suggest::nearest(&entry.key, [name.as_str()]).map(|name| format!("it is another word for `{name}`"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::model::alert::Voice;
 use crate::model::{Alert, Identity, Labels, SenderId, Severity, State};
 
+use super::decide::Decided;
 use super::facts::Scopes;
 use super::{Decision, Origin, RuleSet};
 
@@ -25,7 +26,7 @@ impl RuleSet {
         let nameless = nameless();
         let scopes = Scopes { resource, span: attributes, ..Scopes::of_alert(&nameless, origin) };
         let values = self.program.keys.look_up(&scopes);
-        let (decision, service) = self.program.decide_on(&values, &nameless, origin);
+        let Decided { decision, service, .. } = self.program.decide_on(&values, &nameless, origin);
         SpanDecision { decision, service_read_by: service.map(|found| found.read_by) }
     }
 }

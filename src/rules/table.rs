@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::SourceFile;
+use super::arn::Arn;
 use super::diagnostic::{At, Diagnostic, Faults};
+use super::facts::{Key, Place, View};
 use super::hash::FastMap;
 use super::suggest;
 use super::walk::{self, Fields};
@@ -18,7 +20,25 @@ pub(super) struct Table {
     pub(super) prefix: String,
     pub(super) columns: Vec<String>,
     rows: Vec<Vec<Option<Arc<str>>>>,
-    by_key: FastMap<Arc<str>, usize>,
+    /// Only registries have keys with several rows: the same cluster in two accounts.
+    by_key: FastMap<Arc<str>, Vec<usize>>,
+    /// Keys that are clusters may be asked for by ARN.
+    clusters: Option<ClusterColumns>,
+}
+
+/// Where a table of clusters says which one it means.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClusterColumns {
+    pub(super) region: usize,
+    pub(super) account: usize,
+}
+
+/// What a `where` asks of a column.
+#[derive(Debug)]
+pub(super) enum Want {
+    Text(Box<str>),
+    /// Whatever stands behind this key; nothing fits an absent value.
+    Value(Key),
 }
 
 impl Table {
@@ -29,6 +49,7 @@ impl Table {
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             rows: Vec::new(),
             by_key: FastMap::default(),
+            clusters: None,
         }
     }
 
@@ -36,8 +57,40 @@ impl Table {
         self.columns.iter().position(|column| column == name)
     }
 
-    pub(super) fn find(&self, key: &str) -> Option<usize> {
-        self.by_key.get(key).copied()
+    /// Its keys are names of clusters, and ARNs of clusters find them by account, region and name: detectors outside
+    /// the partition `aws` write ARNs that differ in the partition.
+    pub(super) fn of_clusters(self, columns: ClusterColumns) -> Table {
+        Table { clusters: Some(columns), ..self }
+    }
+
+    /// The only row that fits; where two do, the key does not tell which is meant.
+    pub(super) fn find(&self, key: &str, filters: &[(usize, Vec<Want>)], view: &View<'_>) -> Option<usize> {
+        let fits = |row: &usize| {
+            filters.iter().all(|(column, wants)| {
+                self.cell(*row, *column).is_some_and(|cell| wants.iter().any(|want| want.is(cell, view)))
+            })
+        };
+        let Some(columns) = self.clusters else {
+            return only(self.by_key.get(key)?.iter().copied().filter(fits));
+        };
+        // Names of clusters are reused from account to account, so what is known of the place must agree.
+        let arn =
+            if self.by_key.contains_key(key) { None } else { Arn::parse(key).filter(|arn| arn.kind == "cluster") };
+        let (name, place) = match arn {
+            Some(arn) => (arn.name?, Place { account: arn.field("account"), region: arn.field("region") }),
+            None => (key, view.place),
+        };
+        let agrees = |row: usize, column: usize, said: Option<&str>| match (self.cell(row, column), said) {
+            (Some(held), Some(said)) => **held == *said,
+            _ => true,
+        };
+        let is_meant =
+            |row: &usize| agrees(*row, columns.account, place.account) && agrees(*row, columns.region, place.region);
+        only(self.by_key.get(name)?.iter().copied().filter(is_meant).filter(fits))
+    }
+
+    pub(super) fn rows_of(&self, key: &str) -> &[usize] {
+        self.by_key.get(key).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
@@ -59,10 +112,29 @@ impl Table {
     pub(super) fn add_key(&mut self, key: Arc<str>, row: usize) -> bool {
         let free = !self.by_key.contains_key(&key);
         if free {
-            self.by_key.insert(key, row);
+            self.add_row_of(key, row);
         }
         free
     }
+
+    /// One more row of the same key.
+    pub(super) fn add_row_of(&mut self, key: Arc<str>, row: usize) {
+        self.by_key.entry(key).or_default().push(row);
+    }
+}
+
+impl Want {
+    fn is(&self, cell: &str, view: &View<'_>) -> bool {
+        match self {
+            Want::Text(text) => **text == *cell,
+            Want::Value(key) => view.get(*key) == Some(cell),
+        }
+    }
+}
+
+fn only(mut rows: impl Iterator<Item = usize>) -> Option<usize> {
+    let first = rows.next()?;
+    rows.next().is_none().then_some(first)
 }
 
 #[derive(Debug, Default)]

@@ -68,6 +68,21 @@ impl Template {
         }
     }
 
+    /// Keys whose values it takes.
+    pub(super) fn visit_keys(&self, visit: &mut dyn FnMut(Key)) {
+        match self {
+            Template::Constant(_) => {}
+            Template::Parts(parts) => {
+                for part in parts {
+                    match part {
+                        Part::Value(key) => visit(*key),
+                        Part::Text(_) | Part::Capture(_) | Part::Cell { .. } | Part::Arn(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
     /// Reads the text behind a tag; `None` after a fault.
     pub(super) fn read(
         word: Word<'_>,

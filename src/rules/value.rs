@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use crate::model::{Severity, Tag, TagName};
 
+use super::arn::Arn;
 use super::cell::Cells;
 use super::diagnostic::Faults;
+use super::platform::Platform;
 use super::service::{Match, Services};
 use super::suggest;
 use super::template::Rendered;
 use super::walk::Word;
 
-const PLATFORMS: [&str; 7] = ["ecs", "eks", "k8s", "lambda", "ec2", "other", "unknown"];
 const VARIANTS: [&str; 7] = ["fargate", "ec2", "external", "managed_instances", "auto", "hybrid", "unknown"];
 const CONFIDENCES: [&str; 5] = ["conclusive", "strong", "inferred", "hint", "none"];
 const SEVERITIES: [&str; 4] = ["info", "warning", "error", "critical"];
@@ -46,7 +47,7 @@ impl Values {
         Values {
             cells,
             services,
-            platforms: shared(&PLATFORMS),
+            platforms: shared(&Platform::ALL.map(Platform::as_str)),
             variants: shared(&VARIANTS),
             confidences: shared(&CONFIDENCES),
             severities: shared(&SEVERITIES),
@@ -69,7 +70,7 @@ impl Values {
                 return Some(Fit { value, service: Some(service) });
             }
             TagName::Platform => held(&self.platforms, text)?,
-            TagName::PlatformVariant => held(&self.variants, text)?,
+            TagName::PlatformVariant => held(&self.variants, text).or_else(|| held(&self.variants, &variant(text)))?,
             TagName::PlatformConfidence => held(&self.confidences, text)?,
             TagName::Severity => held(&self.severities, Severity::from_word(text)?.as_str())?,
             TagName::Environment => match self.cells.environment(text) {
@@ -87,10 +88,24 @@ impl Values {
                 None if self.services.teams().next().is_none() => short(rendered, TEXT_BYTES_MAX)?,
                 None => return None,
             },
-            TagName::Class | TagName::PlatformCluster => short(rendered, TEXT_BYTES_MAX)?,
+            // The short name: ARNs of the same cluster differ in their partition and compare badly.
+            TagName::PlatformCluster => match Arn::parse(text).and_then(|arn| arn.cluster) {
+                Some(cluster) => short(Rendered::Text(cluster.into()), TEXT_BYTES_MAX)?,
+                None => short(rendered, TEXT_BYTES_MAX)?,
+            },
+            TagName::Class | TagName::PlatformConflict => short(rendered, TEXT_BYTES_MAX)?,
             TagName::Runbook => short(rendered, RUNBOOK_BYTES_MAX)?,
         };
         Some(Fit { value, service: None })
+    }
+
+    /// The shared words of the platform's tags.
+    pub(super) fn platform(&self, platform: Platform) -> Arc<str> {
+        Arc::clone(&self.platforms[platform as usize])
+    }
+
+    pub(super) fn confidence(&self, word: &str) -> Arc<str> {
+        held(&self.confidences, word).unwrap_or_else(|| Arc::clone(&self.unknown))
     }
 
     /// What the source itself said, for alerts about whose severity no rule speaks.
@@ -107,18 +122,26 @@ impl Values {
             return;
         }
         let hint = match name {
-            TagName::Platform => suggest::hint(word.text, PLATFORMS),
+            TagName::Platform => suggest::hint(word.text, Platform::ALL.map(Platform::as_str)),
             TagName::PlatformVariant => suggest::hint(word.text, VARIANTS),
             TagName::PlatformConfidence => suggest::hint(word.text, CONFIDENCES),
             TagName::Severity => suggest::hint(word.text, SEVERITIES),
             TagName::Owner => suggest::hint(word.text, self.services.teams()),
             TagName::Cell => suggest::hint(word.text, self.cells.ids()),
-            TagName::Service | TagName::Class | TagName::Environment | TagName::PlatformCluster | TagName::Runbook => {
-                None
-            }
+            TagName::Service
+            | TagName::Class
+            | TagName::Environment
+            | TagName::PlatformCluster
+            | TagName::PlatformConflict
+            | TagName::Runbook => None,
         };
         faults.error(word.at, format!("`{}` is not a value for `{}`", word.text, name.as_str()), hint);
     }
+}
+
+/// `FARGATE`, `managed-instances`: each sender has its own case and its own dash.
+fn variant(text: &str) -> String {
+    text.to_ascii_lowercase().replace('-', "_")
 }
 
 fn held(words: &[Arc<str>], text: &str) -> Option<Arc<str>> {

@@ -134,6 +134,7 @@ fn tag_row(incident: &Incident, name: TagName, tag: &Tag) -> Option<Row> {
         TagName::PlatformVariant | TagName::PlatformCluster if is_said_with_platform => return None,
         // How sure the platform is: nothing to say without one.
         TagName::PlatformConfidence => return None,
+        TagName::PlatformConflict => ("contradicted", tag.value.to_string()),
         TagName::PlatformVariant => ("variant", tag.value.to_string()),
         TagName::PlatformCluster => ("cluster", tag.value.to_string()),
         TagName::Platform => ("platform", platform_value(incident, tag)),

@@ -19,6 +19,8 @@ mod kill_loop;
 #[cfg(test)]
 mod kill_loop_verdict;
 #[cfg(test)]
+mod platform;
+#[cfg(test)]
 mod real_peers;
 #[cfg(test)]
 mod reload;

@@ -45,6 +45,12 @@ pub(super) fn show(alert: &Value) {
     for by in alert["shadow"].as_array().into_iter().flatten() {
         say(&format!("  {:<20} {} would have held", "shadow", text(by)));
     }
+    for vote in alert["votes"].as_array().into_iter().flatten() {
+        let seen = vote["seen"].as_str().map(|seen| format!("  <- {seen}")).unwrap_or_default();
+        let why = vote["why"].as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
+        let says = format!("{} {}", text(&vote["platform"]), text(&vote["confidence"]));
+        say(&format!("  {:<20} {says:<24} {}{seen}  {}{why}", "vote", text(&vote["rule"]), text(&vote["outcome"])));
+    }
     further(alert);
     for miss in alert["near_misses"].as_array().into_iter().flatten().take(NEAR_MISSES_MAX) {
         let seen = miss["seen"].as_str().map_or("nothing".to_owned(), |seen| format!("`{seen}`"));

@@ -96,7 +96,9 @@ fn precedes(
 ) -> bool {
     // What a rule asks of tags may become true only after its turn.
     let asks_tags = before.iter().any(|branch| branch.values.iter().any(|(key, _)| *key < TagName::ALL.len()));
+    // A vote counts beside others, whoever spoke first.
     !asks_tags
+        && later.rule.ballot.is_none()
         && later.rule.sets.iter().all(|(name, template)| surely_sets(earlier.rule, *name, template))
         && implies_any(after, before, program)
 }

@@ -7,7 +7,7 @@ use crate::model::{Tag, TagName, Tags};
 
 use crate::rules::condition::{All, Condition, Test};
 use crate::rules::decide::Program;
-use crate::rules::facts::{Key, View};
+use crate::rules::facts::{Key, Place};
 use crate::rules::matcher::Matcher;
 use crate::rules::table::Tables;
 
@@ -84,7 +84,7 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
             None => values[*key] = Some(sample),
         }
     }
-    let view = View { values: &values, tags: &tags, tables: &program.tables };
+    let view = program.view(&values, &tags, Place { account: None, region: None });
     let shown: Vec<String> =
         chosen.iter().map(|(key, sample)| format!("{}={sample}", program.keys.text(*key))).collect();
     whens.iter().all(|when| when.holds(&view)).then(|| shown.join(", "))
@@ -92,7 +92,8 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
 
 /// Whether the value alone satisfies the matcher.
 pub(super) fn accepts(matcher: &Matcher, value: &str, program: &Program) -> bool {
-    matcher.holds(Some(value), &program.tables)
+    let nothing: Vec<Option<&str>> = vec![None; program.keys.len()];
+    matcher.holds(Some(value), &program.view(&nothing, &Tags::default(), Place { account: None, region: None }))
 }
 
 /// Values that the matcher probably accepts.

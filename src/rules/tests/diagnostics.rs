@@ -50,7 +50,7 @@ fn a_faulty_condition_is_reported_where_it_stands() {
         ),
         (
             "  - id: a\n    when: { label.x: { in: clusters } }\n    set: { platform: ecs }",
-            "5:28 unknown table `clusters` | known: cells, cells.clusters, teams, services",
+            "5:28 unknown table `clusters` | known: cells, cells.clusters, cells.accounts, teams, services",
         ),
         (
             "  - id: a\n    when: { label.x: { cidr: 10.0.0.0/40 } }\n    set: { platform: ecs }",
@@ -199,7 +199,7 @@ fn faulty_registries_are_reported_where_the_fault_stands() {
         (
             cells,
             "  - { id: c1, clusters: { eks: [a] } }\n  - { id: c2, clusters: { ecs: [a] } }",
-            "6:33 cluster `a` is already in a cell",
+            "6:33 cluster `a` is already in a cell | two clusters of one name need cells with different accounts or regions",
         ),
         (services, "  - { owner: owl }", "5:5 a service needs `name`"),
         (services, "  - { name: a }", "5:5 a service needs `owner`"),
@@ -360,4 +360,70 @@ fn no_text_makes_the_compiler_panic() {
     ] {
         let _ = RuleSet::compile(&files(&[("a.yaml", text)]));
     }
+}
+
+#[test]
+fn a_vote_may_only_ask_what_the_sender_says_of_itself() {
+    let mut wrong = String::new();
+    let own = "ask what the sender says of itself: `resource.`, `label.`, `dimension.`, `field.`";
+    for (when, expected) in [
+        ("annotation.summary: { prefix: ECS }", format!("annotations are prose about anything | {own}")),
+        ("field.description: ecs", format!("it is prose about anything | {own}")),
+        ("span.aws.ecs.task.arn: { exists: true }", format!("attributes of a span tell what it called | {own}")),
+        ("resource.aws.remote.service: ledger", format!("it names the other end of a call | {own}")),
+        ("dimension.RemoteEnvironment: x", format!("it names the other end of a call | {own}")),
+        (
+            "out.env: production",
+            "tags are set when the votes are counted | let the rule set `platform.cluster` or `platform.variant` alone, without `platform`".to_owned(),
+        ),
+    ] {
+        let key = when.split_once(": ").map_or(when, |(key, _)| key);
+        let text = format!(
+            "version: 1\nkind: platform\nrules:\n  - id: a\n    when: {{ {when} }}\n    set: {{ platform: ecs, confidence: strong }}\n"
+        );
+        check(&mut wrong, &text, &format!("5:13 `{key}` has no vote on the platform: {expected}"));
+    }
+    assert_eq!(wrong, "");
+}
+
+#[test]
+fn a_vote_from_a_span_is_for_lambda_and_from_a_server() {
+    let found = |when: &str, platform: &str| {
+        let text = format!(
+            "version: 1\nkind: platform\nrules:\n  - id: a\n    when: {{ {when} }}\n    set: {{ platform: {platform}, confidence: strong }}\n"
+        );
+        RuleSet::compile(&files(&[("a.yaml", &text)])).err().map(|faults| faults[0].message.clone())
+    };
+    let arn = "span.cloud.resource_id: { arn: { service: lambda, type: function } }";
+    assert_eq!(found(&format!("field.span_kind: server, {arn}"), "lambda"), None);
+    let refusal =
+        Some("`span.cloud.resource_id` has no vote on the platform: a span speaks of what it called".to_owned());
+    assert_eq!(found(arn, "lambda"), refusal);
+    assert_eq!(found(&format!("field.span_kind: client, {arn}"), "lambda"), refusal);
+    assert_eq!(found(&format!("field.span_kind: server, {arn}"), "ecs"), refusal);
+}
+
+#[test]
+fn what_a_vote_cannot_say_is_reported_where_it_stands() {
+    let mut wrong = String::new();
+    for (set, expected) in [
+        (
+            "{ platform: ecs, confidence: none }",
+            "6:39 the confidence of a vote must be one of four words | conclusive, strong, inferred or hint; without it the rule outranks all votes",
+        ),
+        (
+            "{ platform: unknown, confidence: hint }",
+            "6:22 `unknown` is no vote | without a confidence, the rule makes it `unknown` whatever the votes say",
+        ),
+        (
+            "{ confidence: strong }",
+            "6:12 `platform.confidence` cannot be set here | a confidence belongs to a `platform`",
+        ),
+        ("{ platform.conflict: x }", "6:12 `platform.conflict` cannot be set here | it is made of the votes that lost"),
+    ] {
+        let text =
+            format!("version: 1\nkind: platform\nrules:\n  - id: a\n    when: {{ label.x: y }}\n    set: {set}\n");
+        check(&mut wrong, &text, expected);
+    }
+    assert_eq!(wrong, "");
 }

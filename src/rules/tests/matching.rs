@@ -134,13 +134,13 @@ rules:
   - { id: silent, when: { label.x: y }, set: { platform: \"${label.none}\" } }
   - { id: shadow, stage: shadow, when: {}, set: { platform: lambda } }
   - { id: first, when: { label.x: y }, set: { platform: ecs } }
-  - { id: second, when: { label.x: y }, set: { platform: eks, platform.cluster: c } }
+  - { id: second, when: { label.x: y }, set: { platform.cluster: c } }
 ";
     let cells = "
 version: 1
 kind: cells
 rules:
-  - { id: third, when: { out.platform: ecs, out.platform.cluster: { prefix: c } }, set: { cell: c1, platform: k8s } }
+  - { id: third, when: { out.platform: ecs, out.platform.cluster: { prefix: c } }, set: { cell: c1, platform.cluster: d } }
   - { id: fourth, when: { out.cell: c1 }, set: { env: production } }
 ";
     // The order of the files does not matter: kinds have an order, and names within a kind.
@@ -169,7 +169,7 @@ rules:
     let decision = decide(&rules, &[("x", "ecs")]);
     assert_eq!((value(&decision, TagName::Platform), decision.severity), (Some("ecs"), Severity::Critical));
     let decision = decide(&rules, &[("x", "P3")]);
-    assert_eq!((value(&decision, TagName::Platform), decision.severity), (None, Severity::Warning));
+    assert_eq!((value(&decision, TagName::Platform), decision.severity), (Some("unknown"), Severity::Warning));
     for strange in ["a\0b".to_owned(), "a\nb".to_owned(), "x".repeat(4096), "  ".to_owned()] {
         assert_eq!(value(&decide(&rules, &[("x", &strange)]), TagName::PlatformCluster), None, "{strange:?}");
     }
@@ -182,6 +182,9 @@ fn the_index_never_changes_an_answer() {
         "{ label.a: x }",
         "{ label.a: [x, y] }",
         "{ label.b: { prefix: x } }",
+        "{ label.b: { suffix: y } }",
+        "{ label.a: { glob: \"?*\" } }",
+        "{ label.b: [{ prefix: z }, { re: \"(x|y)+\" }] }",
         "{ not: { label.a: x } }",
         "{ label.a: { exists: false } }",
         "{ label.a: x, label.b: y }",
@@ -209,8 +212,7 @@ fn the_index_never_changes_an_answer() {
                     let values = rules.program.keys.look_up(&scopes);
                     let mut tags = crate::model::Tags::default();
                     for rule in &rules.program.rules {
-                        let view =
-                            crate::rules::facts::View { values: &values, tags: &tags, tables: &rules.program.tables };
+                        let view = rules.program.view(&values, &tags, crate::rules::facts::Place::default());
                         if rule.when.holds(&view) {
                             let name = rule.sets[0].0;
                             tags.set_first(name, decision.tags.get(name).expect("the index left out a rule").clone());
@@ -333,4 +335,73 @@ fn a_revision_is_the_content_until_somebody_knows_better() {
     assert_ne!(*compile(&[]).revision(), revision);
     rules.set_revision("4f2a9c1");
     assert_eq!(&**rules.revision(), "4f2a9c1");
+}
+
+/// Names of clusters are reused; account and region tell which is meant, and nothing else may be guessed.
+#[test]
+fn clusters_of_one_name_are_told_apart_by_account_and_region() {
+    let cells = "
+version: 1
+kind: cells
+cells:
+  - { id: c1, region: us-east-1, account: \"111111111111\", clusters: { eks: [main] } }
+  - { id: c2, region: us-east-1, account: \"222222222222\", clusters: { eks: [main, \"arn:aws:eks:eu-west-1:333333333333:cluster/far\"] } }
+rules:
+  - { id: a, when: { label.cluster: { in: cells.clusters } }, set: { cell: \"${cells.id}\", runbook: \"${cells.account}\" } }
+  - { id: b, when: { label.where: { in: cells.accounts, where: { region: \"${label.region}\" } } }, set: { cell: \"${cells.id}\" } }
+";
+    let rules = compile(&[("cells.yaml", cells)]);
+    for (labels, cell) in [
+        (vec![("cluster", "main")], None),
+        (vec![("cluster", "main"), ("account", "222222222222")], Some("c2")),
+        (vec![("cluster", "main"), ("account", "111111111111"), ("region", "us-east-1")], Some("c1")),
+        (vec![("cluster", "main"), ("account", "111111111111"), ("region", "eu-west-1")], None),
+        // A nickname is no account.
+        (vec![("cluster", "far"), ("account", "prod")], Some("c2")),
+        (vec![("cluster", "arn:aws:eks:us-east-1:222222222222:cluster/main")], Some("c2")),
+        (vec![("cluster", "arn:aws-cn:eks:us-east-1:222222222222:cluster/main")], Some("c2")),
+        (vec![("cluster", "arn:aws:eks:us-east-1:999999999999:cluster/main")], None),
+        (vec![("cluster", "far")], Some("c2")),
+        (vec![("where", "111111111111"), ("region", "us-east-1")], Some("c1")),
+        (vec![("where", "111111111111"), ("region", "us-east-2")], None),
+        (vec![("where", "111111111111")], None),
+    ] {
+        assert_eq!(value(&decide(&rules, &labels), TagName::Cell), cell, "{labels:?}");
+    }
+    let far = decide(&rules, &[("cluster", "far")]);
+    assert_eq!(value(&far, TagName::Runbook), Some("333333333333"));
+}
+
+#[test]
+fn an_explanation_lists_every_vote_and_what_became_of_it() {
+    let text = "
+version: 1
+kind: platform
+rules:
+  - { id: weak, when: { label.pod: { exists: true } }, set: { platform: k8s, confidence: inferred } }
+  - { id: strong, when: { label.task: { exists: true } }, set: { platform: ecs, confidence: strong } }
+  - { id: hint, when: { label.pod: { prefix: a } }, set: { platform: eks, confidence: hint } }
+  - { id: silent, when: { label.task: two }, set: { platform: eks, confidence: strong } }
+";
+    let explanation = explain(&compile(&[("a.yaml", text)]), &[("pod", "a-1"), ("task", "one")]);
+    let votes: Vec<String> = explanation
+        .votes
+        .iter()
+        .map(|vote| format!("{} {} {:?} {:?} {}", vote.rule, vote.platform, vote.seen, vote.outcome, vote.why))
+        .collect();
+    assert_eq!(
+        votes,
+        [
+            "a.yaml:5 weak k8s Some(\"label.pod=a-1\") Lost a stronger signal says otherwise",
+            "a.yaml:6 strong ecs Some(\"label.task=one\") Won ",
+            "a.yaml:7 hint eks Some(\"label.pod=a-1\") Ignored a hint never decides alone",
+        ]
+    );
+    let tag = |name: TagName| explanation.decision.tags.get(name).map(|tag| (&*tag.value, &*tag.by));
+    assert_eq!(tag(TagName::Platform), Some(("ecs", "a.yaml:6 strong")));
+    assert_eq!(tag(TagName::PlatformConfidence), Some(("strong", "a.yaml:6 strong")));
+    assert_eq!(tag(TagName::PlatformConflict), Some(("k8s", "a.yaml:5 weak")));
+    let nothing = decide(&compile(&[("a.yaml", text)]), &[]);
+    let platform = nothing.tags.get(TagName::Platform).unwrap();
+    assert_eq!((&*platform.value, &*platform.by, platform.seen.as_deref()), ("unknown", "a.yaml:4 rules", None));
 }

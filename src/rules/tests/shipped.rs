@@ -92,17 +92,17 @@ fn the_same_service_on_ecs_and_eks_is_one_incident() {
 }
 
 #[test]
-fn a_platform_is_right_or_absent() {
+fn a_platform_is_right_or_unknown() {
     let rules = RuleSet::built_in();
     for (labels, platform, confidence) in [
         (vec![("cluster", "prod-legacy")], Some("ecs"), Some("strong")),
         (vec![("cluster", "prod-c9-use1"), ("namespace", "api"), ("pod", "a-1")], Some("k8s"), Some("inferred")),
         // The name of a cluster that nobody registered proves nothing.
-        (vec![("cluster", "eks-prod-9")], None, None),
-        (vec![("note", "retry after 30 secs for 2 weeks, see ecs and eks")], None, None),
-        (vec![("instance", "[2600:1f13::1]:8080")], None, None),
+        (vec![("cluster", "eks-prod-9")], Some("unknown"), Some("none")),
+        (vec![("note", "retry after 30 secs for 2 weeks, see ecs and eks")], Some("unknown"), Some("none")),
+        (vec![("instance", "[2600:1f13::1]:8080")], Some("unknown"), Some("none")),
         (vec![("LaunchType", "FARGATE")], Some("ecs"), Some("conclusive")),
-        (vec![("LaunchType", "EXTERNAL")], None, None),
+        (vec![("LaunchType", "EXTERNAL")], Some("ecs"), Some("conclusive")),
         (vec![("ecs_task_arn", "arn:aws-us-gov:ecs:us-gov-west-1:1:task/0123")], Some("ecs"), Some("strong")),
         (vec![("platform", "lambda"), ("cluster", "eks-prod-1")], Some("lambda"), Some("conclusive")),
         (vec![("platform", "weeks"), ("cluster", "eks-prod-1")], Some("eks"), Some("strong")),

@@ -1,0 +1,135 @@
+//! What one event costs when there are many rules: exact values, prefixes, globs and regular expressions in equal
+//! parts over five labels, as services, cells and releases are named. Never asserts: it prints what it saw.
+//!
+//! `cargo bench --bench rules`. Single thread, the alert's tags made anew each time (no memo), medians of 15 rounds.
+
+#![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
+#![expect(clippy::print_stdout, reason = "its output is its purpose")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use tawny::model::alert::Voice;
+use tawny::model::{Alert, Identity, Labels, SenderId, Severity, State};
+use tawny::rules::{Memo, Origin, RuleSet, SourceFile, Stamped, Telemetry};
+
+const ROUNDS: usize = 15;
+const CALLS: u32 = 20_000;
+
+/// The shipped rules, and `count` rules of one company.
+fn rules(count: usize, forms: &[&str]) -> RuleSet {
+    let mut text = "version: 1\nkind: services\nrules:\n".to_owned();
+    for number in 0..count {
+        let (label, value) = match forms[number % forms.len()] {
+            "exact" => ("queue", format!("\"queue-{number}\"")),
+            "prefix" => ("release", format!("{{ prefix: \"team-{number}-\" }}")),
+            "glob" => ("host", format!("{{ glob: \"web-{number}-*-prod\" }}")),
+            "suffix" => ("topic", format!("{{ suffix: \"-stream-{number}\" }}")),
+            "regex" => ("shard", format!("{{ re: \"shard-{number}-(?<cell>c[0-9]+)\" }}")),
+            other => panic!("unknown form {other}"),
+        };
+        writeln!(text, "  - {{ id: r{number}, when: {{ label.{label}: {value} }}, set: {{ severity: critical }} }}")
+            .unwrap();
+    }
+    let mut files = RuleSet::built_in_files();
+    files.push(SourceFile { name: "a-company.yaml".to_owned(), text });
+    RuleSet::compile(&files).unwrap_or_else(|faults| panic!("{}", faults[0]))
+}
+
+/// One of the company's rules of each form holds: the one in the middle.
+fn alert(number: usize) -> Alert<'static> {
+    let labels: Labels<'static> = [
+        ("alertname", "HighErrorRate".to_owned()),
+        ("service", "owl-service".to_owned()),
+        ("cluster", "eks-prod-1".to_owned()),
+        ("namespace", "owl".to_owned()),
+        ("pod", "owl-service-7d4b9c8f6d-x2x9z".to_owned()),
+        ("queue", format!("queue-{number}")),
+        ("release", format!("team-{}-api", number + 1)),
+        ("host", format!("web-{}-17-prod", number + 2)),
+        ("shard", format!("shard-{}-c4", number + 3)),
+        ("topic", format!("events-stream-{number}")),
+        ("severity", "critical".to_owned()),
+    ]
+    .into_iter()
+    .collect();
+    Alert {
+        identity: Identity([7; 16]),
+        sender: SenderId(1),
+        voice: Voice::Evaluator,
+        state: State::Firing,
+        starts_at: None,
+        ends_at: None,
+        holds_for: Duration::from_secs(300),
+        severity: Severity::Critical,
+        name: Cow::Borrowed("HighErrorRate"),
+        title: Cow::Borrowed("Errors on owl-service"),
+        labels,
+        annotations: Labels::new(),
+        fields: Labels::new(),
+        links: Vec::new(),
+        fingerprint: None,
+    }
+}
+
+fn median(mut call: impl FnMut()) -> f64 {
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let began = Instant::now();
+            (0..CALLS).for_each(|_| call());
+            began.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+fn main() {
+    let constants = Labels::new();
+    let origin = Origin { kind: "alertmanager", instance: "bench", constants: &constants };
+    let mixed: &[&str] = &["exact", "prefix", "glob", "regex"];
+    let sets: [(&str, usize, &[&str]); 8] = [
+        ("shipped only", 0, mixed),
+        ("mixed", 1000, mixed),
+        ("mixed", 5000, mixed),
+        ("exact", 1000, &["exact"]),
+        ("prefix", 1000, &["prefix"]),
+        ("regex", 1000, &["regex"]),
+        ("glob", 1000, &["glob"]),
+        ("suffix", 1000, &["suffix"]),
+    ];
+    println!("rules beside the shipped ones | ns per decision | bar");
+    for (what, count, forms) in sets {
+        let rules = rules(count, forms);
+        let alert = alert(count / 2);
+        let cost = median(|| drop(black_box(rules.decide(black_box(&alert), origin))));
+        let bar = if count > 1000 { "4000" } else { "2000" };
+        println!("{count} {what} | {cost:.0} | {bar}");
+    }
+    let rules = rules(1000, mixed);
+    let alert = alert(500);
+    let mut memo = Memo::default();
+    let cost = median(|| drop(black_box(rules.decide_in_batch(black_box(&alert), origin, &mut memo))));
+    println!("1000 mixed, known in the batch | {cost:.0} | -");
+    let resource: Labels<'_> = [
+        ("cloud.platform", "aws_eks"),
+        ("cloud.account.id", "222222222222"),
+        ("cloud.region", "us-east-1"),
+        ("k8s.cluster.name", "eks-prod-1"),
+        ("k8s.pod.name", "owl-service-7d4b9c8f6d-x2x9z"),
+        ("k8s.pod.uid", "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff"),
+        ("k8s.namespace.name", "owl"),
+        ("host.name", "owl-service-7d4b9c8f6d-x2x9z"),
+        ("service.name", "owl-service"),
+        ("service.version", "1.42.0"),
+    ]
+    .into_iter()
+    .collect();
+    let telemetry = Telemetry { resource: &resource, server_span: None };
+    let stamped = Stamped::default();
+    let cost = median(|| drop(black_box(rules.tag_resource(black_box(telemetry), origin, &stamped))));
+    println!("1000 mixed, a Resource seen for the first time | {cost:.0} | -");
+}

@@ -1,0 +1,67 @@
+//! Who may speak about the platform: a thing about itself, never about its peers and never in prose. Checked when
+//! rules are compiled, so that no rule can ask the wrong witness.
+
+use super::facts::Scope;
+
+/// Why a key has no vote, and what to ask instead.
+pub(super) struct NoVote {
+    pub(super) why: &'static str,
+    pub(super) hint: String,
+}
+
+/// The span's kind stands in this field; a rule that asks a span must ask for `server`.
+pub(super) const SPAN_KIND: (&str, &str) = ("field.span_kind", "server");
+
+/// Texts for people, whatever their source calls them.
+const PROSE: [&str; 10] =
+    ["title", "summary", "description", "message", "reason", "text", "body", "details", "runbook_url", "generatorURL"];
+
+/// Attributes that name the other end of a call, in whichever scope they turn up.
+const PEERS: [&str; 12] = [
+    "aws.remote.",
+    "service.peer.",
+    "peer.",
+    "server.",
+    "client.",
+    "network.peer.",
+    "url.",
+    "http.",
+    "rpc.",
+    "db.",
+    "messaging.",
+    "faas.invoked_",
+];
+/// The same as whole names: attributes, and the dimensions of Application Signals.
+const PEER_NAMES: [&str; 5] =
+    ["aws.lambda.invoked_arn", "RemoteService", "RemoteEnvironment", "RemoteOperation", "RemoteResourceIdentifier"];
+
+/// Whether a rule that sets `platform` may look there.
+pub(super) fn check(scope: Scope, name: &str) -> Result<(), NoVote> {
+    let own = || "ask what the sender says of itself: `resource.`, `label.`, `dimension.`, `field.`".to_owned();
+    match scope {
+        Scope::Annotation => Err(NoVote { why: "annotations are prose about anything", hint: own() }),
+        Scope::Out => Err(NoVote {
+            why: "tags are set when the votes are counted",
+            hint: "let the rule set `platform.cluster` or `platform.variant` alone, without `platform`".to_owned(),
+        }),
+        Scope::Field if PROSE.contains(&name) => Err(NoVote { why: "it is prose about anything", hint: own() }),
+        Scope::Span if !may_name_lambda(name) => {
+            Err(NoVote { why: "attributes of a span tell what it called", hint: own() })
+        }
+        Scope::Resource | Scope::Span | Scope::Label | Scope::Dimension | Scope::Field | Scope::Constant
+            if is_peer(name) =>
+        {
+            Err(NoVote { why: "it names the other end of a call", hint: own() })
+        }
+        Scope::Resource | Scope::Span | Scope::Label | Scope::Dimension | Scope::Field | Scope::Constant => Ok(()),
+    }
+}
+
+/// A function learns its own ARN with the first request, so the convention puts it on the `SERVER` span.
+fn may_name_lambda(name: &str) -> bool {
+    name == "cloud.resource_id" || (name.starts_with("faas.") && !is_peer(name))
+}
+
+fn is_peer(name: &str) -> bool {
+    PEERS.iter().any(|peer| name.starts_with(peer)) || PEER_NAMES.contains(&name)
+}
