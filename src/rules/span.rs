@@ -10,7 +10,7 @@ use crate::model::{Alert, Identity, Labels, SenderId, Severity, State};
 
 use super::decide::Decided;
 use super::facts::Scopes;
-use super::{Decision, Origin, RuleSet};
+use super::{Decision, Origin, RuleSet, Vote};
 
 /// What the rules say of a resource.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct SpanDecision {
     pub decision: Decision,
     /// The rule that read the service's name, as `file:line id`.
     pub service_read_by: Option<Arc<str>>,
+    /// Every signal that spoke about the platform.
+    pub votes: Vec<Vote>,
 }
 
 impl RuleSet {
@@ -26,8 +28,9 @@ impl RuleSet {
         let nameless = nameless();
         let scopes = Scopes { resource, span: attributes, ..Scopes::of_alert(&nameless, origin) };
         let values = self.program.keys.look_up(&scopes);
-        let Decided { decision, service, .. } = self.program.decide_on(&values, &nameless, origin);
-        SpanDecision { decision, service_read_by: service.map(|found| found.read_by) }
+        let Decided { decision, service, votes } = self.program.decide_on(&values, &nameless, origin);
+        let votes = self.program.show_votes(&votes, &values);
+        SpanDecision { decision, service_read_by: service.map(|found| found.read_by), votes }
     }
 }
 

@@ -128,9 +128,10 @@ impl Play<'_> {
             Given::Span(span) => {
                 let constants = crate::model::Labels::new();
                 let origin = crate::rules::Origin { kind: "otlp", instance: "otlp", constants: &constants };
-                let SpanDecision { decision, service_read_by } =
+                let SpanDecision { decision, service_read_by, votes } =
                     self.rules.decide_span(&span.resource, &span.attributes, origin);
                 rules.extend(service_read_by);
+                rules.extend(votes.into_iter().map(|vote| vote.rule));
                 rules.extend(decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by)));
                 rules.insert(Arc::clone(&decision.route.by));
                 scene.sent.push(Sent::of_span(decision));
@@ -143,6 +144,7 @@ impl Play<'_> {
                     rules.extend(explanation.decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by)));
                     rules.insert(Arc::clone(&explanation.decision.route.by));
                     rules.extend(explanation.shadow);
+                    rules.extend(explanation.votes.into_iter().map(|vote| vote.rule));
                     let (key, outcome) = world.hear(heard);
                     scene.sent.push(Sent::of_alert(explanation.decision, key, outcome));
                 }

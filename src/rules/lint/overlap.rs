@@ -96,9 +96,10 @@ fn precedes(
 ) -> bool {
     // What a rule asks of tags may become true only after its turn.
     let asks_tags = before.iter().any(|branch| branch.values.iter().any(|(key, _)| *key < TagName::ALL.len()));
-    // A vote counts beside others, whoever spoke first.
+    // A vote counts beside others, whoever spoke first, and what a voter sets besides depends on the count.
     !asks_tags
         && later.rule.ballot.is_none()
+        && earlier.rule.ballot.is_none()
         && later.rule.sets.iter().all(|(name, template)| surely_sets(earlier.rule, *name, template))
         && implies_any(after, before, program)
 }

@@ -10,7 +10,13 @@ const WHY: Key = optional("why", Shape::Text, "A sentence for whoever reads the 
 pub(super) const PLATFORM_FILE: Section = Section {
     name: "platform",
     about: "A file of `kind: platform`: where it ran.",
-    keys: &[VERSION, required("kind", Shape::OneOf(&["platform"]), "What the file says."), TABLES, RULES],
+    keys: &[
+        VERSION,
+        required("kind", Shape::OneOf(&["platform"]), "What the file says."),
+        default("pods_ipv6_only", Shape::Bool, "false", "Pods have IPv6 only and tasks IPv4: addresses break ties."),
+        TABLES,
+        RULES,
+    ],
     rest: Rest::None,
 };
 
@@ -200,6 +206,7 @@ pub(super) const ARN: Section = Section {
     keys: &[
         required("service", Shape::Text, "`ecs`, `eks`, `lambda`, `elasticloadbalancing`, …"),
         optional("type", Shape::Texts, "The types of resource; any, where it is not written."),
+        optional("in", Shape::Text, "Its name is a key of this table."),
     ],
     rest: Rest::None,
 };
