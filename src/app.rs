@@ -28,15 +28,25 @@ use crate::io::strays;
 use crate::io::timers::Timers;
 use crate::io::transport::HttpTransport;
 use crate::model::Timestamp;
+use crate::rules::RuleSet;
 use crate::settings::{LimitSettings, Ready, SinkPlan};
 use crate::sinks::Sink;
 use crate::store::{Reader, Retention, Writer, sqlite};
+use crate::stories::run_stories;
 use crate::telemetry::Metrics;
 use crate::web::{self, Views};
 use spans::{Shared, Sides, SpanSide};
 
 /// How often the retention sweep runs.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// Gives routes their sinks; a sink that does not exist is a fault of the rules.
+pub fn bind_sinks(rules: &mut RuleSet, sinks: &[Arc<str>]) -> anyhow::Result<()> {
+    rules.bind_sinks(sinks).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the rules do not fit the settings:\n{}", faults.join("\n"))
+    })
+}
 
 /// A daemon that listens.
 pub struct App {
@@ -166,10 +176,12 @@ impl App {
     }
 }
 
-/// A set that compiles must also fit the settings.
+/// A set that compiles must also fit the settings and hold its own tests.
 fn examine(sinks: Vec<Arc<str>>) -> Examine {
-    Box::new(move |rules, _files| {
-        rules.bind_sinks(&sinks).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    Box::new(move |rules, files| {
+        rules.bind_sinks(&sinks).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let report = run_stories(rules, files);
+        if report.is_good() { Ok(()) } else { Err(report.wrongs().map(ToString::to_string).collect()) }
     })
 }
 

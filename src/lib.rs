@@ -11,5 +11,6 @@ pub mod settings;
 pub mod sinks;
 pub mod sources;
 pub mod store;
+pub mod stories;
 pub mod telemetry;
 pub mod web;

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use super::{EXIT_FAULT, complain, say};
-use crate::rules::{Diagnostic, DiagnosticSeverity, RuleSet};
+use crate::io::clock::Clock;
+use crate::rules::{Diagnostic, DiagnosticSeverity, LintFacts, RuleSet, SourceFile};
 use crate::settings::{self, Flags, SecretsPolicy};
+use crate::stories::{StoryReport, run_stories};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -20,7 +23,7 @@ enum Format {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tawny check\n  tawny check rules --format github\n\nExit codes: 0 clean (warnings allowed), 1 faults, 2 wrong usage."
+    after_help = "Examples:\n  tawny check\n  tawny check rules --format github --deny-warnings\n\nExit codes: 0 clean (warnings allowed), 1 faults (with --deny-warnings also warnings), 2 wrong usage."
 )]
 pub(super) struct CheckArgs {
     /// Folder of rule files [default: `rules` of the settings, else ./rules, else the built-in rules]
@@ -28,6 +31,9 @@ pub(super) struct CheckArgs {
     /// Settings file [default: tawny.yaml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Warnings are faults
+    #[arg(long)]
+    deny_warnings: bool,
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 }
@@ -54,21 +60,39 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
             complain(&format!("{fault:#}"));
             return ExitCode::from(EXIT_FAULT);
         }
-        Ok(files) => match RuleSet::compile(&files) {
-            Ok(mut rules) => {
-                faults.extend(rules.warnings().iter().cloned().map(|fault| under(&shown, fault)));
-                if let Some(Err(more)) = sinks.map(|sinks| rules.bind_sinks(&sinks)) {
-                    faults.extend(more.into_iter().map(|fault| under(&shown, fault)));
-                }
-                rules.revision().to_string()
-            }
-            Err(more) => {
-                faults.extend(more.into_iter().map(|fault| under(&shown, fault)));
-                String::new()
-            }
-        },
+        Ok(files) => {
+            let (found, revision) = check_rules(&files, sinks.as_deref());
+            faults.extend(found.into_iter().map(|fault| under(&shown, fault)));
+            revision
+        }
     };
-    report(&faults, args.format, &revision)
+    report(&faults, args, &revision)
+}
+
+/// What is wrong with the rules, from the first that would stop them to what is only doubtful; and their revision.
+fn check_rules(files: &[SourceFile], sinks: Option<&[Arc<str>]>) -> (Vec<Diagnostic>, String) {
+    let mut rules = match RuleSet::compile(files) {
+        Ok(rules) => rules,
+        Err(faults) => return (faults, String::new()),
+    };
+    let mut found = rules.warnings().to_vec();
+    let named: Vec<Arc<str>> = rules.named_sinks().into_iter().collect();
+    if let Err(faults) = rules.bind_sinks(sinks.unwrap_or(&named)) {
+        found.extend(faults);
+        return (found, rules.revision().to_string());
+    }
+    let report = run_stories(&rules, files);
+    let today = Clock::default().now().to_string();
+    // The day in UTC: a rule that ends today ends everywhere within a day.
+    let facts = LintFacts { today: today.get(..10), untested: untested(&report) };
+    found.extend(rules.lint(files, &facts));
+    found.extend(report.wrongs().cloned());
+    (found, rules.revision().to_string())
+}
+
+/// A story that cannot be read tries nothing: then the list would be wrong.
+fn untested(report: &StoryReport) -> Option<&[crate::rules::Listed]> {
+    report.faults.is_empty().then_some(report.untested.as_slice())
 }
 
 /// Names the file as it can be opened from here.
@@ -95,14 +119,14 @@ fn of_settings(fault: &settings::SettingsError) -> Diagnostic {
     }
 }
 
-fn report(faults: &[Diagnostic], format: Format, revision: &str) -> ExitCode {
+fn report(faults: &[Diagnostic], args: &CheckArgs, revision: &str) -> ExitCode {
     let error_count = faults.iter().filter(|fault| fault.severity == DiagnosticSeverity::Error).count();
-    match format {
+    let warning_count = faults.len() - error_count;
+    match args.format {
         Format::Human => {
             for fault in faults {
                 say(&fault.to_string());
             }
-            let warning_count = faults.len() - error_count;
             if error_count == 0 {
                 say(&format!("rules {revision}: clean, {warning_count} warnings"));
             } else {
@@ -117,14 +141,17 @@ fn report(faults: &[Diagnostic], format: Format, revision: &str) -> ExitCode {
                     [Some(fault.message.as_str()), fault.hint.as_deref()].into_iter().flatten().collect::<Vec<_>>();
                 // The workflow-command syntax wants `%`, CR and LF escaped.
                 let text = text.join("; ").replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-                say(&format!("::{level} file={},line={},col={}::{text}", fault.file, fault.line, fault.column));
+                // In a property `:` and `,` end things as well.
+                let file = fault.file.replace('%', "%25").replace(':', "%3A").replace(',', "%2C");
+                say(&format!("::{level} file={file},line={},col={}::{text}", fault.line, fault.column));
             }
         }
     }
-    if error_count == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAULT) }
+    let is_clean = error_count == 0 && !(args.deny_warnings && warning_count > 0);
+    if is_clean { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAULT) }
 }
 
-fn as_json(fault: &Diagnostic) -> serde_json::Value {
+pub(super) fn as_json(fault: &Diagnostic) -> serde_json::Value {
     serde_json::json!({
         "file": fault.file,
         "line": fault.line,

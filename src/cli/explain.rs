@@ -1,6 +1,8 @@
 //! `tawny explain`: one payload through the real pipeline, with no side effect: what each alert becomes, which
 //! rule and line set each tag, and the exact requests that would leave, secrets masked.
 
+mod show;
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,19 +12,16 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{Common, say};
+use crate::app;
 use crate::incidents::{Event, Heard, step};
 use crate::io::clock::Clock;
 use crate::io::instance::Instance;
-use crate::model::{Alert, Notice, Secret, SourceRef, Timestamp};
-use crate::rules::{Explanation, Origin, RuleSet};
+use crate::model::{Alert, Identity, Notice, Secret, Timestamp};
+use crate::rules::{Explanation, RuleSet};
 use crate::settings::{self, Flags, Ready, SecretsPolicy, SinkPlan};
 use crate::sinks::{Outgoing, Secrets};
-use crate::sources::{Request, source_of_kind};
-
-/// Longest part of a request that is shown to people.
-const SHOWN_CHARS_MAX: usize = 4000;
-/// Near misses shown per alert.
-const NEAR_MISSES_MAX: usize = 5;
+use crate::sources::{Batch, Request, source_of_kind};
+use crate::store::{RecordRow, sqlite};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -32,56 +31,84 @@ enum Format {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tawny explain alert.json --source alertmanager\n  curl -s … | tawny explain - --source json --format json"
+    after_help = "Examples:\n  tawny explain alert.json --source alertmanager\n  curl -s … | tawny explain - --source json --format json\n  tawny explain --record last --store sqlite:data/tawny.db\n\nA record is named by its number, by `last`, or by an incident key or alert identity: then it is the newest that\nmentions it. It is decided on again, by the rules of today.\n\nExit codes: 0 explained, 1 a fault in what was given, 2 wrong usage."
 )]
 pub(super) struct ExplainArgs {
     /// The payload; `-` or nothing reads standard input
-    #[arg(default_value = "-")]
+    #[arg(default_value = "-", conflicts_with = "record")]
     file: PathBuf,
     /// Kind of the sender, or the name of a source in the settings
-    #[arg(long, value_name = "KIND")]
-    source: String,
+    #[arg(long, value_name = "KIND", required_unless_present = "record")]
+    source: Option<String>,
+    /// Path behind the source's address, where a kind has several [default: the first that can read the payload]
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// Explains a recorded request: its number, `last`, an incident key or an alert's identity
+    #[arg(long, value_name = "ID")]
+    record: Option<String>,
+    /// The store that holds the record [default: `store` of the settings]
+    #[arg(long, value_name = "URL", requires = "record")]
+    store: Option<String>,
     #[command(flatten)]
     common: Common,
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 }
 
+/// What is explained.
+struct Question {
+    body: Vec<u8>,
+    received_at: Timestamp,
+    /// Kind or name of a source.
+    source: String,
+    /// The kind, for a record of a source that is not in the settings.
+    kind: Option<String>,
+    record: Option<RecordRow>,
+}
+
 pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
-    let flags = Flags { config: args.common.config.clone(), rules: args.common.rules.clone(), ..Flags::default() };
+    let flags = Flags {
+        config: args.common.config.clone(),
+        rules: args.common.rules.clone(),
+        store: args.store.clone(),
+        ..Flags::default()
+    };
     let loaded = settings::load(&flags)?;
     let mut rules = super::rules::compile(loaded.settings.rules.as_deref())?;
     let ready = settings::resolve(&loaded, SecretsPolicy::Ignored)?;
     let names: Vec<Arc<str>> = ready.sinks.iter().map(|plan| plan.name.clone()).collect();
-    if let Err(faults) = rules.bind_sinks(&names) {
-        bail!(
-            "the rules do not fit the settings:\n{}",
-            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-        );
+    app::bind_sinks(&mut rules, &names)?;
+    let question = question(args, &ready.store)?;
+    let instance = instance(&ready, &question)?;
+    let mut batch = decode(instance, &question, args.path.as_deref())?;
+    if let Some(record) = &question.record {
+        keep_identities(&mut batch, &recorded(record));
     }
-    let body = read(&args.file)?;
-    let received_at = Clock::default().now();
-    let instance = instance(&ready, &args.source)?;
-    let path = instance.source.fixed_paths().first().copied().unwrap_or("");
-    let request = Request {
-        path,
-        body: &body,
-        peer: "127.0.0.1",
-        user_agent: "tawny explain",
-        content_type: "application/json",
-        received_at,
-    };
-    let batch = instance.source.decode(&request, &instance.decoder)?;
-    let explained: Vec<Value> =
-        batch.alerts.into_iter().map(|alert| one(alert, instance, &rules, &ready.sinks, received_at)).collect();
+    let explained: Vec<Value> = batch
+        .alerts
+        .into_iter()
+        .map(|alert| one(alert, instance, &rules, &ready.sinks, question.received_at))
+        .collect();
     let rejects: Vec<Value> =
         batch.rejects.iter().map(|reject| json!({ "position": reject.position, "reason": reject.reason })).collect();
     match args.format {
-        Format::Json => say(&json!({ "rules": rules.revision(), "alerts": explained, "rejects": rejects }).to_string()),
+        Format::Json => {
+            let mut all = json!({ "rules": rules.revision(), "alerts": explained, "rejects": rejects });
+            if let Some(record) = &question.record {
+                all["record"] = recorded(record);
+            }
+            say(&all.to_string());
+        }
         Format::Human => {
-            explained.iter().for_each(show);
+            if let Some(record) = &question.record {
+                let then = recorded(record);
+                let (id, at) = (record.id, &record.received_at);
+                let rules_then = show::text(&then["decisions"]["rules"]);
+                say(&format!("record {id} of {at} through `{}`, then decided by rules {rules_then}\n", record.source));
+            }
+            explained.iter().for_each(show::show);
             for reject in &rejects {
-                say(&format!("alert {}  REJECTED  {}\n", reject["position"], text(&reject["reason"])));
+                say(&format!("alert {}  REJECTED  {}\n", reject["position"], show::text(&reject["reason"])));
             }
         }
     }
@@ -89,6 +116,104 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
         bail!("nothing in the payload could be used");
     }
     Ok(())
+}
+
+fn question(args: &ExplainArgs, store: &str) -> anyhow::Result<Question> {
+    let Some(wanted) = &args.record else {
+        let source = args.source.clone().context("`--source` says who reads the payload")?;
+        let received_at = Clock::default().now();
+        return Ok(Question { body: read(&args.file)?, received_at, source, kind: None, record: None });
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let record = runtime.block_on(find_record(store, wanted))?;
+    let received_at = Timestamp::parse_rfc3339(&record.received_at).context("the record's time")?;
+    let source = args.source.clone().unwrap_or_else(|| record.source.clone());
+    Ok(Question {
+        body: record.body.clone(),
+        received_at,
+        source,
+        kind: Some(record.kind.clone()),
+        record: Some(record),
+    })
+}
+
+/// By number, or the newest that mentions what is wanted.
+async fn find_record(store: &str, wanted: &str) -> anyhow::Result<RecordRow> {
+    /// Records looked through for a key: those of the last hours of a busy daemon.
+    const LOOKED_AT_MAX: usize = 100_000;
+    const PAGE: u32 = 500;
+    let reader = sqlite::open_to_read(store).await?;
+    let (mut before, only) = match wanted.parse::<i64>() {
+        Ok(number) => (number.saturating_add(1), Some(number)),
+        Err(_) => (i64::MAX, None),
+    };
+    let mut seen_count = 0;
+    loop {
+        let page = reader.records(before, if only.is_some() { 1 } else { PAGE }).await?;
+        let Some(last) = page.last() else { break };
+        before = last.id;
+        seen_count += page.len();
+        let is_meant = |record: &RecordRow| match only {
+            Some(number) => record.id == number,
+            None => wanted == "last" || record.decisions.contains(&format!("\"{wanted}\"")),
+        };
+        if let Some(record) = page.into_iter().find(is_meant) {
+            return Ok(record);
+        }
+        if only.is_some() || seen_count >= LOOKED_AT_MAX {
+            break;
+        }
+    }
+    bail!("{store} holds no record `{wanted}` ({seen_count} looked at)")
+}
+
+/// What was decided when it came.
+fn recorded(record: &RecordRow) -> Value {
+    let decisions = serde_json::from_str(&record.decisions).unwrap_or(Value::Null);
+    json!({ "id": record.id, "received_at": record.received_at, "source": record.source, "decisions": decisions })
+}
+
+/// A sender's credential may be part of an alert's identity and is never kept, so the identities are those that were
+/// written down. What was a repeat then is not in the record; with another count nothing is known to belong together.
+fn keep_identities(batch: &mut Batch<'_>, recorded: &Value) {
+    let then = recorded["decisions"]["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if then.len() != batch.alerts.len() {
+        return;
+    }
+    for (alert, then) in batch.alerts.iter_mut().zip(then) {
+        let identity = then[0].as_str().and_then(Identity::parse);
+        if let (Some(identity), true) = (identity, then[1].as_str() == Some(&*alert.name)) {
+            alert.identity = identity;
+        }
+    }
+}
+
+/// At the given path, or at the first at which the kind can read it: a record and a file do not tell theirs.
+fn decode<'q>(instance: &'q Instance, question: &'q Question, path: Option<&'q str>) -> anyhow::Result<Batch<'q>> {
+    let fixed = instance.source.fixed_paths();
+    let paths: Vec<&str> = match (path, fixed) {
+        (Some(path), _) => vec![path],
+        (None, []) => vec![""],
+        (None, fixed) => fixed.to_vec(),
+    };
+    let mut first_fault = None;
+    for path in paths {
+        let request = Request {
+            path,
+            body: &question.body,
+            peer: "127.0.0.1",
+            user_agent: "tawny explain",
+            content_type: "application/json",
+            received_at: question.received_at,
+        };
+        match instance.source.decode(&request, &instance.decoder) {
+            Ok(batch) => return Ok(batch),
+            Err(fault) => {
+                first_fault.get_or_insert(fault);
+            }
+        }
+    }
+    Err(first_fault.expect("there is at least one path, and none was good").into())
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
@@ -101,9 +226,11 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The source of that name, else the first of that kind.
-fn instance<'a>(ready: &'a Ready, wanted: &str) -> anyhow::Result<&'a Instance> {
-    let by_name = ready.instances.iter().find(|held| held.decoder.name == wanted);
-    let found = by_name.or_else(|| ready.instances.iter().find(|held| held.source.kind() == wanted));
+fn instance<'a>(ready: &'a Ready, question: &Question) -> anyhow::Result<&'a Instance> {
+    let by_name = |name: &str| ready.instances.iter().find(|held| held.decoder.name == name);
+    let by_kind = |kind: &str| ready.instances.iter().find(|held| held.source.kind() == kind);
+    let wanted = question.source.as_str();
+    let found = by_name(wanted).or_else(|| by_kind(wanted)).or_else(|| by_kind(question.kind.as_deref()?));
     match found {
         Some(instance) => Ok(instance),
         None if source_of_kind(wanted).is_some() => bail!("no source of kind `{wanted}` is configured"),
@@ -112,42 +239,28 @@ fn instance<'a>(ready: &'a Ready, wanted: &str) -> anyhow::Result<&'a Instance> 
 }
 
 fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan], received_at: Timestamp) -> Value {
-    let decoder = &instance.decoder;
-    let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
-    let Explanation { decision, key_parts, votes, near_misses, .. } = rules.explain(&alert, origin);
-    let near: Vec<Value> = near_misses
-        .iter()
-        .map(|miss| {
-            let would_set: Vec<&str> = miss.would_set.iter().map(|name| name.as_str()).collect();
-            json!({ "rule": miss.rule, "condition": miss.condition, "seen": miss.seen, "would_set": would_set })
-        })
-        .collect();
-    let heard = Heard {
-        source: SourceRef { kind: decoder.kind.into(), instance: decoder.name.clone() },
-        received_at,
-        tags: decision.tags,
-        rules_revision: rules.revision().clone(),
-        key: decision.key,
-        route: decision.route,
-        alert: alert.into_owned(),
-    };
-    let mut explained = json!({
+    let explanation = rules.explain(&alert, instance.origin());
+    let mut explained = in_json(&explanation);
+    let decision = explanation.decision;
+    let severity = decision.severity;
+    let heard = Heard::new(alert, instance.source_ref(), received_at, decision, rules.revision().clone());
+    let about = json!({
         "name": heard.alert.name,
         "title": heard.alert.title,
         "identity": heard.alert.identity,
         "state": heard.alert.state,
-        "severity": decision.severity,
+        "severity": severity,
         "starts_at": heard.alert.starts_at.map(|at| at.to_string()),
         "tags": heard.tags,
         "incident": heard.key,
-        "key_parts": key_parts.iter().map(|part| json!({ "name": part.name, "value": part.value })).collect::<Vec<_>>(),
         "route": {
             "by": heard.route.by, "sinks": heard.route.sinks, "hold_s": heard.route.hold.as_secs_f64(),
             "update_s": heard.route.update.as_secs_f64(), "remind_s": heard.route.remind.as_secs_f64(),
         },
-        "votes": votes,
-        "near_misses": near,
     });
+    if let (Value::Object(explained), Value::Object(about)) = (&mut explained, about) {
+        explained.extend(about);
+    }
     // As a first message of its own: a hold is shown as if it were over.
     let hold = heard.route.hold;
     let route = heard.route.clone();
@@ -165,6 +278,33 @@ fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan
     });
     explained["requests"] = leaving.collect();
     explained
+}
+
+/// The reasons. What the rules explain besides the parts that are named here is passed on as it is.
+fn in_json(explanation: &Explanation) -> Value {
+    let near: Vec<Value> = explanation
+        .near_misses
+        .iter()
+        .map(|miss| {
+            let would_set: Vec<&str> = miss.would_set.iter().map(|name| name.as_str()).collect();
+            json!({ "rule": miss.rule, "condition": miss.condition, "seen": miss.seen, "would_set": would_set })
+        })
+        .collect();
+    let mut further = serde_json::to_value(explanation).expect("an explanation is plain data");
+    if let Some(further) = further.as_object_mut() {
+        for named in ["decision", "key_parts", "service", "votes", "near_misses", "shadow"] {
+            further.remove(named);
+        }
+        further.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()));
+    }
+    json!({
+        "key_parts": explanation.key_parts,
+        "service_read": explanation.service,
+        "votes": explanation.votes,
+        "near_misses": near,
+        "shadow": explanation.shadow,
+        "further": further,
+    })
 }
 
 /// Secrets that look like the real ones but are none, so that a request can be shown.
@@ -195,69 +335,4 @@ fn leaving(plan: &SinkPlan, notice: &Notice, now: Timestamp) -> Value {
         Ok(Outgoing::Nothing) => json!({ "sink": sink, "nothing": true }),
         Err(cause) => json!({ "sink": sink, "error": cause.to_string() }),
     }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("-")
-}
-
-fn show(alert: &Value) {
-    say(&format!("{}  {}  {}", text(&alert["state"]).to_uppercase(), text(&alert["severity"]), text(&alert["title"])));
-    for (name, tag) in alert["tags"].as_object().into_iter().flatten() {
-        let seen = tag["seen"].as_str().map(|seen| format!("  <- {seen}")).unwrap_or_default();
-        say(&format!("  {name:<20} {:<24} {}{seen}", text(&tag["value"]), text(&tag["by"])));
-    }
-    let parts: Vec<String> = alert["key_parts"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|part| format!("{}={}", text(&part["name"]), text(&part["value"])))
-        .collect();
-    say(&format!("  {:<20} {}  ({})", "incident", text(&alert["incident"]), parts.join(", ")));
-    let route = &alert["route"];
-    let sinks: Vec<&str> = route["sinks"].as_array().into_iter().flatten().map(text).collect();
-    say(&format!(
-        "  {:<20} {}  to {}, hold {} s, update {} s, remind {} s",
-        "route",
-        text(&route["by"]),
-        sinks.join(", "),
-        route["hold_s"],
-        route["update_s"],
-        route["remind_s"]
-    ));
-    say(&format!("  {:<20} {}", "outcome", text(&alert["outcome"])));
-    for vote in alert["votes"].as_array().into_iter().flatten() {
-        let seen = vote["seen"].as_str().map(|seen| format!("  <- {seen}")).unwrap_or_default();
-        let why = vote["why"].as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
-        let says = format!("{} {}", text(&vote["platform"]), text(&vote["confidence"]));
-        say(&format!("  {:<20} {says:<24} {}{seen}  {}{why}", "vote", text(&vote["rule"]), text(&vote["outcome"])));
-    }
-    for miss in alert["near_misses"].as_array().into_iter().flatten().take(NEAR_MISSES_MAX) {
-        let seen = miss["seen"].as_str().map_or("nothing".to_owned(), |seen| format!("`{seen}`"));
-        say(&format!("  {:<20} {}: {} (saw {seen})", "near miss", text(&miss["rule"]), text(&miss["condition"])));
-    }
-    for request in alert["requests"].as_array().into_iter().flatten() {
-        say(&show_request(request));
-    }
-}
-
-fn show_request(request: &Value) -> String {
-    let sink = text(&request["sink"]);
-    if let Some(print) = request["print"].as_str() {
-        return format!("\n  -> {sink}\n{print}");
-    }
-    if request["nothing"].as_bool() == Some(true) {
-        return format!("\n  -> {sink}: nothing for this kind of notice");
-    }
-    if let Some(error) = request["error"].as_str() {
-        return format!("\n  -> {sink}: {error}");
-    }
-    let mut shown = format!("\n  -> {sink}: POST {}\n", text(&request["url"]));
-    for (name, value) in request["headers"].as_object().into_iter().flatten() {
-        shown.push_str(&format!("     {name}: {}\n", text(value)));
-    }
-    shown.push_str("     ");
-    shown.extend(text(&request["body"]).chars().take(SHOWN_CHARS_MAX));
-    shown.push('\n');
-    shown
 }

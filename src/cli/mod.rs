@@ -5,7 +5,9 @@ mod demo;
 mod explain;
 mod rules;
 mod run;
+mod schema;
 mod send;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,10 +35,14 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Compiles and lints rules and settings.
     Check(check::CheckArgs),
+    /// Plays the tests that stand beside the rules.
+    Test(test::TestArgs),
     /// Shows what would become of a payload, with no side effect.
     Explain(explain::ExplainArgs),
     /// Posts a payload as its sender would.
     Send(send::SendArgs),
+    /// Prints a JSON Schema for editors.
+    Schema(schema::SchemaArgs),
     /// Prints shell completions.
     #[command(after_help = "Example:\n  tawny completions bash > /etc/bash_completion.d/tawny")]
     Completions { shell: clap_complete::Shell },
@@ -59,8 +65,13 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::demo(&args),
         Command::Check(args) => return check::check(&args),
+        Command::Test(args) => return test::test(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Send(args) => send::send(&args),
+        Command::Schema(args) => {
+            schema::schema(&args);
+            Ok(())
+        }
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -15,6 +15,8 @@ use crate::model::{
     Alert, AlertOutcome, Incident, IncidentKey, Member, Notice, Phase, Route, SourceRef, Tags, Timestamp,
 };
 
+use crate::rules::Decision;
+
 pub use hear::key_for;
 pub use speak::event_notice;
 
@@ -40,6 +42,20 @@ pub struct Heard {
     pub rules_revision: Arc<str>,
     pub key: IncidentKey,
     pub route: Arc<Route>,
+}
+
+impl Heard {
+    /// An alert as the rules decided on it: the one way to make what an incident hears.
+    pub fn new(
+        alert: Alert<'_>,
+        source: SourceRef,
+        received_at: Timestamp,
+        decision: Decision,
+        rules_revision: Arc<str>,
+    ) -> Heard {
+        let Decision { tags, key, route, .. } = decision;
+        Heard { alert: alert.into_owned(), source, received_at, tags, rules_revision, key, route }
+    }
 }
 
 /// What happens to an incident.

@@ -15,8 +15,8 @@ use super::commit::{Incoming, Work};
 use super::instance::Instance;
 use super::live_rules::LiveRules;
 use crate::incidents::Heard;
-use crate::model::{Alert, AlertOutcome, SourceRef, Tags, Timestamp};
-use crate::rules::{Memo, Origin, RuleSet};
+use crate::model::{Alert, AlertOutcome, Tags, Timestamp};
+use crate::rules::{Memo, RuleSet};
 use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
 use crate::store::{Record, RejectRecord};
 use crate::telemetry::Metrics;
@@ -103,19 +103,9 @@ impl Intake {
         received_at: Timestamp,
         journal: &mut Journal,
     ) -> Incoming {
-        let decoder = &instance.decoder;
-        let origin = Origin { kind: decoder.kind, instance: &decoder.name, constants: &decoder.constants };
-        let decision = rules.decide_in_batch(&alert, origin, &mut journal.memo);
+        let decision = rules.decide_in_batch(&alert, instance.origin(), &mut journal.memo);
         let mark = self.cache.mark(&alert, received_at);
-        let heard = Heard {
-            source: SourceRef { kind: decoder.kind.into(), instance: decoder.name.clone() },
-            received_at,
-            tags: decision.tags,
-            rules_revision: rules.revision().clone(),
-            key: decision.key,
-            route: decision.route,
-            alert: alert.into_owned(),
-        };
+        let heard = Heard::new(alert, instance.source_ref(), received_at, decision, rules.revision().clone());
         Incoming { mark, record_head: journal.entry(&heard), heard: Box::new(heard) }
     }
 

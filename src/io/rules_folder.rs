@@ -42,6 +42,47 @@ pub fn read(folder: &Path) -> Result<Vec<SourceFile>, FolderError> {
     paths.iter().map(|path| read_file(path)).collect()
 }
 
+/// The same, and the tests: `tests/*.yaml`, and the payloads that lie below `tests/` in folders of their own.
+pub fn read_with_tests(folder: &Path) -> Result<Vec<SourceFile>, FolderError> {
+    let mut files = read(folder)?;
+    let tests = folder.join("tests");
+    if tests.is_dir() {
+        let mut paths = Vec::new();
+        find(&tests, 0, &mut paths)?;
+        paths.sort();
+        for path in paths {
+            let mut file = read_file(&path)?;
+            let below = path.strip_prefix(folder).unwrap_or(&path);
+            file.name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+            files.push(file);
+        }
+    }
+    Ok(files)
+}
+
+/// Test files and payloads: text that people copy, so nothing deep and nothing hidden.
+fn find(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), FolderError> {
+    const DEPTH_MAX: usize = 4;
+    const FILE_COUNT_MAX: usize = 10_000;
+    for entry in std::fs::read_dir(folder).map_err(|cause| wrong(folder, &cause))? {
+        let path = entry.map_err(|cause| wrong(folder, &cause))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let metadata = std::fs::metadata(&path).map_err(|cause| wrong(&path, &cause))?;
+        let known = ["yaml", "yml", "json", "txt"];
+        if hidden {
+            continue;
+        } else if metadata.is_dir() && depth < DEPTH_MAX {
+            find(&path, depth + 1, paths)?;
+        } else if metadata.is_file() && path.extension().is_some_and(|ending| known.iter().any(|one| ending == *one)) {
+            paths.push(path);
+        }
+        if paths.len() > FILE_COUNT_MAX {
+            return Err(wrong(folder, &format!("more than {FILE_COUNT_MAX} files of tests")));
+        }
+    }
+    Ok(())
+}
+
 fn read_file(path: &Path) -> Result<SourceFile, FolderError> {
     let size = std::fs::metadata(path).map_err(|cause| wrong(path, &cause))?.len();
     if size > FILE_BYTES_MAX {

@@ -69,7 +69,7 @@ pub fn read(folder: &Path) -> Result<Snapshot, FolderError> {
         let before = fingerprint(folder).map_err(|cause| wrong(cause.to_string()))?;
         // One target for all files, whatever the link says in the meantime.
         let target = folder.canonicalize().map_err(|cause| wrong(cause.to_string()))?;
-        let files = rules_folder::read(&target);
+        let files = rules_folder::read_with_tests(&target);
         let after = fingerprint(folder).map_err(|cause| wrong(cause.to_string()))?;
         if before == after {
             let files = files?;

@@ -26,6 +26,14 @@ impl Network {
         Some(Network { bits: bits & mask, mask, is_v4: address.is_ipv4() })
     }
 
+    /// An address in it.
+    pub(super) fn sample(&self) -> IpAddr {
+        match (self.is_v4, u32::try_from(self.bits)) {
+            (true, Ok(bits)) => IpAddr::V4(bits.into()),
+            (true, Err(_)) | (false, _) => IpAddr::V6(self.bits.into()),
+        }
+    }
+
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         let bits = match address {
             IpAddr::V4(v4) => u128::from(v4.to_bits()),

@@ -81,7 +81,7 @@ pub(super) fn compile(files: &[SourceFile]) -> Result<(Program, Vec<Diagnostic>)
 }
 
 /// Stories live beside the rules and tables are named by them.
-fn is_rule_file(name: &str) -> bool {
+pub(super) fn is_rule_file(name: &str) -> bool {
     (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.starts_with("tests/") && !name.contains("/tests/")
 }
 

@@ -17,11 +17,11 @@ pub(super) struct All {
 pub(super) struct Condition {
     /// As written, for explanations.
     pub(super) text: Box<str>,
-    test: Test,
+    pub(super) test: Test,
 }
 
 #[derive(Debug)]
-enum Test {
+pub(super) enum Test {
     Value { key: Key, matcher: Matcher },
     Any(Vec<All>),
     Not(All),

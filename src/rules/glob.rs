@@ -42,6 +42,19 @@ impl Glob {
             }
         }
     }
+
+    /// A text that it fits, with `filling` for every `*`.
+    pub(super) fn sample(&self, filling: &str) -> String {
+        let mut text = String::new();
+        for character in &self.0 {
+            match character {
+                '*' => text.push_str(filling),
+                '?' => text.push('x'),
+                character => text.push(*character),
+            }
+        }
+        text
+    }
 }
 
 #[cfg(test)]

@@ -81,6 +81,11 @@ impl RouteRule {
         self.when.conditions.is_empty()
     }
 
+    /// The sinks written out in `to`.
+    pub(super) fn named_sinks(&self) -> impl Iterator<Item = Arc<str>> {
+        self.to.iter().flatten().map(|sink| Arc::clone(&sink.name))
+    }
+
     /// Gives the route its sinks; the names that do not exist come back as faults.
     pub(super) fn bind(&mut self, sinks: &[Arc<str>]) -> Vec<Diagnostic> {
         let known = |wanted: &SinkName| sinks.contains(&wanted.name);

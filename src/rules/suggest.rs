@@ -23,7 +23,7 @@ pub(super) fn hint<'k>(written: &str, known: impl IntoIterator<Item = &'k str> +
 }
 
 /// Optimal string alignment: insert, delete, replace, and swap of two neighbours each cost one.
-fn distance(left: &str, right: &str) -> usize {
+pub(super) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut before: Vec<usize> = Vec::new();
     let mut previous: Vec<usize> = (0..=right.len()).collect();

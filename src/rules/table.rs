@@ -93,6 +93,10 @@ impl Table {
         self.by_key.get(key).map_or(&[], Vec::as_slice)
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.by_key.keys().map(AsRef::as_ref)
+    }
+
     pub(super) fn cell(&self, row: usize, column: usize) -> Option<&Arc<str>> {
         self.rows[row][column].as_ref()
     }

@@ -97,7 +97,7 @@ pub struct SourceEntry {
 }
 
 fn replica_labels() -> Vec<String> {
-    ["replica", "prometheus_replica", "__replica__"].map(str::to_owned).to_vec()
+    crate::sources::REPLICA_LABELS.map(str::to_owned).to_vec()
 }
 
 /// One entry of `sinks`: the common keys, and the keys of its kind.

@@ -26,6 +26,9 @@ pub fn source_of_kind(kind: &str) -> Option<&'static dyn Source> {
     SOURCES.iter().copied().find(|source| source.kind() == kind)
 }
 
+/// Labels that tell replicas of one Prometheus apart, where the settings do not say otherwise.
+pub const REPLICA_LABELS: [&str; 3] = ["replica", "prometheus_replica", "__replica__"];
+
 /// One configured source, as its decoder may see it.
 #[derive(Clone, Debug)]
 pub struct Instance {

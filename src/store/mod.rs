@@ -200,6 +200,9 @@ pub trait Reader: Send + Sync {
 
     fn deliveries(&self, filter: DeliveryFilter) -> Later<'_, Result<Vec<DeliveryRow>, StoreError>>;
 
+    /// Entries of the journal with an id below `before`, the newest first.
+    fn records(&self, before: i64, count_max: u32) -> Later<'_, Result<Vec<RecordRow>, StoreError>>;
+
     fn rejects(&self, count_max: u32) -> Later<'_, Result<Vec<RejectRow>, StoreError>>;
 
     /// What was kept under a name.
@@ -244,6 +247,19 @@ pub struct DeliveryRow {
     /// `delivered`, `superseded`, `dead`, or `pending`.
     pub outcome: String,
     pub reason: String,
+}
+
+/// An entry of the journal: a request as it came, and what was decided.
+#[derive(Clone, Debug)]
+pub struct RecordRow {
+    pub id: i64,
+    pub received_at: String,
+    pub source: String,
+    pub kind: String,
+    /// Without the sender's credential.
+    pub body: Vec<u8>,
+    /// `{"rules":…,"tags":[…],"alerts":[[identity, name, state, tags, route, incident, outcome],…]}`.
+    pub decisions: String,
 }
 
 /// A reject as people look at it.

@@ -15,7 +15,7 @@ use tawny::sources::SOURCES;
 
 use markdown::{assert_same, blocks, read, root};
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -23,6 +23,8 @@ const DOCUMENTS: [&str; 9] = [
     "docs/sources.md",
     "docs/sinks.md",
     "docs/rules.md",
+    "docs/rules-reference.md",
+    "docs/rules-tests.md",
     "docs/metrics.md",
     "docs/api.md",
 ];
@@ -126,6 +128,22 @@ fn every_rule_example_compiles() {
         example_count += 1;
     }
     assert!(example_count >= 6, "{example_count} examples");
+}
+
+#[test]
+fn every_example_of_a_test_holds() {
+    let mut example_count = 0;
+    let blocks = blocks(&read("docs/rules-tests.md"));
+    for (_, body) in blocks.into_iter().filter(|(info, _)| info == "yaml tests") {
+        let mut files = RuleSet::built_in_files();
+        let text = format!("version: 1\ntests:\n{body}");
+        files.push(SourceFile { name: "tests/example.yaml".to_owned(), text });
+        let report = tawny::stories::run_stories(&RuleSet::built_in(), &files);
+        let wrongs: Vec<String> = report.wrongs().map(ToString::to_string).collect();
+        assert!(report.is_good(), "docs/rules-tests.md:\n{}", wrongs.join("\n"));
+        example_count += 1;
+    }
+    assert!(example_count >= 3, "{example_count} examples");
 }
 
 #[test]

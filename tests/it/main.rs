@@ -27,6 +27,8 @@ mod real_peers;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod rules_tools;
+#[cfg(test)]
 mod sdks;
 #[cfg(test)]
 mod secrecy;

@@ -199,3 +199,27 @@ impl Daemon<'_> {
         assert!(sent.is_ok_and(|status| status.success()), "SIGHUP could not be sent to {id}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_whose_own_tests_fail_never_goes_live() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let folder = Folder::new(&pagerduty.endpoint(0));
+    let test = |expected: &str| {
+        format!(
+            "version: 1\ntests:\n  - name: the runbook\n    given: {{ alert: {{ labels: {{ alertname: A }} }} }}\n    expect: {{ runbook: \"https://{expected}.example.com\" }}\n"
+        )
+    };
+    fs::create_dir(folder.path.join("tests")).expect("the folder can be written");
+    folder.write("tests/a.yaml", &test("one"));
+    let daemon = Daemon::start(&folder.home).await;
+    let client = Client::new();
+    let good = revision(&client, &daemon).await;
+    folder.write("platform.yaml", &cell("two"));
+    let (status, body) = reload(&client, &daemon).await;
+    assert_eq!(status, 422, "{body}");
+    assert!(body.contains("tests/a.yaml:5") && body.contains("https://one.example.com"), "{body}");
+    assert_eq!(revision(&client, &daemon).await, good);
+    folder.write("tests/a.yaml", &test("two"));
+    assert_eq!(reload(&client, &daemon).await.0, 200);
+    assert_ne!(revision(&client, &daemon).await, good);
+}

@@ -21,16 +21,20 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("sources", &["model"]),
     ("sinks", &["model"]),
     ("telemetry", &["model"]),
+    ("stories", &["model", "rules", "incidents", "sources"]),
     ("store", &["model", "rules", "incidents", "otlp", "evidence", "sources", "sinks", "telemetry"]),
-    ("io", &["model", "rules", "incidents", "otlp", "evidence", "sources", "sinks", "telemetry", "store"]),
-    ("web", &["model", "rules", "incidents", "otlp", "evidence", "sources", "sinks", "telemetry", "store", "io"]),
+    ("io", &["model", "rules", "incidents", "stories", "otlp", "evidence", "sources", "sinks", "telemetry", "store"]),
+    (
+        "web",
+        &["model", "rules", "incidents", "stories", "otlp", "evidence", "sources", "sinks", "telemetry", "store", "io"],
+    ),
     ("stand_ins", &["model"]),
 ];
 
 /// These wire the others and may know everyone.
 const WIRING: [&str; 5] = ["app", "cli", "settings", "main", "lib"];
 
-const PURE: [&str; 7] = ["model", "rules", "incidents", "otlp", "evidence", "sources", "sinks"];
+const PURE: [&str; 8] = ["model", "rules", "incidents", "stories", "otlp", "evidence", "sources", "sinks"];
 
 /// What only the world does, with the reason it is kept out of the pure layers.
 const IMPURE: &[(&str, &str)] = &[

@@ -74,6 +74,21 @@ pub async fn open(url: &str) -> Result<(Box<dyn Writer>, Box<dyn Reader>), Store
     Ok((Box::new(writer), Box::new(read::SqliteReader::new(pool, directory))))
 }
 
+/// Opens a database that is there, also one that a daemon is writing to. Changes nothing in it.
+pub async fn open_to_read(url: &str) -> Result<Box<dyn Reader>, StoreError> {
+    let bad = |reason: String| StoreError::BadAddress { url: url.to_owned(), reason };
+    let options = SqliteConnectOptions::from_str(url).map_err(|cause| bad(cause.to_string()))?;
+    if !options.get_filename().is_file() {
+        return Err(bad(format!("there is no file `{}`", options.get_filename().display())));
+    }
+    let options = options.create_if_missing(false).busy_timeout(Duration::from_secs(5)).pragma("query_only", "true");
+    let mut connection =
+        SqliteConnection::connect_with(&options.clone().disable_statement_logging()).await.map_err(unavailable)?;
+    let directory = directory::Directory::load(&mut connection).await?;
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(unavailable)?;
+    Ok(Box::new(read::SqliteReader::new(pool, directory)))
+}
+
 /// The database file as it was opened. SQLite goes on writing to a file that somebody has removed or replaced, and
 /// everything acknowledged from then on would be gone with the process.
 pub(super) struct OpenFile {

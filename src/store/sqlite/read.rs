@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lz4_flex::block::decompress_size_prepended;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite};
 
@@ -10,8 +11,8 @@ use super::retain::used_bytes;
 use super::{Pool, unavailable, unreadable};
 use crate::model::{Delivery, DeliveryId, Incident, IncidentKey, Member, Notice, NoticeKind, Timestamp};
 use crate::store::{
-    Counts, Deadlines, DeliveryFilter, DeliveryRow, Detail, IncidentFilter, Later, Pending, Reader, RejectRow,
-    StoreError, Stray,
+    Counts, Deadlines, DeliveryFilter, DeliveryRow, Detail, IncidentFilter, Later, Pending, Reader, RecordRow,
+    RejectRow, StoreError, Stray,
 };
 
 pub(super) struct SqliteReader {
@@ -178,6 +179,20 @@ impl Reader for SqliteReader {
         })
     }
 
+    fn records(&self, before: i64, count_max: u32) -> Later<'_, Result<Vec<RecordRow>, StoreError>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "select id, received_at, source, kind, body, decisions from records where id < ?1 order by id desc limit ?2",
+            )
+            .bind(before)
+            .bind(i64::from(count_max))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(unavailable)?;
+            rows.iter().map(record_row).collect()
+        })
+    }
+
     fn rejects(&self, count_max: u32) -> Later<'_, Result<Vec<RejectRow>, StoreError>> {
         Box::pin(async move {
             let rows = sqlx::query(
@@ -268,6 +283,20 @@ fn delivery_row(row: &SqliteRow) -> Result<DeliveryRow, StoreError> {
         next_attempt_at: time(row, 4)?.to_string(),
         outcome: outcome.unwrap_or_else(|| "pending".to_owned()),
         reason: text(row, 5)?,
+    })
+}
+
+fn record_row(row: &SqliteRow) -> Result<RecordRow, StoreError> {
+    let unpacked = |at: usize| -> Result<Vec<u8>, StoreError> {
+        decompress_size_prepended(row.try_get::<&[u8], _>(at).map_err(unavailable)?).map_err(unreadable("record"))
+    };
+    Ok(RecordRow {
+        id: number(row, 0)?,
+        received_at: time(row, 1)?.to_string(),
+        source: text(row, 2)?,
+        kind: text(row, 3)?,
+        body: unpacked(4)?,
+        decisions: String::from_utf8(unpacked(5)?).map_err(unreadable("record"))?,
     })
 }
 

@@ -127,6 +127,21 @@ fn every_sink_is_described_with_its_numbers_and_settings() {
     }
 }
 
+/// What the schema of the settings says of each kind of sink.
+#[test]
+fn the_schema_of_the_settings_knows_every_key_of_every_sink() {
+    let printed = super::tawny(&["schema", "settings"]);
+    let schema: Value = serde_json::from_slice(&printed.stdout).expect("a schema is JSON");
+    let branches = schema["properties"]["sinks"]["items"]["allOf"].as_array().expect("one branch per kind");
+    for kind in SINK_KINDS {
+        let branch = branches.iter().find(|branch| branch["if"]["properties"]["kind"]["const"] == kind.kind());
+        let branch = branch.unwrap_or_else(|| panic!("the schema does not know the keys of a `{}`", kind.kind()));
+        let keys = branch["then"]["properties"].as_object().expect("a mapping").keys();
+        let own = keys.filter(|key| !["name", "kind", "endpoint"].contains(&key.as_str()));
+        assert_same(kind.kind(), own.cloned().collect(), sink_keys(*kind));
+    }
+}
+
 #[test]
 fn every_source_is_described_with_its_paths_and_sizes() {
     let text = read("docs/sources.md");

@@ -182,6 +182,9 @@ impl Reader for World {
     fn deliveries(&self, _: DeliveryFilter) -> Later<'_, Result<Vec<DeliveryRow>, StoreError>> {
         unreachable!("a sink looks at no list")
     }
+    fn records(&self, _: i64, _: u32) -> Later<'_, Result<Vec<crate::store::RecordRow>, StoreError>> {
+        unreachable!("a sink looks at no list")
+    }
     fn rejects(&self, _: u32) -> Later<'_, Result<Vec<RejectRow>, StoreError>> {
         unreachable!("a sink looks at no list")
     }

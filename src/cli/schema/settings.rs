@@ -1,0 +1,163 @@
+//! The settings as JSON Schema. Keys and defaults are read from the types themselves; only the words for people and
+//! the keys of each kind of sink are kept here, and tests hold them against the program.
+
+use serde_json::{Map, Value, json};
+
+use crate::rules::schema::root_schema;
+use crate::settings::Settings;
+use crate::sinks::SINK_KINDS;
+use crate::sources::SOURCES;
+
+/// What a key means, where its name does not say it.
+const ABOUT: [(&str, &str); 24] = [
+    ("listen", "Address, or list of addresses, for people and alerts."),
+    ("store", "Where decisions are kept: `sqlite:PATH`."),
+    ("rules", "Folder of rule files."),
+    ("sources", "Who may send."),
+    ("sinks", "Who is told."),
+    ("limits", "What a request may cost."),
+    ("limits.header_seconds", "Seconds until the head of a request must be complete."),
+    ("limits.body_seconds", "Seconds until its body must be complete."),
+    ("limits.connections", "Open connections per address."),
+    ("limits.in_flight_bytes", "Bytes of bodies held at once, inflated."),
+    ("limits.shutdown_seconds", "Seconds that a stop may take."),
+    ("retention", "How long and how much is kept."),
+    ("retention.age", "How long journal, rejects, settled deliveries and closed incidents are kept."),
+    ("retention.bytes", "Size of the store above which the oldest entries go."),
+    ("log", "Our own log, on standard error."),
+    ("log.format", "`auto`, `human` or `json`."),
+    ("log.filter", "A level, or a filter such as `tawny=debug,warn`."),
+    ("sources[].name", "Part of the address `/in/NAME`."),
+    ("sources[].auth", "`none`: no token although the address is not loopback."),
+    ("sources[].constants", "Labels that the payload may lack."),
+    ("sources[].replica_labels", "Labels that only tell replicas of one sender apart."),
+    ("sources[].holds_for", "After this a firing alert that nobody repeats is stale."),
+    ("sources[].options", "Settings of the kind: the mapping of `json`."),
+    ("sinks[].endpoint", "Replaces the vendor's address, for a proxy or a stand-in."),
+];
+
+/// Keys of each kind of sink; `true` for those that are always a secret.
+const SINK_KEYS: [(&str, &[(&str, bool)]); 5] = [
+    ("pagerduty", &[("routing_key", true), ("region", false), ("rate_per_minute", false), ("in_flight", false)]),
+    ("sentry", &[("dsn", true), ("in_flight", false)]),
+    ("honeycomb", &[("api_key", true), ("dataset", false), ("region", false)]),
+    (
+        "webhook",
+        &[("url", false), ("secret", true), ("secret_previous", true), ("headers", false), ("in_flight", false)],
+    ),
+    ("console", &[]),
+];
+
+pub(super) fn json_schema() -> Value {
+    let defaults = serde_json::to_value(Settings::default()).expect("settings are plain data");
+    let mut properties = Map::new();
+    for (key, value) in defaults.as_object().into_iter().flatten() {
+        let property = match key.as_str() {
+            "listen" => json!({ "anyOf": [text(), { "type": "array", "items": text() }] }),
+            "sources" => json!({ "type": "array", "items": source() }),
+            "sinks" => json!({ "type": "array", "items": sink() }),
+            _ => described(key, value),
+        };
+        properties.insert(key.clone(), about(key, property));
+    }
+    let secret = json!({
+        "description": "Never the secret itself, but where it stands.",
+        "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false,
+        "properties": { "env": text(), "file": text() },
+    });
+    let mut schema = root_schema("Settings of Tawny", Map::from_iter([("secret".to_owned(), secret)]));
+    schema["properties"] = Value::Object(properties);
+    schema["additionalProperties"] = json!(false);
+    schema
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn about(key: &str, mut property: Value) -> Value {
+    if let Some((_, words)) = ABOUT.iter().find(|(known, _)| *known == key) {
+        property["description"] = json!(words);
+    }
+    property
+}
+
+/// By the shape of its default.
+fn described(path: &str, default: &Value) -> Value {
+    match default {
+        Value::Object(members) if !members.is_empty() => {
+            let properties: Map<String, Value> = members
+                .iter()
+                .map(|(key, value)| {
+                    let path = format!("{path}.{key}");
+                    (key.clone(), about(&path, described(&path, value)))
+                })
+                .collect();
+            json!({ "type": "object", "properties": properties, "additionalProperties": false })
+        }
+        Value::Number(number) => json!({ "type": "integer", "minimum": 0, "default": number }),
+        // A size may be written as a bare number.
+        Value::String(word) => json!({ "type": ["string", "integer"], "default": word }),
+        Value::Bool(yes) => json!({ "type": "boolean", "default": yes }),
+        // Without a default its shape is not known here.
+        Value::Null | Value::Object(_) => json!({}),
+        Value::Array(_) => json!({ "type": "array" }),
+    }
+}
+
+/// The keys of the least entry that the types accept.
+fn keys_of_an_entry(section: &str, kind: &str) -> Vec<String> {
+    let entry = json!({ section: [{ "name": "a", "kind": kind }] });
+    let settings: Settings = serde_json::from_value(entry).expect("name and kind are all that an entry needs");
+    let written = serde_json::to_value(settings).expect("settings are plain data");
+    written[section][0].as_object().map(|entry| entry.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn source() -> Value {
+    let kinds: Vec<&str> = SOURCES.iter().map(|source| source.kind()).collect();
+    let mut properties = Map::new();
+    for key in keys_of_an_entry("sources", "json") {
+        let property = match key.as_str() {
+            "kind" => json!({ "enum": kinds }),
+            "token" => json!({ "$ref": "#/$defs/secret" }),
+            "auth" => json!({ "enum": ["none"] }),
+            "constants" => {
+                json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
+            }
+            "replica_labels" => json!({ "type": "array", "items": text() }),
+            "name" | "holds_for" => text(),
+            _ => json!({}),
+        };
+        let path = format!("sources[].{key}");
+        properties.insert(key, about(&path, property));
+    }
+    json!({ "type": "object", "required": ["name", "kind"], "properties": properties, "additionalProperties": false })
+}
+
+fn sink() -> Value {
+    let kinds: Vec<&str> = SINK_KINDS.iter().map(|kind| kind.kind()).collect();
+    let common = Map::from_iter([
+        ("name".to_owned(), text()),
+        ("kind".to_owned(), json!({ "enum": kinds })),
+        ("endpoint".to_owned(), about("sinks[].endpoint", text())),
+    ]);
+    let per_kind: Vec<Value> = SINK_KEYS
+        .iter()
+        .map(|(kind, keys)| {
+            let mut properties = common.clone();
+            for (key, is_secret) in *keys {
+                let property = if *is_secret { json!({ "$ref": "#/$defs/secret" }) } else { json!({}) };
+                properties.insert((*key).to_owned(), property);
+            }
+            json!({
+                "if": { "properties": { "kind": { "const": kind } }, "required": ["kind"] },
+                "then": {
+                    "properties": properties, "additionalProperties": false,
+                    // One header whose value is a secret.
+                    "patternProperties": { "^headers\\..+$": { "$ref": "#/$defs/secret" } },
+                },
+            })
+        })
+        .collect();
+    json!({ "type": "object", "required": ["name", "kind"], "properties": common, "allOf": per_kind })
+}

@@ -1,0 +1,120 @@
+//! What a story gives, as the daemon would hear it: a payload goes through its source's decoder, an alert is made
+//! field by field, and both are decided on by the rules. Never invents what the story does not say.
+
+use std::borrow::Cow;
+
+use crate::incidents::Heard;
+use crate::model::alert::Voice;
+use crate::model::id::IdHasher;
+use crate::model::{Alert, Labels, SourceRef, Timestamp};
+use crate::rules::story::{Given, GivenAlert, Payload, Sender, Step};
+use crate::rules::{Diagnostic, Explanation, Origin, RuleSet, SourceFile};
+use crate::sources::{Instance, REPLICA_LABELS, Request, SOURCES, source_of_kind};
+
+pub(super) struct Arrival {
+    pub(super) heard: Heard,
+    pub(super) explanation: Explanation,
+}
+
+/// All alerts of what is given, in order. A payload that cannot be used is a fault of the story.
+pub(super) fn arrivals(
+    given: &Given,
+    step: &Step,
+    rules: &RuleSet,
+    files: &[SourceFile],
+    now: Timestamp,
+) -> Result<Vec<Arrival>, Box<Diagnostic>> {
+    match given {
+        Given::Alert(alert) => Ok(vec![arrive(make(alert), &alert.sender, rules, now)]),
+        Given::Payload(payload) => decode(payload, rules, files, now).map_err(Box::new),
+        Given::Span(_) => Err(Box::new(step.spot.fault("a span is no alert".to_owned(), None))),
+    }
+}
+
+fn arrive(alert: Alert<'_>, sender: &Sender, rules: &RuleSet, now: Timestamp) -> Arrival {
+    let origin = Origin { kind: &sender.kind, instance: &sender.instance, constants: &sender.constants };
+    let explanation = rules.explain(&alert, origin);
+    let source = SourceRef { kind: Cow::Owned(sender.kind.clone()), instance: sender.instance.clone() };
+    let heard = Heard::new(alert, source, now, explanation.decision.clone(), rules.revision().clone());
+    Arrival { heard, explanation }
+}
+
+/// Two with the same name and labels are the same alert, as at Prometheus.
+fn make(given: &GivenAlert) -> Alert<'static> {
+    let mut hasher = IdHasher::new("story");
+    match &given.id {
+        Some(id) => hasher.part(id),
+        None => {
+            hasher.part(&given.name);
+            for (name, value) in given.labels.iter() {
+                hasher.part(name);
+                hasher.part(value);
+            }
+        }
+    }
+    let mut sender = IdHasher::new("story sender");
+    sender.part(&given.sender.instance);
+    let mut fields: Labels<'static> = given.fields.clone();
+    fields.set("source", given.sender.kind.clone());
+    fields.set("instance", given.sender.instance.clone());
+    Alert {
+        identity: hasher.identity(),
+        sender: sender.sender(),
+        voice: Voice::Evaluator,
+        state: given.state,
+        starts_at: None,
+        ends_at: None,
+        holds_for: given.holds_for,
+        severity: given.severity,
+        name: Cow::Owned(given.name.clone()),
+        title: Cow::Owned(given.title.clone()),
+        labels: given.labels.clone(),
+        annotations: given.annotations.clone(),
+        fields,
+        links: Vec::new(),
+        fingerprint: None,
+    }
+}
+
+fn decode(
+    payload: &Payload,
+    rules: &RuleSet,
+    files: &[SourceFile],
+    now: Timestamp,
+) -> Result<Vec<Arrival>, Diagnostic> {
+    let wrong = |reason: String| payload.spot.fault(reason, None);
+    let Some(source) = source_of_kind(&payload.sender.kind) else {
+        let known: Vec<&str> = SOURCES.iter().map(|source| source.kind()).collect();
+        let hint = Some(format!("known kinds: {}", known.join(", ")));
+        return Err(payload.sender.kind_spot.fault(format!("no source is of kind `{}`", payload.sender.kind), hint));
+    };
+    source.check_options(&payload.options).map_err(|reason| wrong(format!("`options`: {reason}")))?;
+    let Some(file) = files.iter().find(|file| file.name == payload.file) else {
+        return Err(wrong(format!("no file `{}` beside the rules", payload.file)));
+    };
+    let instance = Instance {
+        name: payload.sender.instance.clone(),
+        kind: source.kind(),
+        constants: payload.sender.constants.clone(),
+        replica_labels: REPLICA_LABELS.map(str::to_owned).to_vec(),
+        holds_for: None,
+        options: payload.options.clone(),
+    };
+    let path = payload.path.as_deref().or_else(|| source.fixed_paths().first().copied()).unwrap_or("");
+    let request = Request {
+        path,
+        body: file.text.as_bytes(),
+        peer: "127.0.0.1",
+        user_agent: "tawny test",
+        content_type: "application/json",
+        received_at: now,
+    };
+    let batch = source.decode(&request, &instance).map_err(|cause| wrong(format!("`{}`: {cause}", payload.file)))?;
+    if let Some(reject) = batch.rejects.first() {
+        return Err(wrong(format!("`{}`: {reject}", payload.file)));
+    }
+    if batch.alerts.is_empty() {
+        return Err(wrong(format!("`{}` holds no alert", payload.file)));
+    }
+    Ok(batch.alerts.into_iter().map(|alert| arrive(alert, &payload.sender, rules, now)).collect())
+}

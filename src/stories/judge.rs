@@ -1,0 +1,396 @@
+//! Holds what came of a story against what it expects. A failure says what was seen and which rule said so; never
+//! changes anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{AlertOutcome, Incident, IncidentKey, Notice, TagName};
+use crate::rules::story::{NoticeWant, Notices, Sameness, Spot, Value, Want, What, Wording};
+use crate::rules::{Decision, Diagnostic, Listed};
+
+use super::world::World;
+
+/// What expectations speak of besides the world.
+#[derive(Default)]
+pub(super) struct Scene<'s> {
+    /// What was sent last, and before that.
+    pub(super) sent: Vec<Sent>,
+    pub(super) before: Vec<Sent>,
+    /// What decided something in what was sent last, as `file:line id`.
+    pub(super) rules: BTreeSet<Arc<str>>,
+    pub(super) all_rules: BTreeSet<Arc<str>>,
+    pub(super) sinks: BTreeSet<Arc<str>>,
+    pub(super) roster: &'s [Listed],
+}
+
+/// One alert or span, decided.
+#[derive(Clone)]
+pub(super) struct Sent {
+    decision: Decision,
+    /// Only of alerts.
+    heard: Option<(IncidentKey, AlertOutcome)>,
+}
+
+impl Sent {
+    pub(super) fn of_span(decision: Decision) -> Sent {
+        Sent { decision, heard: None }
+    }
+
+    pub(super) fn of_alert(decision: Decision, key: IncidentKey, outcome: AlertOutcome) -> Sent {
+        Sent { decision, heard: Some((key, outcome)) }
+    }
+}
+
+/// What differs: message and hint. `None`: as expected.
+type Difference = Option<(Spot, String, Option<String>)>;
+
+/// `told_before`: how many notices there were when the judged stretch began.
+pub(super) fn judge(wants: &[Want], scene: &Scene<'_>, world: &World, told_before: usize) -> Vec<Diagnostic> {
+    let told = &world.notices[told_before..];
+    let mut failures = Vec::new();
+    for want in wants {
+        match &want.what {
+            What::Alerts(lists) => failures.extend(each(lists, &want.spot, scene)),
+            What::Rules(ids) => failures.extend(rules(ids, &scene.rules, scene.roster)),
+            What::Tag { .. } | What::Route(_) | What::To(_) => {
+                // One failure per expectation: of alerts that were sent together, the first that differs.
+                let of_each = scene.sent.iter().find_map(|sent| of_one(want, &sent.decision, scene));
+                failures.extend(of_each.map(fault));
+            }
+            What::Outcome(_)
+            | What::Incident(_)
+            | What::Incidents(_)
+            | What::Open(_)
+            | What::Legs(_)
+            | What::Cells(_)
+            | What::Notices(_)
+            | What::Deliveries(_)
+            | What::Title(_) => failures.extend(of_all(want, scene, world, told).map(fault)),
+        }
+    }
+    failures
+}
+
+fn fault((spot, message, hint): (Spot, String, Option<String>)) -> Diagnostic {
+    spot.fault(message, hint)
+}
+
+fn each(lists: &[Vec<Want>], spot: &Spot, scene: &Scene<'_>) -> Vec<Diagnostic> {
+    if lists.len() != scene.sent.len() {
+        return vec![spot.fault(format!("{} alerts were sent, expected {}", scene.sent.len(), lists.len()), None)];
+    }
+    let mut failures = Vec::new();
+    for (wants, sent) in lists.iter().zip(&scene.sent) {
+        for want in wants {
+            match &want.what {
+                What::Rules(ids) => {
+                    let by = sent.decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by));
+                    let decided = by.chain([Arc::clone(&sent.decision.route.by)]).collect();
+                    failures.extend(rules(ids, &decided, scene.roster));
+                }
+                What::Alerts(_)
+                | What::Tag { .. }
+                | What::Route(_)
+                | What::To(_)
+                | What::Outcome(_)
+                | What::Incident(_)
+                | What::Incidents(_)
+                | What::Open(_)
+                | What::Legs(_)
+                | What::Cells(_)
+                | What::Notices(_)
+                | What::Deliveries(_)
+                | What::Title(_) => {
+                    failures.extend(of_one(want, &sent.decision, scene).map(fault));
+                }
+            }
+        }
+    }
+    failures
+}
+
+fn rules(ids: &[(String, Spot)], decided: &BTreeSet<Arc<str>>, roster: &[Listed]) -> Vec<Diagnostic> {
+    let id = |by: &str| by.split_once(' ').map_or(by, |(_, id)| id).to_owned();
+    let seen: Vec<String> = decided.iter().map(|by| id(by)).collect();
+    let missing = ids.iter().filter(|(wanted, _)| !seen.contains(wanted));
+    missing
+        .map(|(wanted, spot)| {
+            let known = roster.iter().any(|listed| listed.id() == wanted);
+            let message = match known {
+                true => format!("`{wanted}` decided nothing"),
+                // Names of services decide as well, and only those that did are known here.
+                false => format!("`{wanted}` decided nothing, and no rule or route has this id"),
+            };
+            spot.fault(message, Some(format!("decided: {}", seen.join(", "))))
+        })
+        .collect()
+}
+
+/// An expectation of a single decision.
+fn of_one(want: &Want, decision: &Decision, scene: &Scene<'_>) -> Difference {
+    let differs = |message: String, hint: Option<String>| Some((want.spot.clone(), message, hint));
+    match &want.what {
+        What::Tag { name, value, by } => {
+            let (message, hint) = tag(*name, value, by.as_deref(), decision)?;
+            differs(message, hint)
+        }
+        What::Route(id) => {
+            let by = &decision.route.by;
+            let seen = by.split_once(' ').map_or(by.as_ref(), |(_, id)| id);
+            if seen == id {
+                return None;
+            }
+            let known = scene.roster.iter().any(|listed| listed.is_route && listed.id() == id);
+            let message = format!("the route is `{seen}`, expected `{id}`");
+            differs(message, Some(if known { format!("chosen at {by}") } else { format!("no route is called `{id}`") }))
+        }
+        What::To(sinks) => {
+            let seen: BTreeSet<&str> = decision.route.sinks.iter().map(AsRef::as_ref).collect();
+            let wanted: BTreeSet<&str> = sinks.iter().map(String::as_str).collect();
+            let message = format!("the route goes to {}, expected {}", list(&seen), list(&wanted));
+            if seen == wanted { None } else { differs(message, Some(format!("by {}", decision.route.by))) }
+        }
+        What::Rules(_)
+        | What::Alerts(_)
+        | What::Outcome(_)
+        | What::Incident(_)
+        | What::Incidents(_)
+        | What::Open(_)
+        | What::Legs(_)
+        | What::Cells(_)
+        | What::Notices(_)
+        | What::Deliveries(_)
+        | What::Title(_) => None,
+    }
+}
+
+fn tag(name: TagName, want: &Value, by: Option<&str>, decision: &Decision) -> Option<(String, Option<String>)> {
+    let seen = decision.tags.get(name);
+    let text = seen.map(|tag| tag.value.as_ref());
+    let parts = |text: &str| -> BTreeSet<String> {
+        text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+    };
+    let (fits, wanted) = match want {
+        Value::Is(value) => (text == Some(value.as_str()), format!("`{value}`")),
+        Value::Parts(wanted) => {
+            (parts(text.unwrap_or("")) == wanted.iter().cloned().collect(), format!("[{}]", wanted.join(", ")))
+        }
+        Value::Unknown => (text.is_none_or(|text| text == "unknown"), "unknown".to_owned()),
+        Value::Absent => (text.is_none(), "absent".to_owned()),
+    };
+    let reason = seen.map(|tag| match &tag.seen {
+        Some(seen) => format!("set by {}, which saw {seen}", tag.by),
+        None => format!("set by {}", tag.by),
+    });
+    let shown = text.map_or("absent".to_owned(), |text| format!("`{text}`"));
+    if !fits {
+        let hint = reason.or_else(|| Some("no rule set it; `tawny explain` lists those that nearly did".to_owned()));
+        return Some((format!("`{}` is {shown}, expected {wanted}", name.as_str()), hint));
+    }
+    let by_seen = seen.map(|tag| tag.by.split_once(' ').map_or(tag.by.as_ref(), |(_, id)| id));
+    match by {
+        Some(by) if by_seen != Some(by) => {
+            let message = format!("`{}` is {shown}, but `{by}` did not set it", name.as_str());
+            Some((message, reason))
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// An expectation of everything that happened.
+fn of_all(want: &Want, scene: &Scene<'_>, world: &World, told: &[Notice]) -> Difference {
+    let at_want = |message: String, hint: Option<String>| Some((want.spot.clone(), message, hint));
+    let count = |what: &str, seen: usize, wanted: usize| {
+        if seen == wanted { None } else { at_want(format!("{seen} {what}, expected {wanted}"), None) }
+    };
+    match &want.what {
+        What::Outcome(wanted) => {
+            let seen = scene.sent.iter().filter_map(|sent| sent.heard).find(|(_, seen)| seen.as_str() != wanted);
+            let (_, seen) = seen?;
+            at_want(format!("the outcome is `{}`, expected `{wanted}`", seen.as_str()), None)
+        }
+        What::Incident(wanted) => incident(*wanted, scene).and_then(|message| at_want(message, key_hint(scene))),
+        What::Incidents(wanted) => count("incidents", world.opened.len(), *wanted),
+        What::Open(wanted) => count("open incidents", world.open_count(), *wanted),
+        What::Legs(wanted) => {
+            let seen = last_incident(scene, world).map(legs).unwrap_or_default();
+            let mut wanted: Vec<(String, usize)> = wanted.iter().filter(|(_, count)| *count > 0).cloned().collect();
+            wanted.sort();
+            let message = format!("firing legs are {}, expected {}", show_counts(&seen), show_counts(&wanted));
+            if seen == wanted { None } else { at_want(message, None) }
+        }
+        What::Cells(wanted) => {
+            let cells = last_incident(scene, world).map(|incident| incident.cells.as_slice()).unwrap_or_default();
+            let seen: BTreeSet<&str> = cells.iter().map(AsRef::as_ref).collect();
+            let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+            let message = format!("the cells are {}, expected {}", list(&seen), list(&wanted));
+            if seen == wanted { None } else { at_want(message, None) }
+        }
+        What::Notices(wanted) => notices(wanted, told, world).map(|(spot, message)| {
+            let spot = spot.unwrap_or_else(|| want.spot.clone());
+            (spot, message, Some(format!("said: {}", show(told, world))))
+        }),
+        What::Deliveries(wanted) => wanted.iter().find_map(|(sink, wanted, spot)| {
+            let goes = |notice: &&Notice| notice.incident.route.sinks.iter().any(|held| held.as_ref() == sink);
+            let seen = told.iter().filter(goes).count();
+            if !scene.sinks.iter().any(|known| known.as_ref() == sink) {
+                let known: BTreeSet<&str> = scene.sinks.iter().map(AsRef::as_ref).collect();
+                let message = format!("no route goes to a sink `{sink}`");
+                return Some((spot.clone(), message, Some(format!("known: {}", list(&known)))));
+            }
+            let message = format!("{seen} notices for `{sink}`, expected {wanted}");
+            let hint = Some(format!("said: {}", show(told, world)));
+            if seen == *wanted { None } else { Some((spot.clone(), message, hint)) }
+        }),
+        What::Title(wanted) => match told.last() {
+            None => at_want("nothing was said, so there is no title".to_owned(), None),
+            Some(notice) => wording(wanted, &notice.title()).and_then(|message| at_want(message, None)),
+        },
+        What::Tag { .. } | What::Rules(_) | What::Route(_) | What::To(_) | What::Alerts(_) => None,
+    }
+}
+
+fn incident(wanted: Sameness, scene: &Scene<'_>) -> Option<String> {
+    let keys = |sent: &[Sent]| -> BTreeSet<IncidentKey> { sent.iter().map(Sent::key).collect() };
+    let (now, before) = (keys(&scene.sent), keys(&scene.before));
+    if before.is_empty() {
+        return Some("nothing was sent before this".to_owned());
+    }
+    match wanted {
+        Sameness::Same if now != before => Some("it belongs to another incident than what was sent before".to_owned()),
+        Sameness::Different if !now.is_disjoint(&before) => {
+            Some("it belongs to the incident of what was sent before".to_owned())
+        }
+        Sameness::Same | Sameness::Different => None,
+    }
+}
+
+impl Sent {
+    /// Of a span: the key that an alert with these tags would have.
+    fn key(&self) -> IncidentKey {
+        self.heard.map_or(self.decision.key, |(key, _)| key)
+    }
+}
+
+/// What the keys are made of, before and now.
+fn key_hint(scene: &Scene<'_>) -> Option<String> {
+    let parts = |sent: &Sent| {
+        let value = |name: TagName| sent.decision.tags.value(name).unwrap_or("-").to_owned();
+        format!(
+            "service {}, class {}, env {}, cell {}",
+            value(TagName::Service),
+            sent.decision.class,
+            value(TagName::Environment),
+            value(TagName::Cell)
+        )
+    };
+    Some(format!("before: {}; now: {}", parts(scene.before.last()?), parts(scene.sent.last()?)))
+}
+
+fn last_incident<'w>(scene: &Scene<'_>, world: &'w World) -> Option<&'w Incident> {
+    world.incident(scene.sent.last()?.heard?.0)
+}
+
+fn legs(incident: &Incident) -> Vec<(String, usize)> {
+    let firing = incident.legs.iter().filter(|leg| leg.firing_count > 0);
+    let mut legs: Vec<_> = firing.map(|leg| (leg.platform.to_string(), leg.firing_count as usize)).collect();
+    legs.sort();
+    legs
+}
+
+/// The place of the part that differs, where it has one of its own, and how.
+fn notices(wanted: &Notices, told: &[Notice], world: &World) -> Option<(Option<Spot>, String)> {
+    match wanted {
+        Notices::Count(wanted) => {
+            let message = format!("{} notices, expected {wanted}", told.len());
+            (told.len() != *wanted).then_some((None, message))
+        }
+        Notices::PerKind(wanted) => {
+            let seen = |kind: &str| told.iter().filter(|notice| notice.kind.as_str() == kind).count();
+            let differs = wanted.iter().find(|(kind, count)| seen(kind) != *count);
+            if let Some((kind, count)) = differs {
+                return Some((None, format!("{} notices `{kind}`, expected {count}", seen(kind))));
+            }
+            let other = told.iter().find(|notice| wanted.iter().all(|(kind, _)| kind != notice.kind.as_str()))?;
+            Some((None, format!("a notice `{}`, expected none", other.kind.as_str())))
+        }
+        Notices::List(wanted) => {
+            for (notice, wanted) in told.iter().zip(wanted) {
+                if let Some(message) = notice_differs(wanted, notice, world) {
+                    return Some((Some(wanted.spot.clone()), message));
+                }
+            }
+            let message = format!("{} notices, expected {}", told.len(), wanted.len());
+            (told.len() != wanted.len()).then_some((None, message))
+        }
+    }
+}
+
+fn notice_differs(wanted: &NoticeWant, notice: &Notice, world: &World) -> Option<String> {
+    let at = world.since_start(notice.at);
+    if notice.kind.as_str() != wanted.kind {
+        return Some(format!("a notice `{}`, expected `{}`", notice.kind.as_str(), wanted.kind));
+    }
+    if let Some(reason) = wanted.reason.as_deref().filter(|reason| *reason != notice.reason.as_str()) {
+        return Some(format!("`{}` because of `{}`, expected `{reason}`", wanted.kind, notice.reason.as_str()));
+    }
+    if let Some(wanted_at) = wanted.at.filter(|wanted| *wanted != at) {
+        return Some(format!("`{}` at {}, expected at {}", wanted.kind, span(at), span(wanted_at)));
+    }
+    wanted.title.as_ref().and_then(|wanted| wording(wanted, &notice.title()))
+}
+
+fn wording(wanted: &Wording, title: &str) -> Option<String> {
+    match wanted {
+        Wording::Is(text) => (text != title).then(|| format!("the title is `{title}`, expected `{text}`")),
+        Wording::Contains(parts) => {
+            let missing = parts.iter().find(|part| !title.contains(part.as_str()))?;
+            Some(format!("the title is `{title}`, which does not contain `{missing}`"))
+        }
+    }
+}
+
+/// `opened first_alert at 0s to pager, chat; …`, or `nothing`.
+fn show(told: &[Notice], world: &World) -> String {
+    const SHOWN_MAX: usize = 10;
+    if told.is_empty() {
+        return "nothing".to_owned();
+    }
+    let mut shown: Vec<String> = told
+        .iter()
+        .take(SHOWN_MAX)
+        .map(|notice| {
+            let at = span(world.since_start(notice.at));
+            format!("{} {} at {at}", notice.kind.as_str(), notice.reason.as_str())
+        })
+        .collect();
+    if told.len() > SHOWN_MAX {
+        shown.push(format!("and {} more", told.len() - SHOWN_MAX));
+    }
+    shown.join("; ")
+}
+
+/// As people write it in the story.
+fn span(span: Duration) -> String {
+    let ms = span.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let mut rest = ms;
+    let mut text = String::new();
+    for (size, unit) in units {
+        if rest >= size {
+            text.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+fn list(words: &BTreeSet<&str>) -> String {
+    if words.is_empty() { "nothing".to_owned() } else { words.iter().copied().collect::<Vec<_>>().join(", ") }
+}
+
+fn show_counts(counts: &[(String, usize)]) -> String {
+    let shown: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+}
