@@ -5,6 +5,7 @@ pub mod alert;
 pub mod delivery;
 pub mod id;
 pub mod incident;
+pub mod json_text;
 pub mod labels;
 pub mod notice;
 pub mod outcome;
