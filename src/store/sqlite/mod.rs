@@ -104,7 +104,10 @@ fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
 }
 
 fn migrator() -> Migrator {
-    let migrations = [(1, "tables of the alert road", include_str!("schema.sql"))];
+    let migrations = [
+        (1, "tables of the alert road", include_str!("schema.sql")),
+        (2, "deadlines are kept in memory", include_str!("schema_2.sql")),
+    ];
     Migrator {
         migrations: migrations
             .into_iter()
