@@ -34,6 +34,10 @@ use crate::web::{self, Views};
 /// How often the retention sweep runs.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 
+/// What comes in during a stop is still sent, unless a slow sender holds a door open: meanwhile a hanging sink would be
+/// asked again and again, and each of these requests would lengthen the stop.
+const DOORS_FIRST: Duration = Duration::from_secs(1);
+
 /// A daemon that listens.
 pub struct App {
     pub addresses: Vec<SocketAddr>,
@@ -114,10 +118,16 @@ impl App {
         let App { stop_doors, doors, stop_workers, workers, committer, shutdown, .. } = self;
         let orderly = async {
             stop_doors.send_replace(true);
-            for door in doors {
-                join(door).await;
-            }
+            let mut closing = std::pin::pin!(async {
+                for door in doors {
+                    join(door).await;
+                }
+            });
+            let are_closed = tokio::time::timeout(DOORS_FIRST, &mut closing).await.is_ok();
             stop_workers.send_replace(true);
+            if !are_closed {
+                closing.await;
+            }
             for worker in workers {
                 join(worker).await;
             }
