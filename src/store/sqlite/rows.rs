@@ -23,6 +23,8 @@ pub(super) struct Numbered<'a> {
     pub(super) deliveries: Vec<(i64, Pending)>,
 }
 
+/// A statement that fails takes the transaction with it, as we would: SQLite then keeps no copy of the pages that each
+/// statement changes.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     changes: &Changes,
@@ -58,7 +60,7 @@ async fn write_incidents(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into incidents (id, key, deadline, changed_at, state) values ",
+        head: "insert or rollback into incidents (id, key, deadline, changed_at, state) values ",
         column_count: 5,
         tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, state = excluded.state",
     };
@@ -78,7 +80,7 @@ async fn write_members(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into members (id, identity, incident, expires_at, changed_at, state) values ",
+        head: "insert or rollback into members (id, identity, incident, expires_at, changed_at, state) values ",
         column_count: 6,
         tail: " on conflict (id) do update set incident = excluded.incident, expires_at = excluded.expires_at, changed_at = excluded.changed_at, state = excluded.state",
     };
@@ -95,7 +97,7 @@ async fn write_members(
 
 async fn write_notices(script: &mut Script<'_>, numbered: &Numbered<'_>) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into notices (id, at, kind, reason, sequence, state) values ",
+        head: "insert or rollback into notices (id, at, kind, reason, sequence, state) values ",
         column_count: 6,
         tail: "",
     };
@@ -121,7 +123,7 @@ async fn write_deliveries(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
+        head: "insert or rollback into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
         column_count: 8,
         tail: "",
     };
@@ -140,12 +142,12 @@ async fn write_deliveries(
 
 async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(), StoreError> {
     const RECORDS: Shape = Shape {
-        head: "insert into records (received_at, source, kind, body, decisions) values ",
+        head: "insert or rollback into records (received_at, source, kind, body, decisions) values ",
         column_count: 5,
         tail: "",
     };
     const REJECTS: Shape = Shape {
-        head: "insert into rejects (received_at, source, kind, status, reason, body) values ",
+        head: "insert or rollback into rejects (received_at, source, kind, status, reason, body) values ",
         column_count: 6,
         tail: "",
     };
@@ -172,7 +174,7 @@ async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(
     const SHAPE: Shape = Shape {
         head: "with settled (id, attempts, next_at, outcome, reason, settled_at) as (values ",
         column_count: 6,
-        tail: ") update deliveries set attempts = settled.attempts, next_at = settled.next_at, outcome = settled.outcome, \
+        tail: ") update or rollback deliveries set attempts = settled.attempts, next_at = settled.next_at, outcome = settled.outcome, \
                reason = settled.reason, settled_at = settled.settled_at from settled where deliveries.id = settled.id",
     };
     // The last word on a delivery counts; two of one batch must not meet in one statement.
