@@ -102,7 +102,7 @@ async fn measure(options: &Options, kind: Kind) -> Seen {
     let stand_in = StandIn::start().await;
     let batches = options.alert_count / BATCH;
     // Half of the alerts open an incident each, half fold into the few that exist.
-    let mut peer = match kind {
+    let peer = match kind {
         Kind::Tawny => Peer::tawny(&stand_in).await,
         Kind::Alertmanager => Peer::alertmanager(&stand_in).await,
     };

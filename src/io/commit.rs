@@ -7,10 +7,7 @@ mod split;
 mod tests;
 
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,11 +29,6 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Settlements wait so long for something that cannot, to share its commit: nobody waits for them but the next notice
 /// of the same incident.
 const COMPANY_PATIENCE: Duration = Duration::from_millis(5);
-/// A single alert is about to page somebody. Its transaction takes a fraction of a millisecond, most of it in SQLite's
-/// thread, which would wake a worker that sleeps after each statement; so its end is watched for.
-const ATTENTION: Duration = Duration::from_micros(600);
-const ATTENTION_ALERT_COUNT_MAX: usize = 4;
-const ATTENTION_POLL_COUNT_MAX: u32 = 5000;
 /// Alerts in one transaction: enough to make the fsync cheap, few enough to keep the wait short.
 const ALERTS_PER_COMMIT: usize = 2048;
 /// Members are found by their decision, so the sweep may wait.
@@ -178,7 +170,6 @@ impl Committer {
         let now = self.clock.now();
         let started = Instant::now();
         let wanted = wanted(&batch, now);
-        let is_small = (1..=ATTENTION_ALERT_COUNT_MAX).contains(&batch.iter().map(alert_count).sum());
         let listening_since = self.clock.listening_since();
         // Outlives the closure, which a failing load never calls.
         let undecided = Arc::new(Mutex::new(batch));
@@ -192,8 +183,7 @@ impl Committer {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = decided;
             changes
         });
-        let writing = self.writer.transact(wanted, decide);
-        let result = if is_small { attentive(writing).await } else { writing.await };
+        let result = self.writer.transact(wanted, decide).await;
         match result {
             Ok(pending) => {
                 self.trouble.send_if_modified(|held| held.take().is_some());
@@ -261,23 +251,6 @@ impl Committer {
         }
         let _ = done.send(true);
     }
-}
-
-/// Asks again and again for a moment before it sleeps, and lets other tasks run in between.
-async fn attentive<T>(writing: impl Future<Output = T>) -> T {
-    let mut writing = pin!(writing);
-    let sleeps_at = Instant::now() + ATTENTION;
-    // The count is for a clock that stands, as in tests.
-    for _ in 0..ATTENTION_POLL_COUNT_MAX {
-        if let Poll::Ready(result) = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await {
-            return result;
-        }
-        if Instant::now() >= sleeps_at {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    writing.await
 }
 
 fn take<T: Default>(slot: &Mutex<T>) -> T {
