@@ -40,6 +40,10 @@ use spans::{Shared, Sides, SpanSide};
 /// How often the retention sweep runs.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 
+/// What comes in during a stop is still sent, unless a slow sender holds a door open: meanwhile a hanging sink would be
+/// asked again and again, and each of these requests would lengthen the stop.
+const DOORS_FIRST: Duration = Duration::from_secs(1);
+
 /// Gives routes their sinks; a sink that does not exist is a fault of the rules.
 pub fn bind_sinks(rules: &mut RuleSet, sinks: &[Arc<str>]) -> anyhow::Result<()> {
     rules.bind_sinks(sinks).map_err(|faults| {
@@ -154,11 +158,19 @@ impl App {
         drop(reloader);
         let orderly = async {
             stop_doors.send_replace(true);
-            for door in doors {
-                join(door).await;
+            {
+                let mut closing = std::pin::pin!(async {
+                    for door in doors {
+                        join(door).await;
+                    }
+                    spans.close_doors().await;
+                });
+                let are_closed = tokio::time::timeout(DOORS_FIRST, &mut closing).await.is_ok();
+                stop_workers.send_replace(true);
+                if !are_closed {
+                    closing.await;
+                }
             }
-            spans.close_doors().await;
-            stop_workers.send_replace(true);
             for worker in workers {
                 join(worker).await;
             }

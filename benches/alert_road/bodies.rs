@@ -17,6 +17,11 @@ pub fn batch(shape: Shape, index: usize) -> String {
     body((0..BATCH).map(|at| alert(shape, index * BATCH + at, 240)))
 }
 
+/// So many alerts that open a problem each.
+pub fn own(start: usize, count: usize) -> String {
+    body((start..start + count).map(|number| alert(Shape::Own, number, 3600)))
+}
+
 /// The same alerts a little later: the promised end has moved on.
 pub fn resend(shape: Shape, index: usize) -> String {
     body((0..BATCH).map(|at| alert(shape, index * BATCH + at, 270)))

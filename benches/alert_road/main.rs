@@ -2,7 +2,8 @@
 //! binary and Debian's `prometheus-alertmanager`, posts batches of 256 alerts with 7 labels over three routes,
 //! and reads the CPU time and memory of each process from the kernel. Never asserts: it prints what it saw.
 //!
-//! `cargo bench --bench alert_road`, with `-- --alerts 100000 --skip-alertmanager` if wanted.
+//! `cargo bench --bench alert_road`, with `-- --alerts 100000 --skip-alertmanager` if wanted. `TAWNY_BENCH_BINARY` names
+//! another build of the daemon, so that two can be compared within minutes of each other.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
@@ -17,6 +18,9 @@ use std::time::{Duration, Instant};
 use bodies::{BATCH, Shape, batch, resend};
 use peers::Peer;
 use stand_in::StandIn;
+
+/// Whatever `--alerts` says: the bar for a restart is for so many.
+const RESTART_INCIDENT_COUNT: usize = 100_000;
 
 struct Options {
     alert_count: usize,
@@ -59,11 +63,16 @@ async fn main() {
     row("memory, all alerts active", "150 MB", mb(tawny.memory_kb), mb(alertmanager.memory_kb));
     row("POST to notification, p50", "below", ms(tawny.p50), ms(alertmanager.p50));
     row("POST to notification, p99", "", ms(tawny.p99), ms(alertmanager.p99));
-    row("restart to ready", "1 s", tawny.restart.map_or("-".into(), |span| format!("{span:?}")), "-".to_owned());
+    row(
+        "restart, 100,000 open incidents",
+        "1 s",
+        tawny.restart.map_or("-".into(), |span| format!("{span:?}")),
+        "-".to_owned(),
+    );
     println!("\n{} alerts active, batches of {BATCH}, 7 labels, three routes, 2 cores\n", options.alert_count);
-    println!("{:<32} {:>10} {:>14} {:>14}", "", "at most", "tawny", "alertmanager");
+    println!("{:<34} {:>10} {:>14} {:>14}", "", "at most", "tawny", "alertmanager");
     for Row { what, bar, tawny, alertmanager } in rows {
-        println!("{what:<32} {bar:>10} {tawny:>14} {alertmanager:>14}");
+        println!("{what:<34} {bar:>10} {tawny:>14} {alertmanager:>14}");
     }
 }
 
@@ -93,7 +102,7 @@ async fn measure(options: &Options, kind: Kind) -> Seen {
     let stand_in = StandIn::start().await;
     let batches = options.alert_count / BATCH;
     // Half of the alerts open an incident each, half fold into the few that exist.
-    let mut peer = match kind {
+    let peer = match kind {
         Kind::Tawny => Peer::tawny(&stand_in).await,
         Kind::Alertmanager => Peer::alertmanager(&stand_in).await,
     };
@@ -147,12 +156,30 @@ async fn measure(options: &Options, kind: Kind) -> Seen {
         waits.sort_by(f64::total_cmp);
         seen.p50 = Some(waits[waits.len() / 2]);
         seen.p99 = Some(waits[waits.len() * 99 / 100]);
-        if kind == Kind::Tawny {
-            seen.restart = Some(peer.kill_and_restart().await);
-        }
     }
     peer.stop();
+    if !options.only_cost && kind == Kind::Tawny {
+        seen.restart = Some(restart(&stand_in).await);
+    }
     seen
+}
+
+/// How long a start takes after a kill with so many incidents open, each with a page that was sent.
+async fn restart(stand_in: &StandIn) -> Duration {
+    println!("tawny: restart with {RESTART_INCIDENT_COUNT} open incidents");
+    let mut peer = Peer::tawny(stand_in).await;
+    let told = stand_in.count();
+    for start in (0..RESTART_INCIDENT_COUNT).step_by(BATCH) {
+        peer.post(&bodies::own(start, BATCH.min(RESTART_INCIDENT_COUNT - start))).await;
+    }
+    stand_in.wait_count(told + RESTART_INCIDENT_COUNT).await;
+    stand_in.wait_quiet().await;
+    let span = peer.kill_and_restart().await;
+    let metrics = peer.get("/metrics").await;
+    let open = metrics.lines().find_map(|line| line.strip_prefix("tawny_incidents_open "));
+    println!("tawny: {} incidents are open after it", open.unwrap_or("unknown how many"));
+    peer.stop();
+    span
 }
 
 /// Microseconds of CPU time.

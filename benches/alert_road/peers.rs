@@ -85,6 +85,10 @@ impl Peer {
         assert!(status.is_success(), "{status}: {text}");
     }
 
+    pub async fn get(&self, path: &str) -> String {
+        self.client.get(format!("http://{}{path}", self.address)).send().await.unwrap().text().await.unwrap()
+    }
+
     async fn wait_ready(&mut self, path: &str) {
         for _ in 0..4000 {
             let asked = self.client.get(format!("http://{}{path}", self.address)).send().await;
@@ -146,7 +150,7 @@ fn rules_without_hold(folder: &Path) {
 
 fn start_tawny(folder: &Path) -> Child {
     let log = std::fs::File::create(folder.join("log")).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_tawny"))
+    Command::new(std::env::var("TAWNY_BENCH_BINARY").unwrap_or(env!("CARGO_BIN_EXE_tawny").to_owned()))
         .arg("run")
         .arg("--config")
         .arg(folder.join("tawny.yaml"))

@@ -1,14 +1,21 @@
 //! Answers an unchanged resend without touching the store. Holds only what a committed transaction said;
 //! losing an entry costs one look into the store and nothing else.
 
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::model::id::IdHash;
+use crate::model::id::IdMap;
 use crate::model::{Alert, Identity, SenderId, State, Timestamp};
 
 /// About 100 bytes an entry; enough for every alert of a large company and its replicas.
-pub const ENTRY_COUNT_MAX: u64 = 400_000;
+pub const ENTRY_COUNT_MAX: usize = 400_000;
+
+/// Parts with a lock each: requests are looked up on all cores.
+const SHARD_COUNT: usize = 16;
+const GENERATION_COUNT_MAX: usize = ENTRY_COUNT_MAX / SHARD_COUNT / 2;
+
+type Key = (Identity, SenderId);
 
 /// What the cache holds of one sender and one alert.
 #[derive(Clone, Copy, Debug)]
@@ -31,44 +38,70 @@ struct Known {
     expires_at: Timestamp,
 }
 
-pub struct ResendCache {
-    held: moka::sync::Cache<(Identity, SenderId), Held, BuildHasherDefault<IdHash>>,
-    marked_count: AtomicU64,
+/// Two generations: when the younger is full, the older one goes. What is asked for stays young.
+#[derive(Debug, Default)]
+struct Shard {
+    young: IdMap<Key, Held>,
+    old: IdMap<Key, Held>,
 }
 
-impl Default for ResendCache {
-    fn default() -> ResendCache {
-        ResendCache {
-            held: moka::sync::Cache::builder()
-                .max_capacity(ENTRY_COUNT_MAX)
-                .build_with_hasher(BuildHasherDefault::default()),
-            marked_count: AtomicU64::new(0),
+impl Shard {
+    fn get(&mut self, key: &Key) -> Option<Held> {
+        if let Some(held) = self.young.get(key) {
+            return Some(*held);
         }
+        let held = self.old.remove(key)?;
+        self.put(*key, held);
+        Some(held)
     }
+
+    fn put(&mut self, key: Key, held: Held) {
+        if self.young.len() >= GENERATION_COUNT_MAX {
+            // The older map keeps its room and is filled again.
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
+        }
+        self.young.insert(key, held);
+    }
+}
+
+#[derive(Default)]
+pub struct ResendCache {
+    shards: [Mutex<Shard>; SHARD_COUNT],
+    marked_count: AtomicU64,
 }
 
 /// What to remember of an alert once it is committed.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
-    key: (Identity, SenderId),
+    key: Key,
     known: Known,
     number: u64,
 }
 
 impl ResendCache {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+        // The maps are spread by the first bytes of the same hash. Every change leaves them whole, so a poisoned
+        // lock is still good.
+        let shard = &self.shards[usize::from(key.0.0[15]) % SHARD_COUNT];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Call before the message goes to the committer. Whatever comes after it is then no repeat of what was
     /// said before it: a refire must not be dropped because the resolve ahead of it still waits for the disk.
     pub fn mark(&self, alert: &Alert<'_>, received_at: Timestamp) -> Mark {
         let number = self.marked_count.fetch_add(1, Ordering::Relaxed);
         let key = (alert.identity, alert.sender);
-        self.held.insert(key, Held::UnderWay { number });
+        self.shard(&key).put(key, Held::UnderWay { number });
         Mark { key, known: Known { said: said(alert), expires_at: received_at.plus(alert.holds_for) }, number }
     }
 
     /// Whether this says again what is stored, with so much of the stored expiry left that it need not be
     /// refreshed yet: at least half of what the new message would give.
     pub fn repeats(&self, alert: &Alert<'_>, received_at: Timestamp) -> bool {
-        let Some(Held::Known(known)) = self.held.get(&(alert.identity, alert.sender)) else { return false };
+        let key = (alert.identity, alert.sender);
+        let held = self.shard(&key).get(&key);
+        let Some(Held::Known(known)) = held else { return false };
         if known.said != said(alert) {
             return false;
         }
@@ -77,11 +110,13 @@ impl ResendCache {
 
     /// Call after the commit, in its order. Only a message that was alone on its way is remembered.
     pub fn remember(&self, mark: Mark) {
-        self.held.entry(mark.key).and_upsert_with(|held| match held.map(moka::Entry::into_value) {
+        let mut shard = self.shard(&mark.key);
+        let held = match shard.get(&mark.key) {
             Some(Held::UnderWay { number }) if number == mark.number => Held::Known(mark.known),
             // Pushed out meanwhile, or another one set out.
             None | Some(Held::UnderWay { .. } | Held::Unsure | Held::Known(_)) => Held::Unsure,
-        });
+        };
+        shard.put(mark.key, held);
     }
 }
 
@@ -191,5 +226,31 @@ mod tests {
         assert!(!cache.repeats(&says(State::Firing), START));
         commit(&cache, &says(State::Firing), START);
         assert!(cache.repeats(&says(State::Firing), START));
+    }
+
+    #[test]
+    fn what_is_asked_for_stays_and_the_rest_is_bounded() {
+        let cache = ResendCache::default();
+        let numbered = |number: usize| {
+            let mut bytes = [7; 16];
+            // Ids are hashes, and the maps rely on it.
+            bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+            Alert { identity: Identity(bytes), ..says(State::Firing) }
+        };
+        commit(&cache, &numbered(0), START);
+        for number in 1..GENERATION_COUNT_MAX * 5 {
+            commit(&cache, &numbered(number), START);
+            if number % 1000 == 0 {
+                assert!(cache.repeats(&numbered(0), START), "after {number}");
+            }
+        }
+        assert!(!cache.repeats(&numbered(1), START), "nobody asked for it");
+        let held: usize = cache
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap())
+            .map(|shard| shard.young.len() + shard.old.len())
+            .sum();
+        assert!(held <= ENTRY_COUNT_MAX / SHARD_COUNT, "{held}, all of one shard");
     }
 }

@@ -26,6 +26,9 @@ use decide::Decider;
 pub const WAITING_COUNT_MAX: usize = 4096;
 /// How often a store that refused is asked whether it takes writes again.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Settlements wait so long for something that cannot, to share its commit: nobody waits for them but the next notice
+/// of the same incident.
+const COMPANY_PATIENCE: Duration = Duration::from_millis(5);
 /// Alerts in one transaction: enough to make the fsync cheap, few enough to keep the wait short.
 const ALERTS_PER_COMMIT: usize = 2048;
 /// Members are found by their decision, so the sweep may wait.
@@ -69,6 +72,15 @@ pub enum Chore {
     Keep { name: &'static str, value: Vec<u8>, done: oneshot::Sender<bool> },
 }
 
+impl Work {
+    fn may_wait(&self) -> bool {
+        match self {
+            Work::Settle { .. } => true,
+            Work::Alerts { .. } | Work::Ticks { .. } | Work::Reject { .. } | Work::Chore(_) => false,
+        }
+    }
+}
+
 /// One sink as the committer sees it.
 pub struct Outlet {
     pub mailbox: Arc<Mailbox>,
@@ -95,7 +107,14 @@ impl Committer {
         let mut batch = Vec::new();
         while let Some(work) = self.next(&mut waiting).await {
             let mut alert_count = alert_count(&work);
+            let mut may_wait = work.may_wait();
             batch.push(work);
+            let patience_ends = Instant::now() + COMPANY_PATIENCE;
+            while may_wait && let Ok(Some(work)) = tokio::time::timeout_at(patience_ends, waiting.recv()).await {
+                alert_count += self::alert_count(&work);
+                may_wait = work.may_wait();
+                batch.push(work);
+            }
             while alert_count < ALERTS_PER_COMMIT {
                 let Ok(work) = waiting.try_recv() else { break };
                 alert_count += self::alert_count(&work);
@@ -195,16 +214,11 @@ impl Committer {
         }
     }
 
-    /// After the commit: remember, hand out, answer, in this order, so that whoever is answered finds the
-    /// world as it was told.
+    /// After the commit: remember, answer, hand out. Whoever is answered finds the cache and the store as it was
+    /// told; what is handed out last is taken up first, because a worker goes on with what it woke last.
     fn publish(&self, decided: Decided, pending: Vec<Pending>, answers: Answers, started: Instant) {
         for mark in decided.marks {
             self.cache.remember(mark);
-        }
-        for item in pending {
-            if let Some(outlet) = self.outlets.get(&item.delivery.sink) {
-                outlet.mailbox.post(item);
-            }
         }
         for alike in decided.notices.chunk_by(|one, next| (one.kind, one.reason) == (next.kind, next.reason)) {
             let count = u64::try_from(alike.len()).unwrap_or(u64::MAX);
@@ -221,6 +235,11 @@ impl Committer {
         }
         self.metrics.commit(started.elapsed().as_secs_f64(), decided.outcomes.iter().map(Vec::len).sum());
         answers.give(decided.outcomes);
+        for of_one_sink in pending.chunk_by(|one, next| Arc::ptr_eq(&one.delivery.sink, &next.delivery.sink)) {
+            if let Some(outlet) = self.outlets.get(&of_one_sink[0].delivery.sink) {
+                outlet.mailbox.post(of_one_sink);
+            }
+        }
     }
 
     async fn do_chore(&mut self, chore: Chore) {
@@ -330,7 +349,12 @@ impl Answers {
 
     fn refuse(self, error: &StoreError) {
         for reply in self.alerts {
-            let _ = reply.send(Err(StoreError::Unavailable { reason: error.to_string() }));
+            // What is unavailable says so itself.
+            let reason = match error {
+                StoreError::Unavailable { reason } => reason.clone(),
+                StoreError::Unreadable { .. } | StoreError::BadAddress { .. } => error.to_string(),
+            };
+            let _ = reply.send(Err(StoreError::Unavailable { reason }));
         }
         for done in self.done {
             let _ = done.send(false);

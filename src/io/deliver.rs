@@ -1,6 +1,7 @@
 //! One task per sink: takes what was committed for it, keeps each lane in order with one request in flight,
 //! and settles every delivery. A sink that hangs or fails delays no other: each has its own task and limits.
 
+mod jobs;
 mod lanes;
 mod outcome;
 #[cfg(test)]
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::clock::Clock;
@@ -22,6 +22,7 @@ use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, Notice, Timestamp};
 use crate::sinks::{EncodeError, HttpAnswer, Judgement, Limits, Outgoing, Sink};
 use crate::store::{Pending, Reader, Settlement};
 use crate::telemetry::Metrics;
+use jobs::{Died, Jobs};
 use lanes::Lanes;
 use outcome::{After, Bucket, RETRY_AFTER_MAX, after, superseded};
 
@@ -61,7 +62,7 @@ struct State {
     limits: Limits,
     lanes: Lanes,
     bucket: Bucket,
-    jobs: JoinSet<Done>,
+    jobs: Jobs<Done>,
     in_flight: usize,
     /// Decided but not yet on its way to the committer.
     unsettled: Vec<Settlement>,
@@ -85,7 +86,7 @@ impl Deliverer {
             limits,
             lanes: Lanes::default(),
             bucket: Bucket::new(limits.rate),
-            jobs: JoinSet::new(),
+            jobs: Jobs::default(),
             in_flight: 0,
             unsettled: Vec::new(),
             settling: false,
@@ -109,11 +110,11 @@ impl Deliverer {
             }
             let wake_at = if stopping { state.settle_not_before } else { state.wake_at() };
             tokio::select! {
-                Some(done) = state.jobs.join_next() => match done {
+                done = state.jobs.next() => match done {
                     Ok(done) => this.finish(&mut state, done),
-                    Err(error) => {
+                    Err(Died) => {
                         // A panic in encode or judge is a bug; what it held is read again at the next start.
-                        tracing::error!(sink = %this.name, error = %error, "a delivery job died");
+                        tracing::error!(sink = %this.name, "a delivery job died");
                         state.in_flight = state.in_flight.saturating_sub(1);
                     }
                 },
@@ -174,7 +175,7 @@ impl Deliverer {
             state.bucket.spend(now);
             state.in_flight += 1;
             let this = self.clone();
-            state.jobs.spawn(async move { this.attempt(items).await });
+            state.jobs.add(async move { this.attempt(items).await });
         }
     }
 
@@ -289,7 +290,7 @@ impl Deliverer {
         state.settling = true;
         let settlements = std::mem::take(&mut state.unsettled);
         let work = self.work.clone();
-        state.jobs.spawn(async move {
+        state.jobs.add(async move {
             let (done, committed) = oneshot::channel();
             let sent = work.send(Work::Settle { settlements: settlements.clone(), done }).await.is_ok();
             let committed = sent && committed.await.unwrap_or(false);

@@ -15,6 +15,7 @@ use super::commit::{Incoming, Work};
 use super::instance::Instance;
 use super::live_rules::LiveRules;
 use crate::incidents::Heard;
+use crate::model::json_text::JsonText;
 use crate::model::{Alert, AlertOutcome, Tags, Timestamp};
 use crate::rules::{Memo, RuleSet};
 use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
@@ -230,7 +231,7 @@ struct Journal {
     memo: Memo,
     /// Keeps the tags alive, so that an address means one set for the whole batch.
     known: HashMap<usize, (u32, Arc<Tags>)>,
-    tags: String,
+    tags: JsonText,
 }
 
 impl Journal {
@@ -238,26 +239,45 @@ impl Journal {
     fn tags(&mut self, tags: &Arc<Tags>) -> u32 {
         let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
         let (position, _) = self.known.entry(Arc::as_ptr(tags).addr()).or_insert_with(|| {
-            if next > 0 {
-                self.tags.push(',');
-            }
-            self.tags.push_str(&serde_json::to_string(tags.as_ref()).expect("our own types always serialise"));
+            write_tags(&mut self.tags, tags);
             (next, tags.clone())
         });
         *position
     }
 
-    /// The part of an alert's entry that is known before the decision. The committer adds incident and outcome.
+    /// The part of an alert's entry that is known before the decision. The committer adds incident and outcome,
+    /// and closes the bracket.
     fn entry(&mut self, heard: &Heard) -> String {
         let tags = self.tags(&heard.tags);
-        let head = (heard.alert.identity, &heard.alert.name, heard.alert.state, tags, &heard.route.by);
-        let mut text = serde_json::to_string(&head).expect("our own types always serialise");
-        // The bracket is closed by whoever completes the entry.
-        text.pop();
-        text
+        let mut entry = JsonText::with_capacity(heard.alert.name.len() + heard.route.by.len() + 128);
+        entry.open('[');
+        entry.plain(heard.alert.identity);
+        entry.text(&heard.alert.name);
+        entry.text(heard.alert.state.as_str());
+        entry.bare(tags);
+        entry.text(&heard.route.by);
+        entry.into_string()
     }
 
     fn head(&self, rules_revision: &str) -> String {
-        format!("{{\"rules\":\"{rules_revision}\",\"tags\":[{}],\"alerts\":", self.tags)
+        format!("{{\"rules\":\"{rules_revision}\",\"tags\":[{}],\"alerts\":", self.tags.as_str())
     }
+}
+
+fn write_tags(json: &mut JsonText, tags: &Tags) {
+    json.open('{');
+    for (name, tag) in tags.iter() {
+        json.key(name.as_str());
+        json.open('{');
+        json.key("value");
+        json.text(&tag.value);
+        json.key("by");
+        json.text(&tag.by);
+        if let Some(seen) = &tag.seen {
+            json.key("seen");
+            json.text(seen);
+        }
+        json.close('}');
+    }
+    json.close('}');
 }

@@ -42,12 +42,14 @@ impl Mailbox {
     }
 
     /// Called by the committer after the commit, in the order of ids.
-    pub fn post(&self, pending: Pending) {
+    pub fn post(&self, pending: &[Pending]) {
         let mut inner = self.lock();
-        if inner.behind || inner.fresh.len() >= PENDING_COUNT_MAX {
-            inner.behind = true;
-        } else {
-            inner.fresh.push_back(pending);
+        for item in pending {
+            if inner.behind || inner.fresh.len() >= PENDING_COUNT_MAX {
+                inner.behind = true;
+            } else {
+                inner.fresh.push_back(item.clone());
+            }
         }
         drop(inner);
         self.woken.notify_one();
@@ -95,7 +97,7 @@ mod tests {
     use crate::store::testkit::{START, pending};
 
     fn post(mailbox: &Mailbox, ids: std::ops::RangeInclusive<u32>) {
-        ids.for_each(|id| mailbox.post(pending(id, 1, NoticeKind::Opened, START)));
+        ids.for_each(|id| mailbox.post(&[pending(id, 1, NoticeKind::Opened, START)]));
     }
 
     fn ids(taken: &[Pending]) -> Vec<i64> {

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
 
 use crate::model::Secret;
 use crate::sinks::Secrets;
@@ -59,11 +61,22 @@ impl SecretRef {
     }
 }
 
+/// A changed file is noticed after so long; each request that leaves asks for its secret twice.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// A secret kept at hand, and read again when its file has changed.
 #[derive(Debug)]
 pub struct LiveSecret {
     place: SecretRef,
-    held: Mutex<(Option<SystemTime>, Secret)>,
+    held: Mutex<HeldSecret>,
+}
+
+#[derive(Debug)]
+struct HeldSecret {
+    secret: Secret,
+    /// Of the file that it was read from.
+    changed: Option<SystemTime>,
+    looked_at: Instant,
 }
 
 impl LiveSecret {
@@ -71,21 +84,29 @@ impl LiveSecret {
     pub fn open(place: SecretRef) -> Result<LiveSecret, SecretError> {
         let changed = modified(&place);
         let secret = place.read()?;
-        Ok(LiveSecret { place, held: Mutex::new((changed, secret)) })
+        Ok(LiveSecret { place, held: Mutex::new(HeldSecret { secret, changed, looked_at: Instant::now() }) })
     }
 
-    /// The present value. A file that vanished or became empty keeps its last value: rotation replaces files
-    /// in two steps.
+    /// The present value, at most a second old. A file that vanished or became empty keeps its last value:
+    /// rotation replaces files in two steps.
     pub fn get(&self) -> Secret {
+        self.get_at(Instant::now())
+    }
+
+    fn get_at(&self, now: Instant) -> Secret {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = modified(&self.place);
-        if changed.is_some()
-            && changed != held.0
-            && let Ok(secret) = self.place.read()
-        {
-            *held = (changed, secret);
+        if now.duration_since(held.looked_at) >= LOOK_EVERY {
+            held.looked_at = now;
+            let changed = modified(&self.place);
+            if changed.is_some()
+                && changed != held.changed
+                && let Ok(secret) = self.place.read()
+            {
+                held.secret = secret;
+                held.changed = changed;
+            }
         }
-        held.1.clone()
+        held.secret.clone()
     }
 }
 
@@ -113,13 +134,20 @@ impl SecretSet {
             let whole = Some(secret.reveal()).filter(|whole| whole.len() >= MASKED_BYTES_MIN);
             let parts = secret.reveal().split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'));
             for needle in whole.into_iter().chain(parts.filter(|part| part.len() >= MASKED_PART_BYTES_MIN)) {
-                if masked.windows(needle.len()).any(|window| window == needle.as_bytes()) {
+                if holds(&masked, needle.as_bytes()) {
                     masked = Cow::Owned(String::from_utf8_lossy(&masked).replace(needle, "[secret]").into_bytes());
                 }
             }
         }
         masked
     }
+}
+
+/// Most bytes differ from the first of the needle, and nothing more is compared there.
+fn holds(text: &[u8], needle: &[u8]) -> bool {
+    let Some(last_start) = text.len().checked_sub(needle.len()) else { return false };
+    let candidates = text[..=last_start].iter().enumerate().filter(|(_, byte)| **byte == needle[0]);
+    candidates.map(|(start, _)| &text[start..start + needle.len()]).any(|window| window == needle)
 }
 
 impl Secrets for SecretSet {
@@ -160,20 +188,26 @@ mod tests {
         let path = folder.path().join("key");
         put(&path, "first\n", 0);
         let secret = LiveSecret::open(SecretRef::File(path.clone())).unwrap();
-        assert_eq!(secret.get().reveal(), "first");
+        let opened_at = Instant::now();
+        let mut seconds = 0;
+        let mut look = || {
+            seconds += 2;
+            secret.get_at(opened_at + Duration::from_secs(seconds)).reveal().to_owned()
+        };
+        assert_eq!(look(), "first");
         put(&path, "second", 1);
-        assert_eq!(secret.get().reveal(), "second");
+        assert_eq!(look(), "second");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(secret.get().reveal(), "second", "vanished");
+        assert_eq!(look(), "second", "vanished");
         put(&path, " \n", 2);
-        assert_eq!(secret.get().reveal(), "second", "empty");
+        assert_eq!(look(), "second", "empty");
         put(&path, "third", 3);
-        assert_eq!(secret.get().reveal(), "third", "whole again");
+        assert_eq!(look(), "third", "whole again");
         // What replaces it may be older, as a volume that goes back to its last version.
         let older = folder.path().join("older");
         put(&older, "fourth", 0);
         std::fs::rename(&older, &path).unwrap();
-        assert_eq!(secret.get().reveal(), "fourth");
+        assert_eq!(look(), "fourth");
     }
 
     #[test]

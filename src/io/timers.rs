@@ -55,6 +55,11 @@ impl Timers {
             });
             let now = self.clock.now();
             let wait = next.map_or(LOOK_EVERY, |at| at.since(now)).min(LOOK_EVERY);
+            // Only what comes before the next look is worth one of its own.
+            self.reset_deadline.send_if_modified(|held| {
+                *held = now.plus(wait).min(*held);
+                false
+            });
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 changed = self.next_deadline.changed(), if !has_failed => if changed.is_err() { return },

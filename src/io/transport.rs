@@ -1,15 +1,24 @@
 //! How requests leave: one HTTP client for all sinks. Never follows a redirect (the body or a header carries
 //! the secret) and never lets a URL into an error text.
 
+mod plain;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::sinks::HttpRequest;
 use crate::store::Later;
+use plain::{PlainClient, Target};
 
 /// What an answer is read of.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Below the minute after which many servers close a connection.
+const IDLE_MAX: Duration = Duration::from_secs(50);
+const PRODUCT: &str = concat!("tawny/", env!("CARGO_PKG_VERSION"));
 
 /// A full answer of a sink.
 #[derive(Debug, Default)]
@@ -37,8 +46,18 @@ pub struct HttpTransport {
     client: reqwest::Client,
     /// For this machine's own addresses: a proxy of the company knows nothing of them.
     direct: reqwest::Client,
+    plain: Arc<PlainClient>,
     /// Sinks have few addresses and use them for ever; parsing one costs as much as encoding a notice.
-    addresses: Arc<Mutex<HashMap<String, reqwest::Url>>>,
+    addresses: Arc<Mutex<HashMap<String, Road>>>,
+}
+
+/// How an address is reached.
+#[derive(Clone, Debug)]
+enum Road {
+    Plain(Arc<Target>),
+    Direct(reqwest::Url),
+    /// Through the proxy of the company, where there is one.
+    Far(reqwest::Url),
 }
 
 /// More addresses than sinks are a sink that makes a new one for each notice.
@@ -51,39 +70,50 @@ impl HttpTransport {
         let builder = || {
             reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(Duration::from_secs(5))
-                .pool_idle_timeout(Duration::from_secs(50))
-                .user_agent(concat!("tawny/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_PATIENCE)
+                .pool_idle_timeout(IDLE_MAX)
+                .user_agent(PRODUCT)
         };
         Ok(HttpTransport {
             client: builder().build()?,
             direct: builder().no_proxy().build()?,
+            plain: Arc::default(),
             addresses: Arc::default(),
         })
     }
 }
 
 impl HttpTransport {
-    fn parsed(&self, text: String) -> Option<reqwest::Url> {
+    fn road(&self, text: &str) -> Option<Road> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(url) = addresses.get(&text) {
-            return Some(url.clone());
+        if let Some(road) = addresses.get(text) {
+            return Some(road.clone());
         }
-        let url = reqwest::Url::parse(&text).ok()?;
+        let url = reqwest::Url::parse(text).ok()?;
+        let road = match Target::of(&url).filter(|_| is_local(&url)) {
+            Some(target) => Road::Plain(Arc::new(target)),
+            None if is_local(&url) => Road::Direct(url),
+            None => Road::Far(url),
+        };
         if addresses.len() >= ADDRESS_COUNT_MAX {
             addresses.clear();
         }
-        addresses.insert(text, url.clone());
-        Some(url)
+        addresses.insert(text.to_owned(), road.clone());
+        Some(road)
     }
 }
 
 impl Transport for HttpTransport {
     fn post(&self, request: HttpRequest, timeout: Duration) -> Later<'_, Result<Received, NoAnswer>> {
+        let Some(road) = self.road(&request.url) else {
+            return Box::pin(async { Err(NoAnswer { reason: "the address is not a URL".to_owned() }) });
+        };
+        let (client, url) = match road {
+            Road::Plain(target) => return Box::pin(self.plain.post(target, request, timeout)),
+            Road::Direct(url) => (&self.direct, url),
+            Road::Far(url) => (&self.client, url),
+        };
         Box::pin(async move {
-            let url =
-                self.parsed(request.url).ok_or_else(|| NoAnswer { reason: "the address is not a URL".to_owned() })?;
-            let client = if is_local(&url) { &self.direct } else { &self.client };
             let mut builder = client.post(url).timeout(timeout).body(request.body);
             for (name, value) in request.headers {
                 builder = builder.header(name.as_ref(), value);

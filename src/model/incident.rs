@@ -59,6 +59,9 @@ pub struct Told {
     pub acknowledged: bool,
 }
 
+// The store holds these types as lists of their fields, in order: only the last one may be left out of what is
+// written, and a new one goes to the end with a default. What an earlier version wrote with names is read too.
+
 /// One alert as readers see it: the lead of an incident, or one of its further samples without annotations and
 /// links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +74,7 @@ pub struct Sample {
     pub severity: Severity,
     #[serde(deserialize_with = "Labels::deserialize_owned")]
     pub labels: Labels<'static>,
-    #[serde(default, skip_serializing_if = "Labels::is_empty", deserialize_with = "Labels::deserialize_owned")]
+    #[serde(default, deserialize_with = "Labels::deserialize_owned")]
     pub annotations: Labels<'static>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
@@ -121,28 +124,27 @@ impl Incident {
     }
 }
 
-/// One alert of an incident, found again by its identity at the source. There are many of them and each is a
-/// row, so the names in the store are one letter long.
+/// One alert of an incident, found again by its identity at the source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     #[serde(rename = "k")]
     pub identity: Identity,
     /// The incident it belongs to; `None` for a resolve that never had one.
-    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "i", default)]
     pub incident: Option<IncidentKey>,
     /// The episode of that incident in which it was counted last.
     #[serde(rename = "e")]
     pub episode: u32,
     #[serde(rename = "p")]
     pub platform: Arc<str>,
-    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "c", default)]
     pub cell: Option<Arc<str>>,
     #[serde(rename = "s")]
     pub severity: Severity,
     #[serde(rename = "t")]
     pub starts_at: Timestamp,
     /// `None` while it fires.
-    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "x", default)]
     pub ended: Option<Ended>,
     /// Live "firing" words, one per sender. After the end: the last word of the sender that ended it.
     #[serde(rename = "w")]

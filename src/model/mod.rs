@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod exception;
 pub mod id;
 pub mod incident;
+pub mod json_text;
 pub mod labels;
 pub mod notice;
 pub mod outcome;

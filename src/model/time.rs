@@ -72,7 +72,22 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil_from_days(self.0.div_euclid(86_400_000));
         let ms = self.0.rem_euclid(86_400_000);
         let (hour, minute, second, milli) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+        if !(0..=9999).contains(&year) {
+            return write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+        }
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, count: usize, mut value: i64| {
+            for digit in text[at..at + count].iter_mut().rev() {
+                *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+                value /= 10;
+            }
+        };
+        put(0, 4, year);
+        for (at, value) in [(5, month), (8, day), (11, hour), (14, minute), (17, second)] {
+            put(at, 2, value);
+        }
+        put(20, 3, milli);
+        f.write_str(std::str::from_utf8(&text).expect("digits are ASCII"))
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use tokio::time::Instant;
 
+use crate::model::id::IdMap;
 use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, NoticeKind, Severity};
 use crate::store::Pending;
 
@@ -18,7 +19,7 @@ struct Lane {
 
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: HashMap<IncidentKey, Lane>,
+    lanes: IdMap<IncidentKey, Lane>,
     /// Lanes whose head may go now; the urgent first, else in order of arrival.
     urgent: VecDeque<IncidentKey>,
     ready: VecDeque<IncidentKey>,

@@ -120,8 +120,10 @@ impl Sink for PagerDuty {
 }
 
 fn judgement(answer: &HttpAnswer<'_>) -> Judgement {
+    if answer.status == 202 {
+        return Judgement::Delivered;
+    }
     match (answer.status, default_judgement(answer)) {
-        (202, _) => Judgement::Delivered,
         // An unknown key is answered like a bad event; the event is fine and waits for a good key.
         (400, Judgement::Rejected { reason }) if blames_the_key(answer.body) => Judgement::Blocked { reason },
         (_, Judgement::Throttled { retry_after: None }) => Judgement::Throttled { retry_after: Some(THROTTLED_PAUSE) },

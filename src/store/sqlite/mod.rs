@@ -33,6 +33,8 @@ const CHECKPOINT_PAGES: &str = "4000";
 /// Page cache of the writer, in KiB (negative by SQLite's convention).
 const WRITER_CACHE: &str = "-24000";
 const READER_CACHE: &str = "-4000";
+/// Rows on their way from SQLite's thread: a start reads all, and each time the buffer is full or empty a thread sleeps.
+const ROW_COUNT_MAX: usize = 2048;
 /// Distinct statements: a few tables times four bucket sizes each.
 const STATEMENT_COUNT_MAX: usize = 256;
 
@@ -57,6 +59,7 @@ pub async fn open(url: &str) -> Result<(Box<dyn Writer>, Box<dyn Reader>), Store
         .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "memory")
         .statement_cache_capacity(STATEMENT_COUNT_MAX)
+        .row_buffer_size(ROW_COUNT_MAX)
         .disable_statement_logging();
     let mut connection = SqliteConnection::connect_with(&options.clone().pragma("cache_size", WRITER_CACHE))
         .await
@@ -119,8 +122,11 @@ fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
 }
 
 fn migrator() -> Migrator {
-    let migrations =
-        [(1, "tables of the alert road", include_str!("schema.sql")), (2, "kept things", include_str!("kept.sql"))];
+    let migrations = [
+        (1, "tables of the alert road", include_str!("schema.sql")),
+        (2, "kept things", include_str!("kept.sql")),
+        (3, "deadlines are kept in memory", include_str!("schema_3.sql")),
+    ];
     Migrator {
         migrations: migrations
             .into_iter()

@@ -8,6 +8,7 @@ use sqlx::{Row, Sqlite};
 
 use super::directory::Directory;
 use super::retain::used_bytes;
+use super::write::ask;
 use super::{Pool, unavailable, unreadable};
 use crate::model::{Delivery, DeliveryId, Incident, IncidentKey, Member, Notice, NoticeKind, Timestamp};
 use crate::store::{
@@ -24,27 +25,23 @@ impl SqliteReader {
     pub(super) fn new(pool: Pool, directory: Directory) -> SqliteReader {
         SqliteReader { pool, directory }
     }
+
+    async fn members(&self, ids: &[i64]) -> Result<Vec<Member>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+        let rows = ask(&mut connection, "select state from members where id in ", ids).await?;
+        rows.iter().map(|row| state(row, 0, "member")).collect()
+    }
 }
+
+/// Members shown with an incident.
+const DETAIL_COUNT_MAX: usize = 1000;
 
 impl Reader for SqliteReader {
     fn due(&self, now: Timestamp, count_max: u32) -> Later<'_, Result<Deadlines, StoreError>> {
         Box::pin(async move {
-            let rows = sqlx::query(
-                "select key, deadline from incidents where deadline is not null order by deadline limit ?1",
-            )
-            .bind(i64::from(count_max) + 1)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(unavailable)?;
-            let mut due = Vec::new();
-            for row in rows {
-                let at = Timestamp::from_ms(row.try_get(1).map_err(unavailable)?);
-                if at > now || due.len() >= count_max as usize {
-                    return Ok(Deadlines { due, next: Some(at) });
-                }
-                due.push(key(&row, 0)?);
-            }
-            Ok(Deadlines { due, next: None })
+            // The answer stands in memory, but who asks wants to know whether the store can be read, too.
+            sqlx::query("select 1 from probe").fetch_optional(&self.pool).await.map_err(unavailable)?;
+            Ok(self.directory.read().due(now, count_max as usize))
         })
     }
 
@@ -91,9 +88,7 @@ impl Reader for SqliteReader {
             // One connection for both looks: a second one may have to be opened, which waits for the writer.
             let mut connection = self.pool.acquire().await.map_err(unavailable)?;
             let row = sqlx::query(
-                "select (select count(*) from incidents where deadline is not null), \
-                 (select count(*) from members where expires_at is not null), \
-                 (select count(*) from deliveries where outcome is null), \
+                "select (select count(*) from deliveries where outcome is null), \
                  (select count(*) from deliveries where outcome = 'dead')",
             )
             .fetch_one(&mut *connection)
@@ -102,11 +97,15 @@ impl Reader for SqliteReader {
             let count = |at: usize| -> Result<u64, StoreError> {
                 Ok(u64::try_from(row.try_get::<i64, _>(at).map_err(unavailable)?).unwrap_or(0))
             };
+            let (open, firing) = {
+                let rows = self.directory.read();
+                (rows.open_count(), rows.firing_count())
+            };
             Ok(Counts {
-                open_incidents: count(0)?,
-                firing_members: count(1)?,
-                pending_deliveries: count(2)?,
-                dead_deliveries: count(3)?,
+                open_incidents: u64::try_from(open).unwrap_or(u64::MAX),
+                firing_members: u64::try_from(firing).unwrap_or(u64::MAX),
+                pending_deliveries: count(0)?,
+                dead_deliveries: count(1)?,
                 bytes: used_bytes(&mut connection).await?,
             })
         })
@@ -130,7 +129,7 @@ impl Reader for SqliteReader {
 
     fn incident(&self, key: IncidentKey) -> Later<'_, Result<Option<Detail>, StoreError>> {
         Box::pin(async move {
-            let Some(id) = self.directory.read().incidents.get(&key).copied() else { return Ok(None) };
+            let Some(id) = self.directory.read().incident(&key) else { return Ok(None) };
             let found = sqlx::query("select state from incidents where id = ?1")
                 .bind(id)
                 .fetch_optional(&self.pool)
@@ -138,25 +137,16 @@ impl Reader for SqliteReader {
                 .map_err(unavailable)?;
             let Some(row) = found else { return Ok(None) };
             let incident: Incident = state(&row, 0, "incident")?;
-            let rows =
-                sqlx::query("select state from members where incident = ?1 and expires_at is not null limit 1000")
-                    .bind(id)
-                    .fetch_all(&self.pool)
-                    .await
-                    .map_err(unavailable)?;
-            let members = rows.iter().map(|row| state(row, 0, "member")).collect::<Result<_, _>>()?;
+            let ids = self.directory.read().firing_of(id, DETAIL_COUNT_MAX);
+            let members = self.members(&ids).await?;
             Ok(Some((incident, members)))
         })
     }
 
     fn firing(&self, count_max: u32) -> Later<'_, Result<Vec<Member>, StoreError>> {
         Box::pin(async move {
-            let rows = sqlx::query("select state from members where expires_at is not null limit ?1")
-                .bind(i64::from(count_max))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(unavailable)?;
-            rows.iter().map(|row| state(row, 0, "member")).collect()
+            let ids = self.directory.read().firing(count_max as usize);
+            self.members(&ids).await
         })
     }
 
@@ -215,12 +205,6 @@ impl Reader for SqliteReader {
                 .map_err(unavailable)
         })
     }
-}
-
-fn key(row: &SqliteRow, at: usize) -> Result<IncidentKey, StoreError> {
-    let bytes: &[u8] = row.try_get(at).map_err(unavailable)?;
-    IncidentKey::from_slice(bytes)
-        .ok_or_else(|| StoreError::Unreadable { what: "incident key", reason: format!("{} bytes", bytes.len()) })
 }
 
 fn state<T: serde::de::DeserializeOwned>(row: &SqliteRow, at: usize, what: &'static str) -> Result<T, StoreError> {

@@ -62,11 +62,11 @@ pub(super) async fn retain(
     }
     for key in forget(connection, CLOSED_INCIDENTS, cutoff).await? {
         deleted += 1;
-        directory.write().incidents.remove(&IncidentKey(key));
+        directory.write().remove_incident(&IncidentKey(key));
     }
     for identity in forget(connection, ENDED_MEMBERS, now.minus(ENDED_MEMBER_AGE.min(retention.age))).await? {
         deleted += 1;
-        directory.write().members.remove(&Identity(identity));
+        directory.write().remove_member(&Identity(identity));
     }
     if used_bytes(connection).await? > retention.bytes_max {
         // The journal of raw bodies is what grows; decisions that still matter live in the other tables.

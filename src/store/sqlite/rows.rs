@@ -1,6 +1,5 @@
 //! The rows of one transaction, table by table. Decides nothing: ids and contents are given.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use lz4_flex::block::compress_prepend_size;
@@ -9,8 +8,11 @@ use sqlx::SqliteConnection;
 use super::bulk::{Row, Script, Shape};
 use crate::incidents::deadline;
 use crate::model::id::IdMap;
-use crate::model::{DeliveryId, Incident, IncidentKey, Member, Notice, Timestamp};
+use crate::model::{Incident, IncidentKey, Member, Notice, Timestamp};
 use crate::store::{Changes, Pending, Record, RejectRecord, Settlement, StoreError};
+
+/// What most states need, so that the bytes are not moved while they are written.
+const STATE_BYTES: usize = 2048;
 
 /// Rows of one transaction with the ids they get. Ids of a transaction that fails are lost, which harms nobody.
 pub(super) struct Numbered<'a> {
@@ -21,6 +23,8 @@ pub(super) struct Numbered<'a> {
     pub(super) deliveries: Vec<(i64, Pending)>,
 }
 
+/// A statement that fails takes the transaction with it, as we would: SQLite then keeps no copy of the pages that each
+/// statement changes.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     changes: &Changes,
@@ -38,9 +42,16 @@ pub(super) async fn write(
     script.flush().await
 }
 
-/// MessagePack with names: fields can come and go as in JSON, and text is copied instead of searched for quotes.
+/// MessagePack without names: they would be a third of it.
 pub(super) fn packed<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    rmp_serde::to_vec_named(value).expect("our own types always serialise")
+    let mut bytes = Vec::with_capacity(STATE_BYTES);
+    rmp_serde::encode::write(&mut bytes, value).expect("our own types always serialise");
+    bytes
+}
+
+/// When a member that fires lapses, in ms.
+pub(super) fn expiry(member: &Member) -> Option<i64> {
+    member.is_firing().then(|| member.expires_at().map(Timestamp::as_ms)).flatten()
 }
 
 async fn write_incidents(
@@ -49,7 +60,7 @@ async fn write_incidents(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into incidents (id, key, deadline, changed_at, state) values ",
+        head: "insert or rollback into incidents (id, key, deadline, changed_at, state) values ",
         column_count: 5,
         tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, state = excluded.state",
     };
@@ -69,7 +80,7 @@ async fn write_members(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into members (id, identity, incident, expires_at, changed_at, state) values ",
+        head: "insert or rollback into members (id, identity, incident, expires_at, changed_at, state) values ",
         column_count: 6,
         tail: " on conflict (id) do update set incident = excluded.incident, expires_at = excluded.expires_at, changed_at = excluded.changed_at, state = excluded.state",
     };
@@ -77,7 +88,7 @@ async fn write_members(
         row.add(*id);
         row.add(member.identity.0.to_vec());
         row.add(*incident);
-        row.add(if member.is_firing() { member.expires_at().map(Timestamp::as_ms) } else { None });
+        row.add(expiry(member));
         row.add(now.as_ms());
         row.add(packed(member));
     };
@@ -86,7 +97,7 @@ async fn write_members(
 
 async fn write_notices(script: &mut Script<'_>, numbered: &Numbered<'_>) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into notices (id, at, kind, reason, sequence, state) values ",
+        head: "insert or rollback into notices (id, at, kind, reason, sequence, state) values ",
         column_count: 6,
         tail: "",
     };
@@ -112,7 +123,7 @@ async fn write_deliveries(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
+        head: "insert or rollback into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
         column_count: 8,
         tail: "",
     };
@@ -131,12 +142,12 @@ async fn write_deliveries(
 
 async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(), StoreError> {
     const RECORDS: Shape = Shape {
-        head: "insert into records (received_at, source, kind, body, decisions) values ",
+        head: "insert or rollback into records (received_at, source, kind, body, decisions) values ",
         column_count: 5,
         tail: "",
     };
     const REJECTS: Shape = Shape {
-        head: "insert into rejects (received_at, source, kind, status, reason, body) values ",
+        head: "insert or rollback into rejects (received_at, source, kind, status, reason, body) values ",
         column_count: 6,
         tail: "",
     };
@@ -163,16 +174,13 @@ async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(
     const SHAPE: Shape = Shape {
         head: "with settled (id, attempts, next_at, outcome, reason, settled_at) as (values ",
         column_count: 6,
-        tail: ") update deliveries set attempts = settled.attempts, next_at = settled.next_at, outcome = settled.outcome, \
+        tail: ") update or rollback deliveries set attempts = settled.attempts, next_at = settled.next_at, outcome = settled.outcome, \
                reason = settled.reason, settled_at = settled.settled_at from settled where deliveries.id = settled.id",
     };
     // The last word on a delivery counts; two of one batch must not meet in one statement.
-    let mut last: HashMap<DeliveryId, &Settlement> = HashMap::with_capacity(settlements.len());
-    for settlement in settlements {
-        last.insert(settlement.id, settlement);
-    }
-    let mut rows: Vec<&Settlement> = last.into_values().collect();
+    let mut rows: Vec<&Settlement> = settlements.iter().rev().collect();
     rows.sort_by_key(|settlement| settlement.id);
+    rows.dedup_by_key(|settlement| settlement.id);
     let bind = |row: &mut Row, settlement: &&Settlement| {
         row.add(settlement.id.0);
         row.add(i64::from(settlement.attempts));

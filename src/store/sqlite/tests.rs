@@ -281,5 +281,28 @@ async fn a_new_start_finds_everything() {
     assert_eq!(home.reader.rejects(10).await.unwrap()[0].body, "\u{fffd}x");
 }
 
+#[test]
+fn a_state_is_read_as_a_list_of_fields_and_with_names_as_the_first_version_wrote_it() {
+    use crate::model::Link;
+
+    let mut incident = open_incident(1, at(60));
+    let lead = Arc::make_mut(&mut incident.lead);
+    // What is absent before something that is there must keep its place.
+    lead.annotations = Default::default();
+    lead.links = vec![Link { href: "https://example.com".to_owned(), text: "Source".to_owned() }];
+    for bytes in [rows::packed(&incident), rmp_serde::to_vec_named(&incident).unwrap()] {
+        assert_eq!(rmp_serde::from_slice::<Incident>(&bytes).unwrap(), incident);
+    }
+    let firing = firing_member(1, 1, at(60));
+    let bare = Member { incident: None, cell: None, generator_url: None, ..ended_member(2, 1, at(5)) };
+    let full =
+        Member { cell: Some("c1".into()), generator_url: Some("https://example.com".to_owned()), ..firing.clone() };
+    for member in [firing, bare, full] {
+        for bytes in [rows::packed(&member), rmp_serde::to_vec_named(&member).unwrap()] {
+            assert_eq!(rmp_serde::from_slice::<Member>(&bytes).unwrap(), member);
+        }
+    }
+}
+
 mod damage;
 mod retention;

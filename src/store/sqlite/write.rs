@@ -1,6 +1,6 @@
 //! One transaction per batch: load, decide, write, commit.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row as _, SqliteConnection};
@@ -10,13 +10,15 @@ use super::directory::Directory;
 use super::recent::Recent;
 use super::rows::{self, Numbered, packed};
 use super::{OpenFile, last_id, retain, unavailable, unreadable};
+use crate::incidents::deadline;
+use crate::model::id::IdMap;
 use crate::model::{Delivery, DeliveryId, Identity, Incident, IncidentKey, Member, Timestamp};
 use crate::store::{Changes, Decide, Due, Later, Loaded, Pending, Retention, StoreError, Wanted, Writer};
 
 /// Ids in one `in (…)`; more are asked for in pieces.
 const ASKED_COUNT_MAX: usize = 256;
 /// Lapsed members handled in one tick; the rest follow in the next one.
-const DUE_COUNT_MAX: i64 = 2000;
+const DUE_COUNT_MAX: usize = 2000;
 
 pub struct SqliteWriter {
     connection: SqliteConnection,
@@ -61,12 +63,15 @@ impl SqliteWriter {
         }
         let numbered = self.number(&changes);
         rows::write(&mut self.connection, &changes, &numbered).await?;
+        let mut directory = self.directory.write();
         for (id, incident, _) in &numbered.incidents {
             self.recent.put(*id, (*incident).clone());
+            directory.put_incident(incident.key, *id, deadline(incident).map(Timestamp::as_ms));
         }
-        let mut rows = self.directory.write();
-        rows.incidents.extend(numbered.incidents.iter().map(|(id, incident, _)| (incident.key, *id)));
-        rows.members.extend(numbered.members.iter().map(|(id, _, member)| (member.identity, *id)));
+        for (id, incident, member) in &numbered.members {
+            directory.put_member(member.identity, *id, incident.zip(rows::expiry(member)));
+        }
+        drop(directory);
         Ok(numbered.deliveries.into_iter().map(|(_, pending)| pending).collect())
     }
 
@@ -77,17 +82,16 @@ impl SqliteWriter {
     fn number<'a>(&mut self, changes: &'a Changes) -> Numbered<'a> {
         let rows = self.directory.read();
         let last = &mut self.last;
-        let mut fresh = HashMap::new();
+        let mut fresh: IdMap<IncidentKey, i64> = IdMap::default();
         let incidents = changes.incidents.iter().map(|incident| {
-            let id = rows.incidents.get(&incident.key).copied().unwrap_or_else(|| next(&mut last.incident));
+            let id = rows.incident(&incident.key).unwrap_or_else(|| next(&mut last.incident));
             fresh.insert(incident.key, id);
             (id, incident, packed(incident))
         });
         let incidents = incidents.collect();
         let members = changes.members.iter().map(|member| {
-            let id = rows.members.get(&member.identity).copied().unwrap_or_else(|| next(&mut last.member));
-            let incident =
-                member.incident.and_then(|key| fresh.get(&key).or_else(|| rows.incidents.get(&key)).copied());
+            let id = rows.member(&member.identity).unwrap_or_else(|| next(&mut last.member));
+            let incident = member.incident.and_then(|key| fresh.get(&key).copied().or_else(|| rows.incident(&key)));
             (id, incident, member.as_ref())
         });
         let members = members.collect();
@@ -118,7 +122,7 @@ impl SqliteWriter {
         loaded.members.reserve(wanted.identities.len());
         let member_ids: Vec<i64> = {
             let rows = self.directory.read();
-            wanted.identities.iter().filter_map(|identity| rows.members.get(identity)).copied().collect()
+            wanted.identities.iter().filter_map(|identity| rows.member(identity)).collect()
         };
         for row in ask(&mut self.connection, "select state from members where id in ", &member_ids).await? {
             let member: Box<Member> = state(&row, "member")?;
@@ -128,7 +132,7 @@ impl SqliteWriter {
             let rows = self.directory.read();
             let of_members = loaded.members.values().filter_map(|member| member.incident.as_ref());
             let keys = wanted.keys.iter().chain(&wanted.ticks).chain(of_members);
-            keys.filter_map(|key| rows.incidents.get(key)).copied().collect()
+            keys.filter_map(|key| rows.incident(key)).collect()
         };
         let mut missing = Vec::with_capacity(incident_ids.len());
         for id in incident_ids {
@@ -142,13 +146,27 @@ impl SqliteWriter {
             loaded.incidents.insert(incident.key, incident);
         }
         for key in &wanted.ticks {
-            let id = self.directory.read().incidents.get(key).copied();
+            let id = self.directory.read().incident(key);
             if let Some(id) = id {
-                let due = load_due(&mut self.connection, id, wanted.now).await?;
+                let due = self.load_due(id, wanted.now).await?;
                 loaded.due.insert(*key, due);
             }
         }
         Ok(loaded)
+    }
+
+    async fn load_due(&mut self, incident: i64, now: Timestamp) -> Result<Due, StoreError> {
+        let (ids, next_expiry) = {
+            let rows = self.directory.read();
+            (rows.lapsed(incident, now, DUE_COUNT_MAX), rows.next_expiry(incident, now))
+        };
+        // The rest of those that have lapsed follows in the next tick, which is due at once.
+        let next_expiry = if ids.len() < DUE_COUNT_MAX { next_expiry.unwrap_or(Timestamp::MAX) } else { now };
+        let mut members = Vec::with_capacity(ids.len());
+        for row in ask(&mut self.connection, "select state from members where id in ", &ids).await? {
+            members.push(state(&row, "member")?);
+        }
+        Ok(Due { members, next_expiry })
     }
 }
 
@@ -191,7 +209,12 @@ impl Writer for SqliteWriter {
     }
 }
 
-async fn ask(connection: &mut SqliteConnection, head: &str, ids: &[i64]) -> Result<Vec<SqliteRow>, StoreError> {
+/// Rows by their ids, in no order.
+pub(super) async fn ask(
+    connection: &mut SqliteConnection,
+    head: &str,
+    ids: &[i64],
+) -> Result<Vec<SqliteRow>, StoreError> {
     let mut rows = Vec::with_capacity(ids.len());
     for ids in ids.chunks(ASKED_COUNT_MAX) {
         let (padded, marks) = in_list(ids.len());
@@ -209,33 +232,6 @@ async fn ask(connection: &mut SqliteConnection, head: &str, ids: &[i64]) -> Resu
 
 fn state<T: serde::de::DeserializeOwned>(row: &SqliteRow, what: &'static str) -> Result<T, StoreError> {
     rmp_serde::from_slice(row.try_get::<&[u8], _>(0).map_err(unavailable)?).map_err(unreadable(what))
-}
-
-async fn load_due(connection: &mut SqliteConnection, incident: i64, now: Timestamp) -> Result<Due, StoreError> {
-    let rows = sqlx::query("select state from members where incident = ?1 and expires_at <= ?2 limit ?3")
-        .bind(incident)
-        .bind(now.as_ms())
-        .bind(DUE_COUNT_MAX)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(unavailable)?;
-    let mut due = Due::default();
-    for row in &rows {
-        due.members.push(state(row, "member")?);
-    }
-    if i64::try_from(rows.len()).is_ok_and(|count| count == DUE_COUNT_MAX) {
-        due.next_expiry = now;
-        return Ok(due);
-    }
-    let next: Option<i64> = sqlx::query("select min(expires_at) from members where incident = ?1 and expires_at > ?2")
-        .bind(incident)
-        .bind(now.as_ms())
-        .fetch_one(connection)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(unavailable)?;
-    due.next_expiry = next.map_or(Timestamp::MAX, Timestamp::from_ms);
-    Ok(due)
 }
 
 impl Wanted {
