@@ -132,8 +132,8 @@ pub fn scan(signal: Signal, body: &[u8], watch: &mut impl Watch) -> Result<Scan,
                     return Err(Malformed::TooManyResources);
                 }
                 let end = body.len() - tail.len();
-                let mut walk = Walk { signal, body, watch, index: scan.blocks.len(), tally: Tally::default() };
-                let resource = walk.block(end - payload.len()..end)?;
+                let mut walk = Walk { signal, watch, index: scan.blocks.len(), tally: Tally::default() };
+                let resource = walk.block(body, end - payload.len()..end)?;
                 let Tally { item_count, invalid_id_count, has_exceptions } = walk.tally;
                 scan.item_count += item_count;
                 scan.invalid_id_count += invalid_id_count;
@@ -162,19 +162,19 @@ pub(super) struct Tally {
     pub(super) has_exceptions: bool,
 }
 
-struct Walk<'a, 'w, W> {
+/// One block on its way.
+pub(super) struct Walk<'w, W> {
     signal: Signal,
-    body: &'a [u8],
-    watch: &'w mut W,
-    index: usize,
-    tally: Tally,
+    pub(super) watch: &'w mut W,
+    pub(super) index: usize,
+    pub(super) tally: Tally,
 }
 
-impl<W: Watch> Walk<'_, '_, W> {
-    fn block(&mut self, at: Range<usize>) -> Result<ResourcePlace, Malformed> {
+impl<W: Watch> Walk<'_, W> {
+    fn block(&mut self, body: &[u8], at: Range<usize>) -> Result<ResourcePlace, Malformed> {
         let depth = DEPTH - 1;
         let mut resource = ResourcePlace::Absent;
-        let mut tail = &self.body[at.clone()];
+        let mut tail = &body[at.clone()];
         while !tail.is_empty() {
             let start = at.end - tail.len();
             let (number, wire_type) = key(&mut tail)?;
@@ -192,8 +192,8 @@ impl<W: Watch> Walk<'_, '_, W> {
                 }
                 2 => {
                     let payload = message(&mut tail, wire_type)?;
-                    let end = at.end - tail.len();
-                    self.scope(end - payload.len()..end)?;
+                    let start = at.end - tail.len() - payload.len();
+                    self.scope(&body[start..], body.len() - start - payload.len())?;
                 }
                 _ => check::value(BLOCK.kind(number), number, wire_type, &mut tail, depth)?,
             }
@@ -201,28 +201,48 @@ impl<W: Watch> Walk<'_, '_, W> {
         Ok(resource)
     }
 
-    fn scope(&mut self, at: Range<usize>) -> Result<(), Malformed> {
+    /// The scope is at the start of `tail` and ends where `beyond` bytes are left.
+    fn scope(&mut self, mut tail: &[u8], beyond: usize) -> Result<(), Malformed> {
         let depth = DEPTH - 2;
-        let mut tail = &self.body[at.clone()];
-        while !tail.is_empty() {
-            let (number, wire_type) = key(&mut tail)?;
-            if number != 2 {
-                check::value(SCOPED.kind(number), number, wire_type, &mut tail, depth)?;
+        while tail.len() > beyond {
+            // An item as most are, with a length of two bytes; where even these reach out of the scope, the item does.
+            let head = tail.first_chunk().map_or(0, |head| u32::from_le_bytes(*head));
+            if head & 0x0080_80ff == 0x0000_8012 {
+                let length = (head >> 8 & 0x7f | head >> 9 & 0x3f80) as usize;
+                tail = &tail[3..];
+                self.item(&mut tail, length, beyond)?;
                 continue;
             }
-            let payload = message(&mut tail, wire_type)?;
-            let end = at.end - tail.len();
-            let from = &self.body[end - payload.len()..];
-            match self.signal {
-                Signal::Traces => {
-                    let seen = span::walk(from, payload.len(), depth - 1, &mut self.tally)?;
-                    self.watch.span(self.index, &seen);
-                }
-                Signal::Logs => log::walk(from, payload.len(), depth - 1, &mut self.tally)?,
-                Signal::Metrics => self.tally.item_count += metric::walk(payload, depth - 1)?,
-                Signal::Profiles => unreachable!("profiles have no blocks"),
+            let mut inside = &tail[..tail.len() - beyond];
+            let (number, wire_type) = key(&mut inside)?;
+            if number != 2 {
+                check::value(SCOPED.kind(number), number, wire_type, &mut inside, depth)?;
+                tail = &tail[tail.len() - beyond - inside.len()..];
+                continue;
             }
+            let length = message(&mut inside, wire_type)?.len();
+            tail = &tail[tail.len() - beyond - inside.len() - length..];
+            self.item(&mut tail, length, beyond)?;
         }
+        Ok(())
+    }
+
+    /// The item is the first `length` bytes of `tail`, and its scope ends where `beyond` bytes are left.
+    #[inline(always)]
+    fn item(&mut self, tail: &mut &[u8], length: usize, beyond: usize) -> Result<(), Malformed> {
+        let depth = DEPTH - 3;
+        let after = match tail.len().checked_sub(length) {
+            Some(after) if after >= beyond => after,
+            _ => return Err(Malformed::Truncated),
+        };
+        if self.signal == Signal::Traces {
+            span::walk(tail, after, depth, self)?;
+        } else if self.signal == Signal::Logs {
+            log::walk(tail, length, depth, &mut self.tally)?;
+        } else {
+            self.tally.item_count += metric::walk(&tail[..length], depth)?;
+        }
+        *tail = &tail[length..];
         Ok(())
     }
 }
