@@ -16,11 +16,16 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Is shown the names of attributes, some of them twice.
 pub(super) trait Look {
+    /// Whether it wants to see them.
+    const LOOKS: bool;
+
     fn name(&mut self, name: &[u8]);
 }
 
 /// Looks at nothing.
 impl Look for () {
+    const LOOKS: bool = false;
+
     #[inline(always)]
     fn name(&mut self, _name: &[u8]) {}
 }
@@ -30,6 +35,8 @@ impl Look for () {
 pub(super) struct Exceptions(pub(super) bool);
 
 impl Look for Exceptions {
+    const LOOKS: bool = true;
+
     #[inline(always)]
     fn name(&mut self, name: &[u8]) {
         self.0 |= name.starts_with(b"exception.");
@@ -56,12 +63,14 @@ fn plain<'a, const TAG: u8, L: Look>(tail: &'a [u8], beyond: usize, look: &mut L
     // What was passed but not yet seen to be ASCII starts here.
     let mut unchecked = rest;
     // One bound for both: the message goes on, and a window is there.
-    let floor = beyond.saturating_add(1).max(WINDOW);
-    while rest.len() >= floor
+    let floor = beyond.max(WINDOW - 1);
+    while rest.len() > floor
         && let Some(window) = rest.first_chunk::<WINDOW>()
         && let Some(shape) = Shape::read::<TAG>(window)
     {
-        look.name(&rest[4..4 + shape.name]);
+        if L::LOOKS {
+            look.name(&rest[4..4 + shape.name]);
+        }
         if let Some(binary) = shape.binary {
             if !is_ascii(&unchecked[..unchecked.len() - rest.len() + binary]) {
                 return None;
@@ -151,21 +160,25 @@ impl Shape {
         if head & 0x00ff_80ff != 0x000a_0000 | u32::from(TAG) {
             return None;
         }
-        let (length, name) = (head >> 8 & 0x7f, head >> 24);
+        let [_, length, _, name] = head.to_le_bytes();
         // Between the name and a text are two keys and two lengths.
-        let text = length.checked_sub(name + 6)?;
-        let (length, name, text_length) = (length as usize + 2, name as usize, text as usize);
+        let text = u32::from(length).checked_sub(u32::from(name) + 6)?;
+        let (length, name, text_length) = (usize::from(length) + 2, usize::from(name), text as usize);
         let value = word(4 + name);
         // The key of the value, its length, the key of a text, the length of the text, which is two less.
         let expected = text.wrapping_mul(0x0100_0100).wrapping_add(0x000a_0212);
         if value == expected {
             return Some(Shape { length, name, text: text_length, binary: None });
         }
-        if (value ^ expected) & 0xffff != 0 {
-            return None;
+        // An integer or boolean: their keys differ in one bit.
+        let (length_and_key, kind) = (expected & 0xffff, value >> 16 & 0xff);
+        if value & 0x00f7_ffff == length_and_key | 0x0010_0000 {
+            let binary = varint(long_word(name + 7), text + 1)?.then_some(name + 7);
+            return Some(Shape { length, name, text: 0, binary });
         }
-        let is_binary = number(value >> 16 & 0xff, long_word(name + 7), text + 1)?;
-        Some(Shape { length, name, text: 0, binary: is_binary.then_some(name + 7) })
+        // A double.
+        let is_double = value & 0xffff == length_and_key && kind == 0x21 && text == 7;
+        is_double.then_some(Shape { length, name, text: 0, binary: Some(name + 7) })
     }
 }
 
@@ -180,17 +193,10 @@ fn bytes<const N: usize>(all: &[u8], at: usize) -> [u8; N] {
     })
 }
 
-/// Whether this is an integer or boolean of up to eight bytes, or a double; and if so, whether it may have bytes that
-/// are not ASCII.
+/// Whether this is a varint of this length, at most eight, and if so, whether it has bytes that are not ASCII.
 #[inline(always)]
-fn number(key: u32, digits: u64, length: u32) -> Option<bool> {
-    match key {
-        0x10 | 0x18 => {
-            // A varint ends with the first byte whose highest bit is not set.
-            let ends = !digits & HIGH;
-            (ends != 0 && ends.trailing_zeros() / 8 + 1 == length).then_some(length > 1)
-        }
-        0x21 => (length == 8).then_some(true),
-        _ => None,
-    }
+fn varint(digits: u64, length: u32) -> Option<bool> {
+    // It ends with the first byte whose highest bit is not set.
+    let ends = !digits & HIGH;
+    (ends != 0 && ends.trailing_zeros() / 8 + 1 == length).then_some(length > 1)
 }

@@ -85,11 +85,15 @@ struct Head<'a> {
     times: &'a [u8; 20],
 }
 
+/// Ids, a name of up to 127 bytes, and times.
+const HEAD_MAX: usize = 40 + 127 + 20;
+
 impl<'a> Head<'a> {
     /// All of them or none.
     #[inline(always)]
     fn read(from: &'a [u8]) -> Option<(Head<'a>, &'a [u8])> {
-        let ids = from.first_chunk::<40>()?;
+        let window = from.first_chunk::<HEAD_MAX>()?;
+        let ids = window.first_chunk::<40>()?;
         if ids[..2] != [0x0a, 16] || ids[18..20] != [0x12, 8] {
             return None;
         }
@@ -99,14 +103,14 @@ impl<'a> Head<'a> {
         if ids[at] != 0x2a || length >= 0x80 {
             return None;
         }
-        let (name, tail) = from[at + 2..].split_at_checked(length)?;
-        let (times, tail) = tail.split_first_chunk::<20>()?;
+        let name = &window[at + 2..at + 2 + length];
+        let times = window[at + 2 + length..].first_chunk::<20>()?;
         // Both keys around the kind, and a kind of one byte.
         let kind = times.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
         if kind & 0x00ff_80ff != 0x0039_0030 || times[11] != 0x41 || !is_short_ascii(name) {
             return None;
         }
-        Some((Head { ids, has_parent, times }, tail))
+        Some((Head { ids, has_parent, times }, &from[at + 2 + length + 20..]))
     }
 
     #[inline(always)]

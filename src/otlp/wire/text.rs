@@ -9,12 +9,17 @@ pub(super) fn is_ascii(bytes: &[u8]) -> bool {
         return is_short_ascii(bytes);
     }
     if bytes.len() > 256 {
-        return bytes.is_ascii();
+        return is_long_ascii(bytes);
     }
     if let Some(is_plain) = ends::<128, 16>(bytes) {
         return is_plain;
     }
     ends::<64, 8>(bytes).unwrap_or_default()
+}
+
+#[inline(never)]
+fn is_long_ascii(bytes: &[u8]) -> bool {
+    bytes.is_ascii()
 }
 
 /// As [`is_ascii`], for names, which are seldom longer than 63 bytes.
