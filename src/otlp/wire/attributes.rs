@@ -8,9 +8,10 @@ use super::read::key;
 use super::schema::Message;
 use super::text::is_ascii;
 
-/// From the start of an attribute, bytes that can be looked at and passed without asking for its length: its key, its
-/// length, and as many bytes as a length of one byte can say.
-const WINDOW: usize = 2 + 255;
+/// From the start of an attribute, bytes that are looked at without asking for its length: its key and length, those
+/// of a name of up to 255 bytes and of its value, the key of what the value holds, and a number. As many bytes as a
+/// length of one byte can say may be passed without asking, too.
+const WINDOW: usize = 4 + 255 + 3 + 8;
 
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
@@ -58,7 +59,7 @@ pub(super) fn run<const TAG: u8, L: Look>(tail: &mut &[u8], beyond: usize, look:
 
 /// Texts are not checked one by one: what lies between two numbers must be ASCII. If it is not, nothing is given.
 #[inline(never)]
-fn plain<'a, const TAG: u8, L: Look>(tail: &'a [u8], beyond: usize, look: &mut L) -> Option<&'a [u8]> {
+pub(super) fn plain<'a, const TAG: u8, L: Look>(tail: &'a [u8], beyond: usize, look: &mut L) -> Option<&'a [u8]> {
     let mut rest = tail;
     // What was passed but not yet seen to be ASCII starts here.
     let mut unchecked = rest;
@@ -131,53 +132,50 @@ struct Shape {
 impl Shape {
     #[inline(always)]
     fn read<const TAG: u8>(window: &[u8; WINDOW]) -> Option<Shape> {
-        Shape::of::<TAG>(
-            u32::from_le_bytes(bytes(window, 0)),
-            |at| u32::from_le_bytes(bytes(window, at)),
-            |at| u64::from_le_bytes(bytes(window, at)),
-        )
+        let [key, length, name_key, name, ..] = *window;
+        if key != TAG || name_key != 0x0a {
+            return None;
+        }
+        let value = u32::from_le_bytes(bytes(window, 4 + usize::from(name)));
+        Shape::of(length, name, value, |at| u64::from_le_bytes(bytes(window, at)))
     }
 
     /// Where less than a window may be left.
     #[inline]
     fn read_short<const TAG: u8>(rest: &[u8]) -> Option<Shape> {
-        let shape = Shape::of::<TAG>(
-            u32::from_le_bytes(bytes(rest, 0)),
-            |at| u32::from_le_bytes(bytes(rest, at)),
-            |at| u64::from_le_bytes(bytes(rest, at)),
-        );
+        let [key, length, name_key, name] = bytes(rest, 0);
+        if key != TAG || name_key != 0x0a {
+            return None;
+        }
+        let value = u32::from_le_bytes(bytes(rest, 4 + usize::from(name)));
+        let shape = Shape::of(length, name, value, |at| u64::from_le_bytes(bytes(rest, at)));
         shape.filter(|shape| shape.length <= rest.len())
     }
 
-    /// From its first four bytes, and the bytes from a place on.
+    /// Of the lengths, the four bytes behind the name, and the bytes from a place on.
     #[inline(always)]
-    fn of<const TAG: u8>(
-        head: u32,
-        word: impl FnOnce(usize) -> u32,
-        long_word: impl FnOnce(usize) -> u64,
-    ) -> Option<Shape> {
-        // The key of the field, a length of one byte, the key of the name.
-        if head & 0x00ff_80ff != 0x000a_0000 | u32::from(TAG) {
-            return None;
-        }
-        let [_, length, _, name] = head.to_le_bytes();
-        // Between the name and a text are two keys and two lengths.
-        let text = u32::from(length).checked_sub(u32::from(name) + 6)?;
-        let (length, name, text_length) = (usize::from(length) + 2, usize::from(name), text as usize);
-        let value = word(4 + name);
+    fn of(length: u8, name: u8, value: u32, long_word: impl FnOnce(usize) -> u64) -> Option<Shape> {
         // The key of the value, its length, the key of a text, the length of the text, which is two less.
-        let expected = text.wrapping_mul(0x0100_0100).wrapping_add(0x000a_0212);
-        if value == expected {
-            return Some(Shape { length, name, text: text_length, binary: None });
+        const VALUE: i64 = 0x000a_0212;
+        const TEXT: i64 = 0x0100_0100;
+        // Between the name and a text are two keys and two lengths. A length of more than one byte, its highest bit
+        // set, becomes negative here, and so does what is expected, which then no value equals.
+        let text = i64::from(length.cast_signed()) - i64::from(name) - 6;
+        let expected = text * TEXT + VALUE;
+        let (length, name) = (usize::from(length) + 2, usize::from(name));
+        if i64::from(value) == expected {
+            return Some(Shape { length, name, text: length.saturating_sub(name + 8), binary: None });
         }
+        let text = u32::try_from(text).ok()?;
+        // The key of the value and its length are the same before a number.
+        let value = u64::from(value);
+        let start = expected.cast_unsigned() & 0xffff;
         // An integer or boolean: their keys differ in one bit.
-        let (length_and_key, kind) = (expected & 0xffff, value >> 16 & 0xff);
-        if value & 0x00f7_ffff == length_and_key | 0x0010_0000 {
+        if value & 0x00f7_ffff == start | 0x0010_0000 {
             let binary = varint(long_word(name + 7), text + 1)?.then_some(name + 7);
             return Some(Shape { length, name, text: 0, binary });
         }
-        // A double.
-        let is_double = value & 0xffff == length_and_key && kind == 0x21 && text == 7;
+        let is_double = value & 0x00ff_ffff == start | 0x0021_0000 && text == 7;
         is_double.then_some(Shape { length, name, text: 0, binary: Some(name + 7) })
     }
 }

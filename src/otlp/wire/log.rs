@@ -8,12 +8,11 @@ use super::read::{DELIMITED, delimited, key};
 use super::scan::{Tally, is_span_id};
 use super::schema::{KEY_VALUE, LOG_RECORD};
 
-/// The record is the first `length` bytes of `from`, which goes on to the end of the request.
-pub(super) fn walk(from: &[u8], length: usize, depth: u32, tally: &mut Tally) -> Result<(), Malformed> {
+/// The record is at the start of `from`, which goes on to the end of the request, and ends where `beyond` bytes are left.
+pub(super) fn walk(from: &[u8], beyond: usize, depth: u32, tally: &mut Tally) -> Result<(), Malformed> {
     let mut trace_id: &[u8] = &[];
     let mut span_id: &[u8] = &[];
     let mut exceptions = Exceptions::default();
-    let beyond = from.len() - length;
     let mut tail = from;
     while tail.len() > beyond {
         let before = tail.len();

@@ -8,7 +8,7 @@ use crate::model::Signal;
 use crate::otlp::Malformed;
 
 use super::field::Fields;
-use super::read::{DELIMITED, DEPTH, delimited, key, skip};
+use super::read::{DELIMITED, DEPTH, delimited, key, skip, varint};
 use super::schema::{BLOCK, RESOURCE, SCOPED};
 use super::{attributes, check, log, metric, span};
 
@@ -202,48 +202,66 @@ impl<W: Watch> Walk<'_, W> {
     }
 
     /// The scope is at the start of `tail` and ends where `beyond` bytes are left.
-    fn scope(&mut self, mut tail: &[u8], beyond: usize) -> Result<(), Malformed> {
-        let depth = DEPTH - 2;
+    fn scope(&mut self, tail: &[u8], beyond: usize) -> Result<(), Malformed> {
+        let depth = DEPTH - 3;
+        match self.signal {
+            Signal::Traces => self.items(tail, beyond, |walk, from, after| span::walk(from, after, depth, walk)),
+            Signal::Logs => self.items(tail, beyond, |walk, from, after| log::walk(from, after, depth, &mut walk.tally)),
+            Signal::Metrics => self.items(tail, beyond, |walk, from, after| {
+                walk.tally.item_count += metric::walk(&from[..from.len() - after], depth)?;
+                Ok(())
+            }),
+            Signal::Profiles => unreachable!("profiles have no blocks"),
+        }
+    }
+
+    /// Each item is given to `item`, with all that follows it and how much that is.
+    #[inline(always)]
+    fn items(
+        &mut self,
+        mut tail: &[u8],
+        beyond: usize,
+        mut item: impl FnMut(&mut Self, &[u8], usize) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
         while tail.len() > beyond {
-            // An item as most are, with a length of two bytes; where even these reach out of the scope, the item does.
-            let head = tail.first_chunk().map_or(0, |head| u32::from_le_bytes(*head));
-            if head & 0x0080_80ff == 0x0000_8012 {
-                let length = (head >> 8 & 0x7f | head >> 9 & 0x3f80) as usize;
+            // As most are, with a length of two bytes; where even these reach out of the scope, the item does.
+            let length;
+            if let Some(head) = tail.first_chunk().map(|head| u32::from_le_bytes(*head))
+                && head & 0x0080_80ff == 0x0000_8012
+            {
+                length = (head >> 8 & 0x7f | head >> 9 & 0x3f80) as usize;
                 tail = &tail[3..];
-                self.item(&mut tail, length, beyond)?;
-                continue;
-            }
-            let mut inside = &tail[..tail.len() - beyond];
-            let (number, wire_type) = key(&mut inside)?;
-            if number != 2 {
-                check::value(SCOPED.kind(number), number, wire_type, &mut inside, depth)?;
+            } else {
+                let mut inside = &tail[..tail.len() - beyond];
+                let found = item_or_other(&mut inside)?;
                 tail = &tail[tail.len() - beyond - inside.len()..];
-                continue;
+                let Some(found) = found else { continue };
+                length = found;
             }
-            let length = message(&mut inside, wire_type)?.len();
-            tail = &tail[tail.len() - beyond - inside.len() - length..];
-            self.item(&mut tail, length, beyond)?;
+            let after = match tail.len().checked_sub(length) {
+                Some(after) if after >= beyond => after,
+                _ => return Err(Malformed::Truncated),
+            };
+            item(self, tail, after)?;
+            tail = &tail[length..];
         }
         Ok(())
     }
+}
 
-    /// The item is the first `length` bytes of `tail`, and its scope ends where `beyond` bytes are left.
-    #[inline(always)]
-    fn item(&mut self, tail: &mut &[u8], length: usize, beyond: usize) -> Result<(), Malformed> {
-        let depth = DEPTH - 3;
-        let after = match tail.len().checked_sub(length) {
-            Some(after) if after >= beyond => after,
-            _ => return Err(Malformed::Truncated),
-        };
-        if self.signal == Signal::Traces {
-            span::walk(tail, after, depth, self)?;
-        } else if self.signal == Signal::Logs {
-            log::walk(tail, length, depth, &mut self.tally)?;
-        } else {
-            self.tally.item_count += metric::walk(&tail[..length], depth)?;
+/// Passes the key and length of an item and gives the length, or passes any other field.
+#[inline(never)]
+fn item_or_other(tail: &mut &[u8]) -> Result<Option<usize>, Malformed> {
+    match key(tail)? {
+        (2, DELIMITED) => {
+            let length = usize::try_from(varint(tail)?).map_err(|_| Malformed::Truncated)?;
+            Ok(Some(length))
         }
-        *tail = &tail[length..];
-        Ok(())
+        (2, wire_type) => Err(check::wrong(wire_type)),
+        (number, wire_type) => {
+            check::value(SCOPED.kind(number), number, wire_type, tail, DEPTH - 2)?;
+            Ok(None)
+        }
     }
 }
 

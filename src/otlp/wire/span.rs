@@ -13,10 +13,12 @@ use super::text::is_short_ascii;
 /// Whatever is as nearly every sender writes it is read here.
 #[inline(always)]
 pub(super) fn walk<W: Watch>(from: &[u8], beyond: usize, depth: u32, walk: &mut Walk<'_, W>) -> Result<(), Malformed> {
-    let Some((head, mut tail)) = Head::read(from) else {
+    let Some((head, tail)) = Head::read(from) else {
         return walk_others(SeenSpan::default(), from, beyond, depth, walk);
     };
-    attributes::run::<0x4a, ()>(&mut tail, beyond, &mut ())?;
+    let Some(tail) = attributes::plain::<0x4a, ()>(tail, beyond, &mut ()) else {
+        return walk_others(head.seen(0), tail, beyond, depth, walk);
+    };
     let (status, length) = tail.first_chunk().map_or((0, 0), last_fields);
     if tail.len() - length != beyond {
         return walk_others(head.seen(0), tail, beyond, depth, walk);
@@ -45,6 +47,10 @@ fn walk_others<W: Watch>(
 /// The code of a status, and how long it is together with the flags that follow it; both may be absent.
 #[inline(always)]
 fn last_fields(window: &[u8; 10]) -> (i32, usize) {
+    // Neither good nor bad, and flags.
+    if window[..4] == [0x7a, 0, 0x85, 0x01] {
+        return (0, 8);
+    }
     let (status, length) = match window {
         [0x7a, 0, ..] => (0, 2),
         [0x7a, 2, 0x18, code @ 0..0x80, ..] => (i32::from(*code), 4),

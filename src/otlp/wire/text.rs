@@ -8,44 +8,41 @@ pub(super) fn is_ascii(bytes: &[u8]) -> bool {
     if bytes.len() < 64 {
         return is_short_ascii(bytes);
     }
-    if bytes.len() > 256 {
-        return is_long_ascii(bytes);
+    if bytes.len() < 128 {
+        return ends::<64>(bytes);
     }
-    if let Some(is_plain) = ends::<128, 16>(bytes) {
-        return is_plain;
+    let mut rest = bytes;
+    while rest.len() > 256
+        && let Some((block, others)) = rest.split_first_chunk::<128>()
+    {
+        if !ends::<64>(block) {
+            return false;
+        }
+        rest = others;
     }
-    ends::<64, 8>(bytes).unwrap_or_default()
-}
-
-#[inline(never)]
-fn is_long_ascii(bytes: &[u8]) -> bool {
-    bytes.is_ascii()
+    ends::<128>(rest)
 }
 
 /// As [`is_ascii`], for names, which are seldom longer than 63 bytes.
 #[inline(always)]
 pub(super) fn is_short_ascii(bytes: &[u8]) -> bool {
-    if let Some(is_plain) = ends::<32, 4>(bytes) {
-        return is_plain;
+    match bytes.len() {
+        32.. => ends::<32>(bytes),
+        16.. => ends::<16>(bytes),
+        8.. => ends::<8>(bytes),
+        _ => bytes.iter().fold(0, |all, byte| all | byte) < 0x80,
     }
-    if let Some(is_plain) = ends::<16, 2>(bytes) {
-        return is_plain;
-    }
-    if let Some(is_plain) = ends::<8, 1>(bytes) {
-        return is_plain;
-    }
-    bytes.iter().fold(0, |all, byte| all | byte) < 0x80
 }
 
-/// Whether the first and the last bytes are ASCII, where there are so many.
+/// Whether so many of the first bytes and so many of the last are ASCII.
 #[inline(always)]
-fn ends<const BYTES: usize, const WORDS: usize>(bytes: &[u8]) -> Option<bool> {
-    let (first, last) = (bytes.first_chunk::<BYTES>()?, bytes.last_chunk::<BYTES>()?);
+fn ends<const COUNT: usize>(bytes: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (bytes.first_chunk::<COUNT>(), bytes.last_chunk::<COUNT>()) else { return false };
     let mut all = 0;
-    for place in 0..WORDS {
+    for place in 0..COUNT / 8 {
         all |= word(first, 8 * place) | word(last, 8 * place);
     }
-    Some(all & HIGH == 0)
+    all & HIGH == 0
 }
 
 #[inline(always)]
