@@ -122,7 +122,7 @@ async fn strange(target: &dyn Receiver, report: &mut Report) {
         ("unknown fields", [&good[..], &[0x7a, 2, b'h', b'i', 0xa0, 0x38, 7]].concat()),
         ("unknown fields in a span", of_span(&[0xc0, 0x3e, 7, 0xc9, 0x3e, 1, 2, 3, 4, 5, 6, 7, 8])),
         ("an unknown group", [&good[..], &[0x7b, 0x08, 1, 0x7c]].concat()),
-        ("lengths that are longer than they need to be", vec![0x0a, 0x84, 0x80, 0x00, 0x12, 0x82, 0x00, 0x12, 0x00]),
+        ("lengths that are longer than they need to be", vec![0x0a, 0x85, 0x80, 0x00, 0x12, 0x82, 0x00, 0x12, 0x00]),
         ("a scope before the Resource", delimited(1, &[delimited(2, &delimited(2, b"")), delimited(1, b"")].concat())),
         ("a block with nothing in it", delimited(1, b"")),
         ("fields of the wrong order", of_span(&[delimited(5, b"name"), delimited(1, &[1; 16])].concat())),
