@@ -10,12 +10,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::io::auth::Guard;
 use crate::io::clock::Clock;
 use crate::io::live_rules::LiveRules;
 use crate::io::server::bind;
 use crate::io::spans::book::Telling;
-use crate::io::spans::door::words::JsonRead;
-use crate::io::spans::door::{Door, DoorOptions, serve_telemetry};
+use crate::io::spans::door::{Door, DoorOptions, JsonRead, serve_telemetry};
 use crate::io::spans::errors::{self, Parts};
 use crate::io::spans::faces::{Budget, Outlet};
 use crate::io::spans::out::{self, Machinery, OutletSetup, Patience, Sending};
@@ -90,6 +90,7 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
         body_bytes_max: plan.request_bytes,
         idle_timeout: plan.idle,
         connection_age_max: plan.connection_age,
+        guard: Arc::new(plan.token.map_or(Guard::Open, Guard::Token)),
         path_prefix: plan.path_prefix,
         ..DoorOptions::new(match plan.json {
             JsonReading::Lenient => |signal, body| read_json(signal, body, json::Mode::Lenient),

@@ -175,13 +175,20 @@ pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Telemet
     listen.extend(addresses(loaded, "otlp.http", otlp.http.as_ref(), DEFAULT_HTTP)?);
     let (sinks, routes) = routes(loaded)?;
     let age = duration(loaded, "otlp.connection_age", &otlp.connection_age)?;
+    let request_bytes = bytes(loaded, "otlp.request_bytes", &otlp.request_bytes)?;
+    let in_flight_bytes = bytes(loaded, "otlp.in_flight_bytes", &otlp.in_flight_bytes)?;
+    let spool_bytes = bytes(loaded, "spans.spool_bytes", &spans.spool_bytes)?;
+    holds_a_request(loaded, "otlp.in_flight_bytes", in_flight_bytes, request_bytes)?;
+    if spans.durability == Durability::Spool {
+        holds_a_request(loaded, "spans.spool_bytes", spool_bytes, request_bytes)?;
+    }
     Ok(TelemetryPlan {
         listen,
         token: token(loaded, secrets)?,
         path_prefix: otlp.path_prefix.trim_end_matches('/').to_owned(),
         json: otlp.json,
-        request_bytes: bytes(loaded, "otlp.request_bytes", &otlp.request_bytes)?,
-        in_flight_bytes: bytes(loaded, "otlp.in_flight_bytes", &otlp.in_flight_bytes)?,
+        request_bytes,
+        in_flight_bytes,
         connections: otlp.connections,
         connection_age: (!age.is_zero()).then_some(age),
         idle: duration(loaded, "otlp.idle", &otlp.idle)?,
@@ -192,7 +199,7 @@ pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Telemet
         attributes: attributes(loaded)?,
         existing: spans.existing,
         spool_dir: spans.spool_dir.clone().into(),
-        spool_bytes: bytes(loaded, "spans.spool_bytes", &spans.spool_bytes)? as u64,
+        spool_bytes: spool_bytes as u64,
     })
 }
 
@@ -240,6 +247,16 @@ fn bytes(loaded: &Loaded, key: &str, text: &str) -> Result<usize, SettingsError>
         .and_then(|bytes| usize::try_from(bytes).ok())
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| fault(loaded, key, format!("`{text}` is not a size"), "write `64MiB` or `1GiB`"))
+}
+
+/// The largest request must fit twice: as it came and as it goes on. Where it does not, its sender would be asked to
+/// come back for ever.
+fn holds_a_request(loaded: &Loaded, key: &str, bytes: usize, request_bytes: usize) -> Result<(), SettingsError> {
+    if bytes / 2 >= request_bytes {
+        return Ok(());
+    }
+    let message = format!("must be at least twice `otlp.request_bytes`, which is {request_bytes} bytes");
+    Err(fault(loaded, key, message, "raise the one, or lower the other"))
 }
 
 /// The sinks that any route names, and the routes over their numbers.

@@ -33,7 +33,11 @@ mod sdks;
 #[cfg(test)]
 mod secrecy;
 #[cfg(test)]
+mod spool_kill;
+#[cfg(test)]
 mod stand_in;
+#[cfg(test)]
+mod telemetry;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

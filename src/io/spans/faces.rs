@@ -139,6 +139,11 @@ impl Budget {
         self.reserve(bytes).then(|| Share { budget: self.clone(), bytes })
     }
 
+    /// Takes bytes, or all there are of it for what is larger than the whole budget: that goes alone.
+    pub fn take_alone(self: &Arc<Budget>, bytes: usize) -> Option<Share> {
+        self.take(bytes.min(self.total))
+    }
+
     pub fn in_use(&self) -> usize {
         self.total - self.free.load(Ordering::Relaxed)
     }
@@ -200,6 +205,10 @@ mod tests {
         first.shrink(10);
         assert_eq!(budget.in_use(), 10);
         drop(first);
+        assert_eq!(budget.in_use(), 0);
+        let alone = budget.take_alone(1000).unwrap();
+        assert!(budget.take_alone(1).is_none());
+        drop(alone);
         assert_eq!(budget.in_use(), 0);
     }
 }

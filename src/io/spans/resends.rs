@@ -21,6 +21,8 @@ pub enum Look {
     New,
     /// Accepted within the window: acknowledge, forward nothing.
     Accepted,
+    /// The same request holds the block already, and what becomes of that one becomes of this.
+    Twin,
     /// Another request holds the same block; hears whether it was accepted.
     InFlight(oneshot::Receiver<bool>),
 }
@@ -127,11 +129,15 @@ impl Shard {
 
 impl Claims {
     pub fn look(&mut self, hash: u128, now: Instant) -> Look {
-        let look = self.resends.look(hash, now);
-        if matches!(look, Look::New) {
-            self.hashes.push(hash);
+        match self.resends.look(hash, now) {
+            Look::New => {
+                self.hashes.push(hash);
+                Look::New
+            }
+            // To wait for oneself would end well only if the request is accepted.
+            Look::InFlight(_) if self.hashes.contains(&hash) => Look::Twin,
+            look @ (Look::InFlight(_) | Look::Accepted | Look::Twin) => look,
         }
-        look
     }
 
     /// All claimed blocks at once: a request is accepted whole or not.
@@ -185,6 +191,17 @@ mod tests {
             let again = resends.claims().look(1, now);
             assert_eq!(matches!(again, Look::Accepted), is_accepted);
         }
+    }
+
+    #[test]
+    fn a_block_that_stands_twice_in_a_request_waits_for_nobody() {
+        let now = Instant::now();
+        let resends = Resends::new(WINDOW, 7, now);
+        let mut claims = resends.claims();
+        assert!(matches!(claims.look(1, now), Look::New));
+        assert!(matches!(claims.look(1, now), Look::Twin));
+        claims.settle(false, now);
+        assert!(matches!(resends.claims().look(1, now), Look::New));
     }
 
     #[test]

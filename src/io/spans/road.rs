@@ -147,7 +147,7 @@ impl SpanRoad {
                 let hash = resends.hash(&arrival.body[block.payload.clone()]);
                 match claims.look(hash, Instant::now()) {
                     Look::New => {}
-                    Look::Accepted => {
+                    Look::Accepted | Look::Twin => {
                         self.tally.items(arrival.signal, ItemOutcome::Resent, block.item_count);
                         continue;
                     }

@@ -42,7 +42,7 @@ impl<'a> Assembly<'a> {
     /// stays as it is.
     pub fn block(&mut self, block: &Block, resource: &NewResource) {
         match &block.resource {
-            ResourcePlace::One { .. } if !resource.is_changed => self.keep(block.field.clone()),
+            ResourcePlace::One { .. } | ResourcePlace::Absent if !resource.is_changed => self.keep(block.field.clone()),
             ResourcePlace::One { field, .. } => {
                 self.head(block.payload.len() - field.len(), resource);
                 self.keep(block.payload.start..field.start);

@@ -49,6 +49,18 @@ fn count_of(request: &[u8], number: u32) -> usize {
 }
 
 #[test]
+fn a_block_without_edits_goes_as_it_came_with_a_resource_or_without() {
+    for block in [vec![field(1, &attribute("a", "1")), spans(b"")], vec![spans(b"")], vec![]] {
+        let body = Bytes::from(request(&block));
+        let scan = traces(&body).unwrap();
+        let mut assembly = Assembly::new(&body);
+        let unchanged = new_resource(&scan.blocks[0].resource(&body), &[]).unwrap();
+        assembly.block(&scan.blocks[0], &unchanged);
+        assert_eq!(assembly.finish().concat(), body);
+    }
+}
+
+#[test]
 fn a_resource_in_pieces_becomes_one() {
     let pieces = [field(1, &attribute("a", "1")), spans(b""), field(1, &attribute("b", "2")), field(1, b"")];
     let body = request(&pieces);

@@ -4,27 +4,27 @@ use prost::Message;
 
 use super::report::Report;
 use super::speak::{Answer, EXPORT, PROTOBUF, call, framed, gzip, post, raw_deflate, request_of, spans, zlib, zstd};
-use super::target::{LIMIT, Target};
+use super::target::{LIMIT, Receiver};
 
 const HTTP1: &str = "HTTP/1.1";
 const GRPC: &str = "gRPC";
 
-async fn packed(target: &Target, encoding: &str, body: &[u8]) -> Answer {
-    post(target.address, "/v1/traces", &[PROTOBUF, ("content-encoding", encoding)], body).await
+async fn packed(target: &dyn Receiver, encoding: &str, body: &[u8]) -> Answer {
+    post(target.address(), "/v1/traces", &[PROTOBUF, ("content-encoding", encoding)], body).await
 }
 
-async fn packed_call(target: &Target, encoding: &str, body: &[u8]) -> Answer {
-    call(target.address, EXPORT, &[("grpc-encoding", encoding)], framed(1, body)).await
+async fn packed_call(target: &dyn Receiver, encoding: &str, body: &[u8]) -> Answer {
+    call(target.address(), EXPORT, &[("grpc-encoding", encoding)], framed(1, body)).await
 }
 
-pub async fn probe(target: &Target, report: &mut Report) {
+pub async fn probe(target: &dyn Receiver, report: &mut Report) {
     encodings(target, report).await;
     damage(target, report).await;
     names(target, report).await;
     sizes(target, report).await;
 }
 
-async fn encodings(target: &Target, report: &mut Report) {
+async fn encodings(target: &dyn Receiver, report: &mut Report) {
     let (one, two) = (spans(2000).encode_to_vec(), spans(3000).encode_to_vec());
     let both = [&one[..], &two].concat();
     let whole: Vec<(&str, &str, Vec<u8>)> = vec![
@@ -45,7 +45,7 @@ async fn encodings(target: &Target, report: &mut Report) {
     }
 }
 
-async fn damage(target: &Target, report: &mut Report) {
+async fn damage(target: &dyn Receiver, report: &mut Report) {
     let body = spans(2000).encode_to_vec();
     let packs: [(&str, Vec<u8>); 4] =
         [("gzip", gzip(&body)), ("zstd", zstd(&body)), ("deflate", zlib(&body)), ("deflate", raw_deflate(&body))];
@@ -59,12 +59,12 @@ async fn damage(target: &Target, report: &mut Report) {
             report.check(&name, GRPC, 3, answer.header("grpc-status"));
         }
     }
-    let answer = post(target.address, "/v1/traces", &[PROTOBUF], &gzip(&body)).await;
+    let answer = post(target.address(), "/v1/traces", &[PROTOBUF], &gzip(&body)).await;
     report.check("gzip without a label", HTTP1, "400 3", answer.brief());
     report.check("nothing damaged gets through", HTTP1, 0, target.arrived().len());
 }
 
-async fn names(target: &Target, report: &mut Report) {
+async fn names(target: &dyn Receiver, report: &mut Report) {
     let body = spans(200).encode_to_vec();
     for (name, bytes) in [("GZIP", gzip(&body)), ("x-gzip", gzip(&body)), ("ZStd", zstd(&body))] {
         report.check(&format!("encoding `{name}`"), HTTP1, 200, packed(target, name, &bytes).await.status);
@@ -87,13 +87,13 @@ async fn names(target: &Target, report: &mut Report) {
     }
 }
 
-async fn sizes(target: &Target, report: &mut Report) {
+async fn sizes(target: &dyn Receiver, report: &mut Report) {
     for (bytes, http, grpc) in [(LIMIT - 1, 200, "0"), (LIMIT, 200, "0"), (LIMIT + 1, 413, "8")] {
         let body = request_of(bytes);
         let place = i64::try_from(bytes).unwrap() - i64::try_from(LIMIT).unwrap();
         let name = format!("limit {place:+} plain");
-        report.check(&name, HTTP1, http, post(target.address, "/v1/traces", &[PROTOBUF], &body).await.status);
-        let answer = call(target.address, EXPORT, &[], framed(0, &body)).await;
+        report.check(&name, HTTP1, http, post(target.address(), "/v1/traces", &[PROTOBUF], &body).await.status);
+        let answer = call(target.address(), EXPORT, &[], framed(0, &body)).await;
         let seen = format!("{}{}", answer.header("grpc-status"), answer.header("grpc-status-details-bin"));
         report.check(&name, GRPC, grpc, seen);
         for (encoding, bytes) in [("gzip", gzip(&body)), ("zstd", zstd(&body)), ("deflate", zlib(&body))] {
@@ -112,7 +112,7 @@ async fn sizes(target: &Target, report: &mut Report) {
         let answer = packed_call(target, encoding, &bomb).await;
         report.check(&format!("a bomb in {encoding}"), GRPC, 8, answer.header("grpc-status"));
     }
-    let far = post(target.address, "/v1/traces", &[PROTOBUF], &vec![0; 20 * LIMIT]).await;
+    let far = post(target.address(), "/v1/traces", &[PROTOBUF], &vec![0; 20 * LIMIT]).await;
     report.check("twenty times the limit is answered, not reset", HTTP1, "413 8", far.brief());
     report.check("nothing too large gets through", HTTP1, 0, target.arrived().len());
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 
 #[derive(Default)]
 pub struct Report {
+    who: &'static str,
     lines: Vec<Line>,
 }
 
 struct Line {
+    who: &'static str,
     name: String,
     transport: &'static str,
     expected: String,
@@ -16,18 +18,24 @@ struct Line {
 }
 
 impl Report {
+    /// Whom the probes that follow ask.
+    pub fn ask(&mut self, who: &'static str) {
+        self.who = who;
+    }
+
     pub fn check(&mut self, name: &str, transport: &'static str, expected: impl Display, seen: impl Display) {
         let (expected, seen) = (expected.to_string(), seen.to_string());
-        self.lines.push(Line { name: name.to_owned(), transport, expected, seen });
+        self.lines.push(Line { who: self.who, name: name.to_owned(), transport, expected, seen });
     }
 
     /// Into the target directory of the build.
     pub fn write(&self, name: &str) {
-        let mut text =
-            String::from("# OTLP conformance\n\n| probe | transport | expected | seen | |\n|---|---|---|---|---|\n");
-        for Line { name, transport, expected, seen } in &self.lines {
+        let mut text = String::from(
+            "# OTLP conformance\n\n| asked | probe | transport | expected | seen | |\n|---|---|---|---|---|---|\n",
+        );
+        for Line { who, name, transport, expected, seen } in &self.lines {
             let mark = if expected == seen { "ok" } else { "**differs**" };
-            writeln!(text, "| {name} | {transport} | {expected} | {seen} | {mark} |").unwrap();
+            writeln!(text, "| {who} | {name} | {transport} | {expected} | {seen} | {mark} |").unwrap();
         }
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
         std::fs::create_dir_all(&directory).unwrap();
@@ -39,7 +47,9 @@ impl Report {
             .lines
             .iter()
             .filter(|line| line.expected != line.seen)
-            .map(|line| format!("{} ({}): wanted {}, saw {}", line.name, line.transport, line.expected, line.seen))
+            .map(|line| {
+                format!("{}: {} ({}): wanted {}, saw {}", line.who, line.name, line.transport, line.expected, line.seen)
+            })
             .collect();
         assert!(wrong.is_empty(), "{} of {} probes differ:\n{}", wrong.len(), self.lines.len(), wrong.join("\n"));
     }

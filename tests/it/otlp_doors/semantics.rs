@@ -9,7 +9,7 @@ use tawny::io::spans::faces::Verdict;
 
 use super::report::Report;
 use super::speak::{Answer, EXPORT, JSON, PROTOBUF, call, framed, post, spans};
-use super::target::Target;
+use super::target::{Receiver, Target};
 
 const HTTP1: &str = "HTTP/1.1";
 const GRPC: &str = "gRPC";
@@ -17,7 +17,6 @@ const GRPC: &str = "gRPC";
 pub async fn probe(target: &Target, report: &mut Report) {
     partial(target, report).await;
     refusals(target, report).await;
-    unknown(target, report).await;
     overload(target, report).await;
 }
 
@@ -88,25 +87,6 @@ async fn refusals(target: &Target, report: &mut Report) {
         report.check(name, GRPC, grpc, of_grpc(&answer));
     }
     target.arrived();
-    for garbage in [&b"\xff\xff\xff"[..], b"\x0a\x7f", b"not protobuf at all"] {
-        let name = format!("garbage {:?}", String::from_utf8_lossy(garbage).escape_debug().to_string());
-        let answer = post(target.address, "/v1/traces", &[PROTOBUF], garbage).await;
-        let has_detail = answer.body.windows(10).any(|part| part == b"BadRequest");
-        report.check(&name, HTTP1, "400 3 true", format!("{} {has_detail}", answer.brief()));
-        let answer = call(target.address, EXPORT, &[], framed(0, garbage)).await;
-        report.check(&name, GRPC, 3, answer.header("grpc-status"));
-    }
-    report.check("garbage does not arrive", HTTP1, 0, target.arrived().len());
-}
-
-async fn unknown(target: &Target, report: &mut Report) {
-    // Field 15 of the request and field 900 of it are nobody's.
-    let body = [&spans(10).encode_to_vec()[..], &[0x7a, 2, b'h', b'i', 0xa0, 0x38, 7]].concat();
-    let answer = post(target.address, "/v1/traces", &[PROTOBUF], &body).await;
-    report.check("unknown fields", HTTP1, "200 whole", format!("{} {}", answer.status, target.arrived_only(&body)));
-    let answer = call(target.address, EXPORT, &[], framed(0, &body)).await;
-    let seen = format!("{} {}", answer.header("grpc-status"), target.arrived_only(&body));
-    report.check("unknown fields", GRPC, "0 whole", seen);
 }
 
 async fn overload(target: &Target, report: &mut Report) {

@@ -67,6 +67,11 @@ impl Answer {
 pub trait Role: Send + Sync + 'static {
     fn receive(&self, request: &Received<'_>) -> Answer;
 
+    /// How long it takes before it looks at a request.
+    fn delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What the service says when it is unwell or throttles.
     fn trouble(&self, status: u16) -> String {
         format!("<html><body><h1>{status}</h1></body></html>")
@@ -111,8 +116,12 @@ struct Line(Arc<Notify>);
 
 impl<R: Role> StandIn<R> {
     pub async fn start(role: R) -> StandIn<R> {
+        StandIn::start_in(role, Weather::Fair).await
+    }
+
+    pub async fn start_in(role: R, weather: Weather) -> StandIn<R> {
         let role = Arc::new(role);
-        let desk = Arc::new(Desk { weather: Mutex::new(Weather::Fair), exchanges: Mutex::default() });
+        let desk = Arc::new(Desk { weather: Mutex::new(weather), exchanges: Mutex::default() });
         let router = Router::new().fallback(handle::<R>).with_state((Arc::clone(&role), Arc::clone(&desk)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -193,6 +202,7 @@ async fn handle<R: Role>(
     let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
         return response(Answer::new(413, "too large"));
     };
+    tokio::time::sleep(role.delay()).await;
     let fault = lock(&desk.weather).next_fault();
     let ordinal = {
         let mut exchanges = lock(&desk.exchanges);

@@ -3,10 +3,13 @@
 
 use std::io::Read;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
@@ -26,8 +29,11 @@ struct State {
     traces: Vec<ResourceSpans>,
     logs: Vec<ResourceLogs>,
     metrics: Vec<ResourceMetrics>,
-    request_count: usize,
     refused: Vec<String>,
+    /// What every success says: so many rejected, and why.
+    partial: Option<(i64, String)>,
+    /// Before a request is looked at.
+    delay: Duration,
 }
 
 impl Otlp {
@@ -54,8 +60,14 @@ impl Otlp {
         spans.collect()
     }
 
-    pub fn request_count(&self) -> usize {
-        lock(&self.state).request_count
+    /// From now on every success is a partial one.
+    pub fn answer_partly(&self, rejected: i64, message: &str) {
+        lock(&self.state).partial = Some((rejected, message.to_owned()));
+    }
+
+    /// From now on every request takes so long.
+    pub fn set_delay(&self, delay: Duration) {
+        lock(&self.state).delay = delay;
     }
 
     pub fn refused(&self) -> Vec<String> {
@@ -73,6 +85,10 @@ pub fn attribute<'a>(resource: &'a Resource, key: &str) -> Option<&'a str> {
 }
 
 impl Role for Otlp {
+    fn delay(&self) -> Duration {
+        lock(&self.state).delay
+    }
+
     fn receive(&self, request: &Received<'_>) -> Answer {
         let read = inflate(request).and_then(|body| {
             let mut state = lock(&self.state);
@@ -85,14 +101,21 @@ impl Role for Otlp {
                 "/v1/metrics" => {
                     state.metrics.extend(ExportMetricsServiceRequest::decode(&*body).map_err(wrong)?.resource_metrics);
                 }
+                // Not compiled in: kept as an exchange only.
+                "/v1development/profiles" => {}
                 other => return Err(format!("no such address: {other}")),
             }
-            state.request_count += 1;
             Ok(())
         });
         match read {
             Ok(()) => {
-                let mut answer = Answer::new(200, "");
+                // Short enough that every length and number is ASCII.
+                let body = lock(&self.state).partial.clone().map(|(rejected_spans, error_message)| {
+                    let partial_success = Some(ExportTracePartialSuccess { rejected_spans, error_message });
+                    ExportTraceServiceResponse { partial_success }.encode_to_vec()
+                });
+                let body = String::from_utf8(body.unwrap_or_default()).expect("a short message is ASCII");
+                let mut answer = Answer::new(200, body);
                 answer.headers.push(("content-type", "application/x-protobuf".to_owned()));
                 answer
             }

@@ -40,6 +40,8 @@ pub enum Outcome {
     Late,
     /// Wrong path, method, type or encoding.
     Unsupported,
+    /// Without the token of the door.
+    Unauthorized,
     /// To be sent again later.
     NotNow,
     /// What the first sink answered, in `through` mode.
@@ -49,7 +51,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const ALL: [Outcome; 10] = [
+    pub const ALL: [Outcome; 11] = [
         Outcome::Taken,
         Outcome::Partly,
         Outcome::Malformed,
@@ -57,6 +59,7 @@ impl Outcome {
         Outcome::TooSlow,
         Outcome::Late,
         Outcome::Unsupported,
+        Outcome::Unauthorized,
         Outcome::NotNow,
         Outcome::Passed,
         Outcome::Broken,
@@ -71,6 +74,7 @@ impl Outcome {
             Outcome::TooSlow => "too_slow",
             Outcome::Late => "late",
             Outcome::Unsupported => "unsupported",
+            Outcome::Unauthorized => "unauthorized",
             Outcome::NotNow => "not_now",
             Outcome::Passed => "passed",
             Outcome::Broken => "broken",

@@ -2,7 +2,7 @@
 //! docs/specification.md, "Failures"; gRPC, statuscodes.md). Decides nothing else.
 
 use super::counts::Outcome;
-use super::words::code;
+use crate::otlp::answer::Code;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
@@ -32,6 +32,8 @@ pub(super) enum Fault {
     UnknownPath { path: String },
     #[error("send telemetry with POST")]
     NotPost,
+    #[error("send the token of this door: `authorization: Bearer TOKEN`")]
+    NoToken,
     #[error("gRPC needs HTTP/2")]
     GrpcNeedsHttp2,
     #[error("method `{path}` is not known here")]
@@ -55,6 +57,7 @@ impl Fault {
             Fault::NoRoom => 503,
             Fault::UnknownPath { .. } | Fault::UnknownMethod { .. } | Fault::UnknownService { .. } => 404,
             Fault::NotPost => 405,
+            Fault::NoToken => 401,
             Fault::GrpcNeedsHttp2 => 505,
             Fault::Late => 504,
             Fault::Corrupt { .. }
@@ -66,21 +69,22 @@ impl Fault {
         }
     }
 
-    pub(super) const fn grpc(&self) -> u8 {
+    pub(super) const fn grpc(&self) -> Code {
         match self {
-            Fault::TooLarge { .. } | Fault::InflatesTooLarge { .. } => code::RESOURCE_EXHAUSTED,
-            Fault::TooSlow { .. } | Fault::Late => code::DEADLINE_EXCEEDED,
-            Fault::Corrupt { .. } | Fault::Json { .. } | Fault::UnknownType { .. } => code::INVALID_ARGUMENT,
-            Fault::NoRoom => code::UNAVAILABLE,
-            Fault::UnknownPath { .. } | Fault::UnknownService { .. } => code::NOT_FOUND,
+            Fault::TooLarge { .. } | Fault::InflatesTooLarge { .. } => Code::ResourceExhausted,
+            Fault::TooSlow { .. } | Fault::Late => Code::DeadlineExceeded,
+            Fault::Corrupt { .. } | Fault::Json { .. } | Fault::UnknownType { .. } => Code::InvalidArgument,
+            Fault::NoRoom => Code::Unavailable,
+            Fault::NoToken => Code::Unauthenticated,
+            Fault::UnknownPath { .. } | Fault::UnknownService { .. } => Code::NotFound,
             Fault::UnknownEncoding { .. }
             | Fault::TooManyEncodings { .. }
             | Fault::NotPost
             | Fault::GrpcNeedsHttp2
             | Fault::UnknownMethod { .. }
             | Fault::UnknownSubtype { .. }
-            | Fault::Cardinality { .. } => code::UNIMPLEMENTED,
-            Fault::Framing { .. } | Fault::Broken => code::INTERNAL,
+            | Fault::Cardinality { .. } => Code::Unimplemented,
+            Fault::Framing { .. } | Fault::Broken => Code::Internal,
         }
     }
 
@@ -93,6 +97,7 @@ impl Fault {
                 Outcome::Malformed
             }
             Fault::NoRoom => Outcome::NotNow,
+            Fault::NoToken => Outcome::Unauthorized,
             Fault::Broken => Outcome::Broken,
             Fault::UnknownEncoding { .. }
             | Fault::TooManyEncodings { .. }

@@ -19,10 +19,10 @@ use super::life::Life;
 use super::read::{self, Deadline, Use};
 use super::refusal::{Partial, Refusal};
 use super::reply::{Reply, Response};
-use super::words::{self, Detail, Form};
-use super::{Door, Entry, health, reflection};
+use super::{Door, Entry, health, http, reflection};
 use crate::io::spans::faces::Budget;
 use crate::model::Signal;
+use crate::otlp::answer::{Code, Encoding, Status, grpc_message, status_details_bin};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
@@ -49,7 +49,9 @@ pub(super) async fn answer(door: &Arc<Door>, request: Request<Incoming>, life: &
     let (parts, mut body) = request.into_parts();
     let path = parts.uri.path();
     if let Some(signal) = Signal::ALL.into_iter().find(|signal| path == signal.grpc_path()) {
-        let exported = match check(&parts) {
+        let admitted = door.options.guard.admits_headers(&parts.headers);
+        let checked = check(&parts).and_then(|call| if admitted { Ok(call) } else { Err(Fault::NoToken) });
+        let exported = match checked {
             Ok(call) => export(door, call, &mut body, signal).await,
             Err(fault) => Err(Refusal::of(&fault, door)),
         };
@@ -57,12 +59,11 @@ pub(super) async fn answer(door: &Arc<Door>, request: Request<Incoming>, life: &
             Ok(partial) => {
                 let outcome = if partial.is_some() { Outcome::Partly } else { Outcome::Taken };
                 door.counts.request(Some(signal), Transport::Grpc, outcome);
-                let partial = partial.as_ref().map(|(rejected, message)| (*rejected, message.as_str()));
-                say(&words::success(Form::Protobuf, signal, partial))
+                say(&http::success(signal, partial.as_ref(), Encoding::Protobuf))
             }
             Err(refusal) => {
                 door.counts.request(Some(signal), Transport::Grpc, refusal.outcome);
-                if matches!(refusal.outcome, Outcome::NotNow | Outcome::TooLarge) {
+                if matches!(refusal.outcome, Outcome::NotNow | Outcome::TooLarge | Outcome::Unauthorized) {
                     // Its body is on its way; taking it in spares the connection a reset stream.
                     read::drain(&mut body, &parts.headers).await;
                 }
@@ -190,27 +191,27 @@ pub(super) fn fine() -> HeaderMap {
 }
 
 /// The trailers of a stream that ended otherwise.
-pub(super) fn failed(grpc: u8, reason: &str) -> HeaderMap {
-    let mut trailers = HeaderMap::with_capacity(3);
-    put_status(&mut trailers, grpc, reason, Detail::None);
+pub(super) fn failed(code: Code, reason: &str) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    put_status(&mut trailers, &Status::new(code, reason));
     trailers
 }
 
 /// A status and no message; the trailers are the head.
 fn refuse(refusal: &Refusal) -> Response {
     let mut response = respond(Reply::Bytes(None));
-    put_status(response.headers_mut(), refusal.grpc, &refusal.reason, refusal.detail);
+    put_status(response.headers_mut(), &refusal.status);
     response
 }
 
-fn put_status(headers: &mut HeaderMap, grpc: u8, reason: &str, detail: Detail) {
-    headers.insert(STATUS, HeaderValue::from(u16::from(grpc)));
+fn put_status(headers: &mut HeaderMap, status: &Status) {
+    headers.insert(STATUS, HeaderValue::from(u16::from(status.code.as_u8())));
     // Both texts are ASCII by their encodings.
-    if let Ok(message) = HeaderValue::try_from(words::percent(reason)) {
+    if let Ok(message) = HeaderValue::try_from(grpc_message(&status.message).as_ref()) {
         headers.insert(MESSAGE, message);
     }
-    if detail != Detail::None
-        && let Ok(details) = HeaderValue::try_from(words::status_details(grpc, reason, detail))
+    if !status.details.is_empty()
+        && let Ok(details) = HeaderValue::try_from(status_details_bin(status))
     {
         headers.insert(DETAILS, details);
     }

@@ -11,8 +11,8 @@ use super::frames::{Messages, framed};
 use super::grpc::{self, Call};
 use super::life::Life;
 use super::reply::{Reply, Response, Stream};
-use super::words::code;
 use super::{Door, services};
+use crate::otlp::answer::Code;
 use crate::otlp::wire::{Fields, put_bytes};
 
 pub(super) const PREFIX: &str = "/grpc.health.v1.Health/";
@@ -96,7 +96,7 @@ fn watch(door: &Door, is_known: bool, life: &Arc<Life>) -> Response {
         if now == State::Serving {
             let _ = sender.send(Frame::data(framed(&State::NotServing.message()))).await;
         }
-        let _ = sender.send(Frame::trailers(grpc::failed(code::UNAVAILABLE, "the server stops"))).await;
+        let _ = sender.send(Frame::trailers(grpc::failed(Code::Unavailable, "the server stops"))).await;
     });
     grpc::respond(Reply::Stream(Stream::new(maker, frames, life.begin())))
 }

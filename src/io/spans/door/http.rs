@@ -5,6 +5,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode, Version};
@@ -16,18 +17,19 @@ use super::inflate::{self, Codings};
 use super::read::{self, Deadline, Use};
 use super::refusal::{Partial, Refusal};
 use super::reply::{Reply, Response};
-use super::words::{self, Form};
 use super::{Door, Entry};
 use crate::model::Signal;
+use crate::otlp::answer::{self, Encoding};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const PROTOBUF_REGISTERED: HeaderValue = HeaderValue::from_static("application/protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, zstd, deflate");
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"tawny\"");
 
 /// How a request's body is written, and what its answer is called.
 struct Kind {
-    form: Form,
+    encoding: Encoding,
     content_type: HeaderValue,
 }
 
@@ -39,20 +41,20 @@ impl Kind {
         let bare = given.split(';').next().unwrap_or_default().trim();
         let is = |name: &str| bare.eq_ignore_ascii_case(name);
         if is("application/x-protobuf") {
-            Ok(Kind { form: Form::Protobuf, content_type: PROTOBUF })
+            Ok(Kind { encoding: Encoding::Protobuf, content_type: PROTOBUF })
         } else if is("application/json") {
-            Ok(Kind { form: Form::Json, content_type: JSON })
+            Ok(Kind { encoding: Encoding::Json, content_type: JSON })
         } else if is("application/protobuf") {
-            Ok(Kind { form: Form::Protobuf, content_type: PROTOBUF_REGISTERED })
+            Ok(Kind { encoding: Encoding::Protobuf, content_type: PROTOBUF_REGISTERED })
         } else {
             Err(Fault::UnknownType { given: shown(given) })
         }
     }
 
     fn transport(&self) -> Transport {
-        match self.form {
-            Form::Protobuf => Transport::HttpProtobuf,
-            Form::Json => Transport::HttpJson,
+        match self.encoding {
+            Encoding::Protobuf => Transport::HttpProtobuf,
+            Encoding::Json => Transport::HttpJson,
         }
     }
 }
@@ -69,13 +71,12 @@ pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response 
     let exported = export(door, &parts, &mut body, signal, &kind).await;
     let transport = kind.as_ref().map_or(Transport::Unknown, Kind::transport);
     // A sender whose type we cannot tell is most likely a person with curl.
-    let kind = kind.unwrap_or(Kind { form: Form::Json, content_type: JSON });
+    let kind = kind.unwrap_or(Kind { encoding: Encoding::Json, content_type: JSON });
     match exported {
         Ok((signal, partial)) => {
             let outcome = if partial.is_some() { Outcome::Partly } else { Outcome::Taken };
             door.counts.request(Some(signal), transport, outcome);
-            let partial = partial.as_ref().map(|(rejected, message)| (*rejected, message.as_str()));
-            respond(StatusCode::OK, kind.content_type, words::success(kind.form, signal, partial))
+            respond(StatusCode::OK, kind.content_type, success(signal, partial.as_ref(), kind.encoding))
         }
         Err(refusal) => {
             door.counts.request(signal, transport, refusal.outcome);
@@ -98,6 +99,9 @@ async fn export(
     if parts.method != Method::POST {
         return Err(refused(Fault::NotPost));
     }
+    if !door.options.guard.admits_headers(&parts.headers) {
+        return Err(refused(Fault::NoToken));
+    }
     let kind = kind.as_ref().map_err(|fault| refused(fault.clone()))?;
     let entry = enter(door, parts, body, signal, kind).await.map_err(refused)?;
     Ok((signal, door.hand_over(entry).await?))
@@ -113,7 +117,7 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
         return Err(Fault::TooLarge { bytes_max });
     }
     let mut share = door.budget.take(read::first_booking(expected)).ok_or(Fault::NoRoom)?;
-    let is_kept = codings.is_none() && kind.form == Form::Protobuf;
+    let is_kept = codings.is_none() && kind.encoding == Encoding::Protobuf;
     let purpose = if is_kept { Use::Kept } else { Use::Converted };
     let deadline = Deadline {
         at: Instant::now() + options.body_timeout,
@@ -122,9 +126,9 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
     };
     let reading = read::whole(body, expected, bytes_max, &mut share, purpose);
     let bytes = timeout_at(deadline.at, reading).await.map_err(|_| deadline.fault())??;
-    match kind.form {
-        Form::Protobuf => door.unpack(signal, codings, bytes, share),
-        Form::Json => {
+    match kind.encoding {
+        Encoding::Protobuf => door.unpack(signal, codings, bytes, share),
+        Encoding::Json => {
             let Entry { body, mut share, .. } = door.unpack(signal, codings, bytes, share)?;
             let read = inflate::aside(body.len(), || (options.read_json)(signal, &body));
             let read = read.map_err(|reason| Fault::Json { reason })?;
@@ -137,6 +141,14 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
     }
 }
 
+/// The body of a success, with what it has to say.
+pub(super) fn success(signal: Signal, partial: Option<&(u64, String)>, encoding: Encoding) -> Bytes {
+    match partial {
+        None => Bytes::from_static(answer::success_body(encoding)),
+        Some((rejected, message)) => answer::partial_body(signal, *rejected, message, encoding).into(),
+    }
+}
+
 fn respond(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response {
     let mut response = Response::new(Reply::Bytes(Some(body)));
     *response.status_mut() = status;
@@ -145,7 +157,7 @@ fn respond(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Respon
 }
 
 fn refuse(refusal: &Refusal, kind: Kind, parts: &Parts, goes_on: bool) -> Response {
-    let body = words::status(kind.form, refusal.grpc, &refusal.reason, refusal.detail);
+    let body = refusal.status.body(kind.encoding).into();
     let status = StatusCode::from_u16(refusal.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = respond(status, kind.content_type, body);
     let headers = response.headers_mut();
@@ -160,6 +172,9 @@ fn refuse(refusal: &Refusal, kind: Kind, parts: &Parts, goes_on: bool) -> Respon
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         headers.insert(ACCEPT_ENCODING, ENCODINGS);
     }
+    if status == StatusCode::UNAUTHORIZED && refusal.outcome == Outcome::Unauthorized {
+        headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+    }
     if !goes_on && parts.version < Version::HTTP_2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -170,7 +185,7 @@ fn refuse(refusal: &Refusal, kind: Kind, parts: &Parts, goes_on: bool) -> Respon
 pub(super) fn refuse_grpc(door: &Door, request: &Request<Incoming>) -> Response {
     let refusal = Refusal::of(&Fault::GrpcNeedsHttp2, door);
     door.counts.request(None, Transport::Grpc, refusal.outcome);
-    let body = words::status(Form::Json, refusal.grpc, &refusal.reason, refusal.detail);
+    let body = refusal.status.body(Encoding::Json).into();
     let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
     let mut response = respond(status, JSON, body);
     if request.version() < Version::HTTP_2 {

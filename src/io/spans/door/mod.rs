@@ -15,7 +15,6 @@ mod read;
 mod reflection;
 mod refusal;
 mod reply;
-pub mod words;
 
 use std::sync::Arc;
 
@@ -35,7 +34,7 @@ use reply::Response;
 
 pub use connection::serve_telemetry;
 pub use counts::{Count, Counts, Outcome, Transport};
-pub use options::DoorOptions;
+pub use options::{DoorOptions, JsonRead, ReadJson};
 
 /// One door; both listeners may share it.
 pub struct Door {

@@ -1,8 +1,21 @@
 //! What can be set on a door. Every bound of a connection and of a request stands here, with its reason.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::words::ReadJson;
+use crate::io::auth::Guard;
+use crate::model::Signal;
+
+/// Makes protobuf of a JSON request, or says what is wrong with it.
+pub type ReadJson = fn(Signal, &[u8]) -> Result<JsonRead, String>;
+
+/// A JSON request as protobuf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonRead {
+    pub protobuf: Vec<u8>,
+    /// What was mended on the way; empty for most.
+    pub repairs: String,
+}
 
 #[derive(Clone, Debug)]
 pub struct DoorOptions {
@@ -30,6 +43,8 @@ pub struct DoorOptions {
     /// What a sender is told to wait when the budget is used up; up to twice as long, so that senders do not come
     /// back together.
     pub retry_after: Duration,
+    /// What senders of telemetry must show. Health and reflection are answered without it: load balancers ask them.
+    pub guard: Arc<Guard>,
     /// Accepted in front of the paths of OTLP/HTTP, beside the bare ones: `/otlp`. Empty: none.
     pub path_prefix: String,
     /// Makes protobuf of a JSON request.
@@ -49,6 +64,7 @@ impl DoorOptions {
             linger_timeout: Duration::from_secs(2),
             streams_max: 256,
             retry_after: Duration::from_secs(2),
+            guard: Arc::new(Guard::Open),
             path_prefix: String::new(),
             read_json,
         }

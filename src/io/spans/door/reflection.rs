@@ -13,8 +13,8 @@ use super::grpc::{self, Call};
 use super::life::Life;
 use super::reply::{Reply, Response, Stream};
 use super::services;
-use super::words::code;
 use crate::otlp::Malformed;
+use crate::otlp::answer::Code;
 use crate::otlp::wire::{Fields, put_bytes, put_key, put_varint};
 
 const PATHS: [&str; 2] = [
@@ -87,11 +87,11 @@ fn respond(question: &[u8]) -> Result<Vec<u8>, Malformed> {
         }
         asked => {
             let (code, message) = match asked {
-                Some(_) => (code::NOT_FOUND, "descriptors are not served; use the files of opentelemetry-proto"),
-                None => (code::INVALID_ARGUMENT, "the request asks for nothing"),
+                Some(_) => (Code::NotFound, "descriptors are not served; use the files of opentelemetry-proto"),
+                None => (Code::InvalidArgument, "the request asks for nothing"),
             };
             put_key(&mut inner, 1, 0);
-            put_varint(&mut inner, u64::from(code));
+            put_varint(&mut inner, u64::from(code.as_u8()));
             put_bytes(&mut inner, 2, message.as_bytes());
             put_bytes(&mut out, 7, &inner);
         }

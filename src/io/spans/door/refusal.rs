@@ -5,15 +5,13 @@ use std::time::Duration;
 use super::Door;
 use super::counts::Outcome;
 use super::fault::Fault;
-use super::words::{Detail, code};
 use crate::io::spans::faces::Verdict;
+use crate::otlp::answer::{Code, Detail, Status};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub http: u16,
-    pub grpc: u8,
-    pub reason: String,
-    pub detail: Detail,
+    pub status: Status,
     pub outcome: Outcome,
 }
 
@@ -22,27 +20,34 @@ pub(super) type Partial = Option<(u64, String)>;
 
 impl Refusal {
     pub(super) fn of(fault: &Fault, door: &Door) -> Refusal {
-        let detail = match fault.outcome() {
-            Outcome::NotNow => Detail::RetryInfo(jittered(door.options.retry_after)),
-            Outcome::Malformed => Detail::BadRequest,
+        let (code, reason) = (fault.grpc(), fault.to_string());
+        let status = match fault.outcome() {
+            Outcome::NotNow => Status::retry(code, reason, jittered(door.options.retry_after)),
+            Outcome::Malformed => about_the_request(code, reason),
             Outcome::Taken
             | Outcome::Partly
             | Outcome::TooLarge
             | Outcome::TooSlow
             | Outcome::Late
             | Outcome::Unsupported
+            | Outcome::Unauthorized
             | Outcome::Passed
-            | Outcome::Broken => Detail::None,
+            | Outcome::Broken => Status::new(code, reason),
         };
-        Refusal { http: fault.http(), grpc: fault.grpc(), reason: fault.to_string(), detail, outcome: fault.outcome() }
+        Refusal { http: fault.http(), status, outcome: fault.outcome() }
     }
 
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self.detail {
-            Detail::RetryInfo(delay) => Some(delay),
-            Detail::None | Detail::BadRequest => None,
-        }
+        self.status.details.iter().find_map(|detail| match detail {
+            Detail::RetryInfo { delay } => Some(*delay),
+            Detail::BadRequest { .. } => None,
+        })
     }
+}
+
+/// The request itself is wrong, by whatever code its protocol has for that.
+fn about_the_request(code: Code, reason: String) -> Status {
+    Status { code, ..Status::bad_request("", reason) }
 }
 
 /// Up to twice the delay, so that senders do not come back together.
@@ -59,25 +64,28 @@ pub(super) fn settle(verdict: Verdict, repairs: &str) -> Result<Partial, Refusal
         Verdict::Partly { rejected, message } => Ok(Some((rejected, format!("{message}; {repairs}")))),
         Verdict::Malformed { reason } => Err(Refusal {
             http: 400,
-            grpc: code::INVALID_ARGUMENT,
-            reason,
-            detail: Detail::BadRequest,
+            status: about_the_request(Code::InvalidArgument, reason),
             outcome: Outcome::Malformed,
         }),
         Verdict::NotNow { reason, retry_after } => Err(Refusal {
             http: 503,
-            grpc: code::UNAVAILABLE,
-            reason,
-            detail: Detail::RetryInfo(retry_after),
+            status: Status::retry(Code::Unavailable, reason, retry_after),
             outcome: Outcome::NotNow,
         }),
-        Verdict::Passed { http, grpc, reason, retry_after } => Err(Refusal {
-            // A sink that refuses by something else than an error has broken the protocol, not the sender.
-            http: if (400..600).contains(&http) { http } else { 502 },
-            grpc: if (1..=16).contains(&grpc) { grpc } else { code::UNKNOWN },
-            reason,
-            detail: retry_after.map_or(Detail::None, Detail::RetryInfo),
-            outcome: Outcome::Passed,
-        }),
+        Verdict::Passed { http, grpc, reason, retry_after } => {
+            let code = match Code::from_u8(grpc) {
+                Code::Ok => Code::Unknown,
+                code => code,
+            };
+            Err(Refusal {
+                // A sink that refuses by something else than an error has broken the protocol, not the sender.
+                http: if (400..600).contains(&http) { http } else { 502 },
+                status: match retry_after {
+                    Some(delay) => Status::retry(code, reason, delay),
+                    None => Status::new(code, reason),
+                },
+                outcome: Outcome::Passed,
+            })
+        }
     }
 }

@@ -134,7 +134,7 @@ impl Feed {
     async fn offer_from_disk(self: &Arc<Feed>, record: Record, budget: &Arc<Budget>) {
         let Record { position, head, payload, end } = record;
         let share = loop {
-            match budget.take(payload.len()) {
+            match budget.take_alone(payload.len()) {
                 Some(share) => break Arc::new(share),
                 None => sleep(LOOK_EVERY).await,
             }

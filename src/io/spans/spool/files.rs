@@ -14,6 +14,8 @@ pub(super) const FILE_HEAD_BYTES: u64 = HEAD_BYTES as u64;
 const HEAD_BYTES: usize = 24;
 const WORD: &[u8; 8] = b"TAWNYSP1";
 const DONE_BYTES: usize = 16;
+/// Beyond this a file has its name from somebody else; to go on from there would run out of numbers.
+const NUMBER_MAX: u64 = 1 << 63;
 /// Segments that were set aside and are kept for people to look at.
 const DAMAGED_COUNT_MAX: usize = 4;
 
@@ -38,14 +40,14 @@ pub(super) fn path(directory: &Path, number: u64, kind: Kind) -> PathBuf {
     directory.join(format!("{number:016x}.{}", kind.extension()))
 }
 
-/// Numbers of the files of a kind, in order.
+/// Numbers of the files of a kind, in order. A number that counting will not reach in any time is of no file of ours.
 pub(super) fn numbers(directory: &Path, kind: Kind) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let is_kind = path.extension().is_some_and(|extension| extension == kind.extension());
         let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| is_kind && stem.len() == 16);
-        numbers.extend(stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()));
+        numbers.extend(stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()).filter(|number| *number < NUMBER_MAX));
     }
     numbers.sort_unstable();
     Ok(numbers)

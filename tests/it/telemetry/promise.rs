@@ -1,0 +1,164 @@
+//! What an answer to a sender is worth: in `through` it is the first sink's, in `memory` it holds until a stop's grace
+//! is over, and what is lost then is counted.
+
+use std::time::Duration;
+
+use base64::Engine;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
+
+use super::kit::{OWL, arrived, block, export, export_by_grpc, home_of, ids, outlet, owls, request, settled};
+use crate::daemon::{Daemon, Home};
+use crate::otlp_doors::speak::{Answer, JSON, post};
+use crate::stand_in::otlp::Otlp;
+use crate::stand_in::{Fault, StandIn, Weather};
+use crate::wait::{PATIENCE, until};
+
+fn refuse(status: u16, retry_after: Option<&'static str>) -> Fault {
+    Fault::Refuse { status, retry_after }
+}
+
+fn has_retry_info(answer: &Answer) -> bool {
+    let details = answer.header("grpc-status-details-bin");
+    let details = base64::engine::general_purpose::STANDARD_NO_PAD.decode(details).expect("base64");
+    details.windows(9).chain(answer.body.windows(9)).any(|part| part == b"RetryInfo")
+}
+
+/// After the sink has asked for a pause, its queue says so itself until the pause is over.
+async fn after_the_pause(mut ask: impl AsyncFnMut() -> Answer) -> Answer {
+    until("the pause of the sink to be over", PATIENCE, async || {
+        let answer = ask().await;
+        let words = format!("{} {}", String::from_utf8_lossy(&answer.body), answer.header("grpc-message"));
+        if !words.contains("asked for a pause") {
+            return Some(answer);
+        }
+        let is_delayed = !answer.header("retry-after").is_empty() || answer.header("grpc-status") == "14";
+        assert!(is_delayed, "a pause names its end: {answer:?}");
+        None
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_first_sink_answers_is_what_the_sender_of_through_hears() {
+    let backend = StandIn::start(Otlp::default()).await;
+    let home = home_of(&backend, "", ", durability: through");
+    let daemon = Daemon::start(&home).await;
+    let mut sent = Vec::new();
+    for (fault, http, grpc, is_retried) in [
+        (refuse(400, None), "400 3", "3", false),
+        (refuse(413, None), "413 8", "8", false),
+        (refuse(401, None), "401 16", "16", false),
+        (refuse(500, None), "500 13", "13", false),
+        (refuse(502, None), "502 14", "14", true),
+        (refuse(429, Some("1")), "429 14", "14", true),
+        (refuse(503, Some("1")), "503 14", "14", true),
+    ] {
+        backend.set_weather(Weather::Always(fault));
+        let body = owls(3);
+        let by_http = after_the_pause(async || export(&daemon, &body).await).await;
+        assert_eq!(by_http.brief(), http, "{fault:?}: {by_http:?}");
+        assert_eq!(!by_http.header("retry-after").is_empty(), is_retried, "{fault:?}: {by_http:?}");
+        assert_eq!(has_retry_info(&by_http), is_retried, "{fault:?}");
+        let by_grpc = after_the_pause(async || export_by_grpc(&daemon, &body).await).await;
+        assert_eq!(by_grpc.header("grpc-status"), grpc, "{fault:?}: {by_grpc:?}");
+        assert_eq!(has_retry_info(&by_grpc), is_retried, "{fault:?}: {by_grpc:?}");
+        let json = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"one"}]}]}]}"#;
+        let address = daemon.telemetry_addresses()[1];
+        let by_json = after_the_pause(async || post(address, "/v1/traces", &[JSON], json).await).await;
+        assert_eq!((by_json.brief().as_str(), by_json.header("content-type")), (http, "application/json"));
+
+        // Who was refused may come back with the same spans.
+        backend.set_weather(Weather::Fair);
+        let answer = after_the_pause(async || export(&daemon, &body).await).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        sent.push(body);
+        // The answer is the promise: they are there when it comes.
+        assert_eq!(arrived(&backend), ids(&sent));
+    }
+    let counts = outlet(&daemon, "back").await;
+    assert_eq!((counts.accepted, counts.open), (counts.settled, 0.0), "{counts:?}");
+    assert_eq!(settled(&daemon, "back", "delivered").await, 21.0);
+    assert_eq!(settled(&daemon, "back", "gave_up").await, 0.0, "a sender that was told has lost nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_holds_a_block_twice_hears_the_refusal_of_the_sink() {
+    let backend = StandIn::start_in(Otlp::default(), Weather::Always(refuse(400, None))).await;
+    let home = home_of(&backend, "", ", durability: through");
+    let daemon = Daemon::start(&home).await;
+    let twin = block(&OWL, 2);
+    let body = request(vec![twin.clone(), twin.clone()]);
+    for _ in 0..2 {
+        assert_eq!(export(&daemon, &body).await.brief(), "400 3", "a sender must not be asked to come back for ever");
+    }
+    backend.set_weather(Weather::Fair);
+    assert_eq!(export(&daemon, &body).await.status, 200);
+    assert_eq!(arrived(&backend), ids(&[request(vec![twin])]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partial_success_of_the_sink_reaches_the_sender_of_through_and_is_counted() {
+    let backend = StandIn::start(Otlp::default()).await;
+    backend.role.answer_partly(2, "two were too old");
+    let home = home_of(&backend, "", ", durability: through");
+    let daemon = Daemon::start(&home).await;
+    let partial = |bytes: &[u8]| {
+        let answer = ExportTraceServiceResponse::decode(bytes).expect("a response");
+        answer.partial_success.map(|partial| (partial.rejected_spans, partial.error_message))
+    };
+    let expected = Some((2, "two were too old".to_owned()));
+    assert_eq!(partial(&export(&daemon, &owls(5)).await.body), expected);
+    assert_eq!(partial(&export_by_grpc(&daemon, &owls(5)).await.body[5..]), expected);
+    assert_eq!(settled(&daemon, "back", "delivered").await, 6.0);
+    assert_eq!(settled(&daemon, "back", "rejected").await, 4.0);
+    // Two blocks, one of an unknown id: one answer holds both words.
+    let mut odd = block(&OWL, 3);
+    odd.scope_spans[0].spans[0].trace_id.truncate(15);
+    let said = partial(&export(&daemon, &request(vec![odd])).await.body).expect("a partial success");
+    assert!(said.0 == 2 && said.1.starts_with("two were too old; 1 items"), "{said:?}");
+}
+
+/// With so many seconds for a stop.
+fn with_shutdown(home: &Home, seconds: u32) {
+    let settings = std::fs::read_to_string(home.settings_path()).expect("it was written");
+    home.write("tawny.yaml", &settings.replace("limits: { ", &format!("limits: {{ shutdown_seconds: {seconds}, ")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_queued_when_sigterm_comes_is_sent_within_the_grace() {
+    let backend = StandIn::start_in(Otlp::default(), Weather::Always(refuse(503, Some("1")))).await;
+    let home = home_of(&backend, "", "");
+    let daemon = Daemon::start(&home).await;
+    let sent: Vec<Vec<u8>> = (0..30).map(|_| owls(10)).collect();
+    for body in &sent {
+        assert_eq!(export(&daemon, body).await.status, 200);
+    }
+    assert_eq!(arrived(&backend).len(), 0);
+    let opening = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        backend.set_weather(Weather::Fair);
+    };
+    let (status, ()) = tokio::join!(daemon.terminate(), opening);
+    assert!(status.success());
+    assert_eq!(arrived(&backend), ids(&sent), "{}", home.log_tail());
+    assert!(!home.log().contains("still queued"), "{}", home.log_tail());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stop_could_not_send_is_counted_to_the_item() {
+    let backend = StandIn::start(Otlp::default()).await;
+    let home = home_of(&backend, "", "");
+    with_shutdown(&home, 3);
+    let daemon = Daemon::start(&home).await;
+    let first = owls(7);
+    assert_eq!(export(&daemon, &first).await.status, 200);
+    until("the first to arrive", PATIENCE, async || (arrived(&backend).len() == 7).then_some(())).await;
+    backend.set_weather(Weather::Always(Fault::Hang));
+    for _ in 0..30 {
+        assert_eq!(export(&daemon, &owls(3)).await.status, 200);
+    }
+    assert!(daemon.terminate().await.success(), "{}", home.log_tail());
+    assert_eq!(arrived(&backend), ids(&[first]));
+    assert!(home.log().contains("\"items\":90"), "{}", home.log_tail());
+}
