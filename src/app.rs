@@ -89,17 +89,26 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
         .map(|plan| Sides { name: plan.name.clone(), telemetry: plan.telemetry.take(), errors: plan.errors.take() })
         .collect();
     let shutdown = Duration::from_secs(limits.shutdown_seconds);
+    let mut running = machine.start(writer, sinks, retention)?;
+    let intake = Arc::new(Intake {
+        rules: rules.clone(),
+        cache: machine.cache.clone(),
+        clock: machine.clock.clone(),
+        work: running.work.clone(),
+        metrics: machine.metrics.clone(),
+    });
     let shared = Shared {
         rules: rules.clone(),
         clock: machine.clock.clone(),
+        intake: intake.clone(),
         metrics: machine.metrics.clone(),
         doors_stop: doors_stop.clone(),
         workers_stop: machine.workers_stop.clone(),
         shutdown,
     };
     let spans = spans::start(telemetry, sides, &shared).await?;
+    drop(shared);
     let addresses: Vec<SocketAddr> = addresses.into_iter().chain(spans.addresses.iter().copied()).collect();
-    let mut running = machine.start(writer, sinks, retention)?;
     if let Some(value) = to_keep {
         live_rules::keep(&running.work, value).await;
     }
@@ -111,13 +120,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
             .into_iter()
             .map(|held| (held.decoder.name.clone(), Arc::new(held)))
             .collect::<BTreeMap<_, _>>(),
-        intake: Intake {
-            rules: rules.clone(),
-            cache: machine.cache.clone(),
-            clock: machine.clock.clone(),
-            work: running.work,
-            metrics: machine.metrics.clone(),
-        },
+        intake,
         budget: BodyBudget::new(limits.in_flight_bytes, Duration::from_secs(limits.body_seconds)),
     };
     let views = Views {

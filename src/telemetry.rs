@@ -42,6 +42,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "items",
         "Items with a trace or span id of a wrong length, passed on as they are.",
     ),
+    (
+        "tawny_telemetry_alerts_omitted_total",
+        "records",
+        "Log records and spans beyond the 256 alerts that one request may make.",
+    ),
     ("tawny_platform_items_total", "items", "Items by the platform they ran on and how sure that is."),
     ("tawny_entry_spans_total", "spans", "Server and consumer spans by platform and outcome."),
     ("tawny_unknown_cells_total", "resources", "Resources that name a cell which no registry has, by that name."),

@@ -12,8 +12,10 @@ use tokio::task::JoinHandle;
 
 use crate::io::auth::Guard;
 use crate::io::clock::Clock;
+use crate::io::intake::Intake;
 use crate::io::live_rules::LiveRules;
 use crate::io::server::bind;
+use crate::io::spans::alerts::AlertWay;
 use crate::io::spans::book::Telling;
 use crate::io::spans::door::{Door, DoorOptions, JsonRead, serve_telemetry};
 use crate::io::spans::errors::{self, Parts};
@@ -34,6 +36,8 @@ use crate::telemetry::Metrics;
 pub(super) struct Shared {
     pub(super) rules: Arc<LiveRules>,
     pub(super) clock: Arc<Clock>,
+    /// For the alerts that rules make of telemetry.
+    pub(super) intake: Arc<Intake>,
     pub(super) metrics: Metrics,
     pub(super) doors_stop: watch::Receiver<bool>,
     pub(super) workers_stop: watch::Receiver<bool>,
@@ -85,6 +89,7 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
         resends,
         tally: tally.clone(),
         clock: shared.clock.clone(),
+        alerts: AlertWay::new(shared.intake.clone()),
     };
     let options = DoorOptions {
         body_bytes_max: plan.request_bytes,

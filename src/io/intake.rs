@@ -16,8 +16,8 @@ use super::instance::Instance;
 use super::live_rules::LiveRules;
 use crate::incidents::Heard;
 use crate::model::json_text::JsonText;
-use crate::model::{Alert, AlertOutcome, Tags, Timestamp};
-use crate::rules::{Memo, RuleSet};
+use crate::model::{Alert, AlertOutcome, SourceRef, Tags, Timestamp};
+use crate::rules::{Decision, Memo, Origin, RuleSet, Stamped};
 use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
 use crate::store::{Record, RejectRecord};
 use crate::telemetry::Metrics;
@@ -45,7 +45,47 @@ pub struct Raw {
     pub body: Bytes,
 }
 
+/// Alerts that were made here, of telemetry, and not decoded from a sender's message.
+pub struct Made<'a> {
+    pub kind: &'static str,
+    pub origin: Origin<'a>,
+    pub alerts: Vec<Alert<'static>>,
+    pub rules: &'a RuleSet,
+    /// Identities that gateways stamp on telemetry.
+    pub stamped: &'a Stamped,
+    /// What the journal keeps in the place of a sender's body.
+    pub word: fn(&[Alert<'_>]) -> Vec<u8>,
+}
+
 impl Intake {
+    /// Returns when what is new stands in the store, or says why the sender of the telemetry must come back.
+    pub async fn take_made(&self, made: Made<'_>) -> Result<(), String> {
+        let Made { kind, origin, mut alerts, rules, stamped, word } = made;
+        let received_at = self.clock.now();
+        let found_count = alerts.len();
+        alerts.retain(|alert| !self.cache.repeats(alert, received_at));
+        let repeated_count = u64::try_from(found_count - alerts.len()).unwrap_or(u64::MAX);
+        self.metrics.alerts(origin.instance, AlertOutcome::Repeated.as_str(), repeated_count);
+        if alerts.is_empty() {
+            return Ok(());
+        }
+        let body = Bytes::from(word(&alerts));
+        let mut journal = Journal::default();
+        let incoming = alerts
+            .into_iter()
+            .map(|alert| {
+                let decision = rules.decide_stamped(&alert, origin, stamped);
+                let source = SourceRef { kind: kind.into(), instance: origin.instance.to_owned() };
+                self.incoming(rules, source, decision, alert, received_at, &mut journal)
+            })
+            .collect();
+        let decisions = journal.head(rules.revision());
+        let record = Record { received_at, source: origin.instance.to_owned(), kind, body, decisions };
+        let outcomes = self.commit(incoming, Vec::new(), record).await?;
+        self.count(origin.instance, &outcomes);
+        Ok(())
+    }
+
     pub async fn take(&self, instance: &Instance, raw: Raw) -> Answer {
         let received_at = self.clock.now();
         let name = &instance.decoder.name;
@@ -105,8 +145,20 @@ impl Intake {
         journal: &mut Journal,
     ) -> Incoming {
         let decision = rules.decide_in_batch(&alert, instance.origin(), &mut journal.memo);
+        self.incoming(rules, instance.source_ref(), decision, alert, received_at, journal)
+    }
+
+    fn incoming(
+        &self,
+        rules: &RuleSet,
+        source: SourceRef,
+        decision: Decision,
+        alert: Alert<'_>,
+        received_at: Timestamp,
+        journal: &mut Journal,
+    ) -> Incoming {
         let mark = self.cache.mark(&alert, received_at);
-        let heard = Heard::new(alert, instance.source_ref(), received_at, decision, rules.revision().clone());
+        let heard = Heard::new(alert, source, received_at, decision, rules.revision().clone());
         Incoming { mark, record_head: journal.entry(&heard), heard: Box::new(heard) }
     }
 

@@ -28,7 +28,7 @@ const COME_BACK_SECONDS: &str = "5";
 /// All doors for alerts.
 pub struct Doors {
     pub instances: BTreeMap<String, Arc<Instance>>,
-    pub intake: Intake,
+    pub intake: Arc<Intake>,
     pub budget: BodyBudget,
 }
 

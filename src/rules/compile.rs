@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::SourceFile;
+use super::alerts::AlertSets;
 use super::ballot::{Witnesses, is_voter};
 use super::cell::{CellTables, Cells};
 use super::condition::Reading;
@@ -27,13 +28,15 @@ enum Kind {
     Cells,
     Services,
     Routes,
+    Alerts,
 }
 
-const KINDS: [(Kind, &str, &[&str]); 4] = [
+const KINDS: [(Kind, &str, &[&str]); 5] = [
     (Kind::Platform, "platform", &["version", "kind", "tables", "pods_ipv6_only", "rules"]),
     (Kind::Cells, "cells", &["version", "kind", "tables", "environments", "cells", "rules"]),
     (Kind::Services, "services", &["version", "kind", "tables", "teams", "services", "strip", "class", "rules"]),
     (Kind::Routes, "routes", &["version", "kind", "tables", "routes"]),
+    (Kind::Alerts, "alerts", &["version", "kind", "tables", "alerts"]),
 ];
 
 /// What a file for platforms may declare about the company's networks: `field.pods_ipv6_only` is then `true`.
@@ -132,7 +135,7 @@ fn read_registries(
         match kind {
             Kind::Cells => cells.read(&fields, &mut cell_tables, faults),
             Kind::Services => services.read(&fields, faults),
-            Kind::Platform | Kind::Routes => {}
+            Kind::Platform | Kind::Routes | Kind::Alerts => {}
         }
     }
     services.finish(&cells);
@@ -152,6 +155,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let mut ids = Ids::default();
     let (mut rules, mut routes) = (Vec::new(), Vec::new());
     let mut unknown_by: Option<Arc<str>> = None;
+    let mut alerts = AlertSets::new();
     let mut reading = Reading { keys: &mut keys, tables: &tables };
     for (kind, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
         if let (Kind::Platform, Some(at)) = (kind, fields.key_at("rules")) {
@@ -163,6 +167,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         for node in fields.list("rules", faults) {
             rules.extend(Rule::read(node, &mut reading, &values, &mut ids, faults));
         }
+        alerts.read(&fields, &tables, &mut ids, faults);
         reading.keys.asked_by(Asker::Anyone);
         let nodes = fields.list("routes", faults);
         let before = faults.error_count();
@@ -180,7 +185,8 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let unknown_by = unknown_by.unwrap_or_else(|| Arc::clone(&values.unknown));
     let index = Index::new(rules.iter().map(|rule| &rule.when), keys.len());
     let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
-    Program { keys, tables, values, rules, voter_count, witnesses, unknown_by, index, routes, route_index }
+    let alerts = alerts.finish();
+    Program { keys, tables, values, rules, voter_count, witnesses, unknown_by, index, routes, route_index, alerts }
 }
 
 /// The last route takes what no other takes; routes behind such a route are never asked.

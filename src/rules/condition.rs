@@ -109,6 +109,14 @@ impl All {
         })
     }
 
+    /// The only values that a key may have for this to hold, where one of the conditions lists them.
+    pub(super) fn allowed(&self, wanted: Key) -> Option<Vec<&str>> {
+        self.conditions.iter().find_map(|condition| match &condition.test {
+            Test::Value { key, matcher } if *key == wanted => matcher.exact_values(),
+            Test::Value { .. } | Test::Any(_) | Test::Not(_) => None,
+        })
+    }
+
     /// `None` when the conditions can hold with every value absent.
     pub(super) fn anchors(&self) -> Option<Vec<Anchor>> {
         let all = self.conditions.iter().filter_map(Condition::anchors);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::id::IdHasher;
 use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
 
+use super::alerts::AlertSets;
 use super::ballot::Witnesses;
 use super::class;
 use super::condition::Findings;
@@ -36,6 +37,8 @@ pub(super) struct Program {
     /// The last one matches everything.
     pub(super) routes: Vec<RouteRule>,
     pub(super) route_index: Index,
+    /// Rules that make alerts of telemetry; they see tags and set none.
+    pub(super) alerts: AlertSets,
 }
 
 /// Tags, and what was found on the way to them.
@@ -66,16 +69,23 @@ pub(super) struct ServiceFound {
 type Made = [Option<Tag>; TagName::ALL.len()];
 
 impl Program {
-    pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Decided {
+    pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>, stamped: &Stamped) -> Decided {
         let values = self.keys.look_up(&Scopes::of_alert(alert, origin));
-        self.decide_on(&values, alert, origin)
+        self.decide_on(&values, alert, origin, stamped)
     }
 
     /// Depends on nothing but the values, the alert's name and its severity; and on its identity only for the
     /// key of an alert that belongs to no service.
-    pub(super) fn decide_on(&self, values: &[Option<&str>], alert: &Alert<'_>, origin: Origin<'_>) -> Decided {
-        // Gateways stamp telemetry; an alert carries no identity of a task or a pod of its own.
-        let Tagging { mut tags, service, votes, unknown_cell } = self.tag(values, &Stamped::default());
+    ///
+    /// Gateways stamp telemetry; an alert carries no identity of a task or a pod, unless it was made of telemetry.
+    pub(super) fn decide_on(
+        &self,
+        values: &[Option<&str>],
+        alert: &Alert<'_>,
+        origin: Origin<'_>,
+        stamped: &Stamped,
+    ) -> Decided {
+        let Tagging { mut tags, service, votes, unknown_cell } = self.tag(values, stamped);
         let class = self.finish_class(&mut tags, service.as_ref(), &alert.name);
         // Routes ask for `out.severity`, whoever gave it.
         tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));

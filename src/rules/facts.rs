@@ -4,6 +4,7 @@
 use crate::model::{Alert, Labels, TagName, Tags};
 
 use super::Origin;
+use super::alerts::{self, RecordFacts, Records};
 use super::diagnostic::Faults;
 use super::hash::FastMap;
 use super::resource::Telemetry;
@@ -23,10 +24,12 @@ pub(super) enum Scope {
     Dimension,
     Field,
     Constant,
+    /// Only for rules that make alerts of log records.
+    Log,
     Out,
 }
 
-const SCOPES: [(Scope, &str); 8] = [
+const SCOPES: [(Scope, &str); 9] = [
     (Scope::Resource, "resource"),
     (Scope::Span, "span"),
     (Scope::Label, "label"),
@@ -34,6 +37,7 @@ const SCOPES: [(Scope, &str); 8] = [
     (Scope::Dimension, "dimension"),
     (Scope::Field, "field"),
     (Scope::Constant, "constant"),
+    (Scope::Log, "log"),
     (Scope::Out, "out"),
 ];
 
@@ -48,6 +52,7 @@ pub(super) struct Scopes<'a> {
     pub(super) field: &'a Labels<'a>,
     /// Also answers for a label that is not there.
     pub(super) constant: &'a Labels<'a>,
+    pub(super) log: &'a Labels<'a>,
     /// Fields that every alert has, where `field` does not say otherwise.
     pub(super) usual: [(&'static str, &'a str); 6],
 }
@@ -64,6 +69,7 @@ impl<'a> Scopes<'a> {
             dimension: &NOTHING,
             field: &alert.fields,
             constant: origin.constants,
+            log: &NOTHING,
             usual: [
                 ("source", origin.kind),
                 ("instance", origin.instance),
@@ -85,6 +91,7 @@ impl<'a> Scopes<'a> {
             dimension: &NOTHING,
             field: &NOTHING,
             constant: origin.constants,
+            log: &NOTHING,
             usual: [
                 ("source", origin.kind),
                 ("instance", origin.instance),
@@ -93,6 +100,25 @@ impl<'a> Scopes<'a> {
                 ("title", ""),
                 ("severity", ""),
             ],
+        }
+    }
+
+    /// One log record or span, for the rules that make alerts of them.
+    pub(super) fn of_record(records: Records, facts: &RecordFacts<'a>) -> Scopes<'a> {
+        let (log, span) = match records {
+            Records::Logs => (facts.record, &NOTHING),
+            Records::Spans => (&NOTHING, facts.record),
+        };
+        Scopes {
+            resource: facts.resource,
+            span,
+            label: &NOTHING,
+            annotation: &NOTHING,
+            dimension: &NOTHING,
+            field: &NOTHING,
+            constant: &NOTHING,
+            log,
+            usual: [("", ""); 6],
         }
     }
 }
@@ -106,6 +132,8 @@ pub(super) enum Asker {
     Anyone,
     /// A rule that votes on the platform: only what the sender says of itself.
     Voter,
+    /// A rule that makes alerts: one record, its Resource, and the tags of that.
+    Record(Records),
 }
 
 /// All keys that any rule mentions.
@@ -120,7 +148,7 @@ pub(super) struct Keys {
     /// Fields that the rule files declare to be `true` of everything.
     declared: Vec<Key>,
     /// One map per scope but `out`.
-    numbers: [FastMap<Box<str>, Key>; 7],
+    numbers: [FastMap<Box<str>, Key>; 8],
 }
 
 impl Keys {
@@ -168,6 +196,19 @@ impl Keys {
         self.texts.len()
     }
 
+    pub(super) fn number(&self, scope: Scope, name: &str) -> Option<Key> {
+        self.numbers.get(scope as usize)?.get(name).copied()
+    }
+
+    /// Whether any rule asks for it.
+    pub(super) fn has(&self, scope: Scope, name: &str) -> bool {
+        self.number(scope, name).is_some()
+    }
+
+    pub(super) fn is_of(&self, key: Key, scope: Scope) -> bool {
+        self.texts[key].split_once('.').is_some_and(|(held, _)| held == SCOPES[scope as usize].1)
+    }
+
     /// `label.cluster`.
     pub(super) fn text(&self, key: Key) -> &str {
         &self.texts[key]
@@ -202,6 +243,7 @@ impl Keys {
             );
             return None;
         }
+        let name = alerts::check_key(self.asker, *scope, Word { text: name, at: word.at }, faults)?;
         match scope {
             Scope::Out => tag_name(Word { text: name, at: word.at }, faults).map(|name| name as Key),
             Scope::Resource
@@ -210,7 +252,8 @@ impl Keys {
             | Scope::Annotation
             | Scope::Dimension
             | Scope::Field
-            | Scope::Constant => Some(self.intern(*scope, name, word.text)),
+            | Scope::Constant
+            | Scope::Log => Some(self.intern(*scope, name, word.text)),
         }
     }
 
@@ -247,6 +290,7 @@ impl Keys {
             (Scope::Dimension, scopes.dimension),
             (Scope::Field, scopes.field),
             (Scope::Constant, scopes.constant),
+            (Scope::Log, scopes.log),
             // After the labels, so that a constant speaks only where no label does.
             (Scope::Label, scopes.constant),
         ] {

@@ -8,6 +8,7 @@ use crate::model::{Alert, Severity, TagName};
 use super::decide::Program;
 use super::facts::Scopes;
 use super::hash::FastHasher;
+use super::stamp::Stamped;
 use super::{Decision, Origin};
 
 /// Different answers kept: more than a batch of 256 has in practice, few enough to search one by one.
@@ -39,7 +40,7 @@ impl Memo {
         {
             return known.decision.clone();
         }
-        let decision = program.decide_on(&values, alert, origin).decision;
+        let decision = program.decide_on(&values, alert, origin, &Stamped::default()).decision;
         // Without a service the key is made of the identity, which is not compared here.
         if self.known.len() < KNOWN_COUNT_MAX && decision.tags.get(TagName::Service).is_some() {
             self.known.push(Known {

@@ -2,6 +2,7 @@
 //! after it nothing can be wrong, and tagging cannot fail.
 
 mod address;
+mod alerts;
 mod arn;
 mod ballot;
 mod cell;
@@ -48,6 +49,7 @@ use serde::Serialize;
 use crate::model::id::IdHasher;
 use crate::model::{Alert, IncidentKey, Labels, Route, Severity, TagName, Tags};
 
+pub use alerts::{AlertRule, AlertRules, FoundAlert, Glance, LogSeverity, RecordFacts, Records, SpanKind, SpanStatus};
 pub use ballot::Vote;
 pub use diagnostic::{Diagnostic, DiagnosticSeverity};
 pub use lint::LintFacts;
@@ -198,7 +200,17 @@ impl RuleSet {
     }
 
     pub fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {
-        self.program.decide(alert, origin).decision
+        self.program.decide(alert, origin, &Stamped::default()).decision
+    }
+
+    /// The same for an alert that was made of telemetry: identities that gateways stamp have no say there.
+    pub fn decide_stamped(&self, alert: &Alert<'_>, origin: Origin<'_>, stamped: &Stamped) -> Decision {
+        self.program.decide(alert, origin, stamped).decision
+    }
+
+    /// The rules that make alerts of such records; `None` where there are none.
+    pub fn alerts_from(&self, records: Records) -> Option<AlertRules<'_>> {
+        AlertRules::of(&self.program, records)
     }
 
     /// The same rules on a Resource of traces, logs or metrics. Depends on nothing but its arguments, so that the

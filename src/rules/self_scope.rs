@@ -40,6 +40,7 @@ pub(super) fn check(scope: Scope, name: &str) -> Result<(), NoVote> {
     let own = || "ask what the sender says of itself: `resource.`, `label.`, `dimension.`, `field.`".to_owned();
     match scope {
         Scope::Annotation => Err(NoVote { why: "annotations are prose about anything", hint: own() }),
+        Scope::Log => Err(NoVote { why: "a log record is prose about anything", hint: own() }),
         Scope::Out => Err(NoVote {
             why: "tags are set when the votes are counted",
             hint: "let the rule set `platform.cluster` or `platform.variant` alone, without `platform`".to_owned(),

@@ -19,6 +19,8 @@ use crate::rules::{Disputed, Origin, RuleSet, Stamped, Telemetry};
 const BOOK_BYTES_MAX: u64 = 8 << 20;
 /// What an entry costs besides the bytes of its Resource.
 const ENTRY_BYTES: usize = 512;
+/// Kind and name of the source that telemetry is.
+pub(super) const SOURCE: &str = "otlp";
 
 /// What is told of a Resource, and how it is called.
 #[derive(Clone, Debug)]
@@ -36,6 +38,13 @@ pub struct Known {
     /// Told to the stamps each time the Resource is seen.
     pub disputed: Arc<[Disputed]>,
     pub tally: Arc<PlatformTally>,
+}
+
+static NO_CONSTANTS: Labels<'static> = Labels::new();
+
+/// Where all telemetry comes in, and the alerts that are made of it.
+pub(super) fn origin() -> Origin<'static> {
+    Origin { kind: SOURCE, instance: SOURCE, constants: &NO_CONSTANTS }
 }
 
 pub struct Book {
@@ -79,8 +88,7 @@ impl Book {
         tally: &Tally,
     ) -> Result<Known, Malformed> {
         let labels = resource::labels(message);
-        let constants = Labels::new();
-        let origin = Origin { kind: "otlp", instance: "otlp", constants: &constants };
+        let origin = origin();
         let telemetry = Telemetry { resource: &labels, server_span: None };
         let decision = self.rules.tag_resource(telemetry, origin, &self.stamped);
         let value = |name: TagName| decision.tags.value(name);

@@ -1,6 +1,7 @@
 //! The road of telemetry through the world: doors, budget, promise, queues, sinks. Never decodes a span and never
 //! waits in order to batch.
 
+pub mod alerts;
 pub mod book;
 pub mod door;
 pub mod errors;

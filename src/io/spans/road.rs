@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use observe::Observed;
 use tokio::sync::oneshot;
 
+use super::alerts::AlertWay;
 use super::book::{Book, Known, Telling};
 use super::errors::ErrorOutlet;
 use super::faces::{Arrival, NoRoom, Outlet, Parcel, Road, Verdict};
@@ -25,7 +26,7 @@ use crate::io::live_rules::LiveRules;
 use crate::model::{ErrorEvent, Signal};
 use crate::otlp::enrich::Assembly;
 use crate::otlp::wire::{Block, Scan, scan};
-use crate::otlp::{Malformed, exceptions};
+use crate::otlp::{Malformed, alerts, exceptions};
 use crate::rules::{RuleSet, Stamped, Stamps};
 use crate::store::Later;
 
@@ -59,6 +60,8 @@ pub struct SpanRoad {
     pub tally: Arc<Tally>,
     pub clock: Arc<Clock>,
     pub memory: Memory,
+    /// Where alerts go that rules make of what passes.
+    pub alerts: AlertWay,
 }
 
 /// What the road remembers between requests.
@@ -97,6 +100,9 @@ struct Sorted<'a> {
     loads: BTreeMap<SinkSet, Load<'a>>,
     /// Blocks that another request holds.
     shared: Vec<oneshot::Receiver<bool>>,
+    alerts: alerts::Found,
+    /// By which everything was decided.
+    book: Arc<Book>,
 }
 
 impl Road for SpanRoad {
@@ -114,6 +120,12 @@ impl SpanRoad {
             Ok(sorted) => sorted,
             Err(malformed) => return Verdict::Malformed { reason: malformed.to_string() },
         };
+        // Before anything is offered: what the store refuses comes again whole, and then nothing of it went out twice.
+        if let Err(reason) = self.alerts.take(sorted.alerts, &sorted.book, &self.tally).await {
+            let count = sorted.loads.values().map(|load| load.item_count).sum();
+            self.tally.items(arrival.signal, ItemOutcome::NotNow, count);
+            return come_back(&reason);
+        }
         let mut verdict = Verdict::Taken;
         for (set, load) in sorted.loads {
             verdict = worse(verdict, self.send(&arrival, set, load).await);
@@ -130,12 +142,15 @@ impl SpanRoad {
     /// Everything up to the offers: no waiting.
     fn sort<'a>(&self, arrival: &'a Arrival, scan: &Scan, observed: &Observed) -> Result<Sorted<'a>, Malformed> {
         let book = self.book();
-        let mut sorted = Sorted { loads: BTreeMap::new(), shared: Vec::new() };
+        let alerts = alerts::Found::default();
+        let mut sorted = Sorted { loads: BTreeMap::new(), shared: Vec::new(), alerts, book: book.clone() };
+        let asked = AlertWay::asked(&book.rules, arrival.signal);
         // Fields that nobody knows stand between the blocks; they go with the block behind them, or the last.
         let mut gaps = scan.gaps(arrival.body.len()).peekable();
         let mut last = self.routes.otherwise;
         for (at, block) in scan.blocks.iter().enumerate() {
-            let known = book.look_up(&block.resource(&arrival.body), &self.telling, &self.routes, &self.tally)?;
+            let resource = block.resource(&arrival.body);
+            let known = book.look_up(&resource, &self.telling, &self.routes, &self.tally)?;
             self.dispute(&known);
             observed.add_to(at, block, &known);
             last = known.to;
@@ -160,6 +175,10 @@ impl SpanRoad {
             }
             load.assembly.block(block, &known.resource);
             load.item_count += block.item_count;
+            if let Some(asked) = &asked {
+                let payload = &arrival.body[block.payload.clone()];
+                alerts::find(payload, &resource, &asked.of(&known.tags), &mut sorted.alerts);
+            }
             if block.has_exceptions {
                 self.find_errors(arrival, block, &known, load);
             }

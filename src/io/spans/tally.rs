@@ -44,6 +44,7 @@ const UNKNOWN_CELL_COUNT_MAX: usize = 64;
 pub struct Tally {
     items: [[AtomicU64; ItemOutcome::ALL.len()]; Signal::ALL.len()],
     invalid_ids: AtomicU64,
+    omitted_alerts: AtomicU64,
     platforms: Mutex<BTreeMap<(Box<str>, Box<str>), Arc<PlatformTally>>>,
     unknown_cells: Mutex<BTreeMap<Box<str>, u64>>,
 }
@@ -75,6 +76,11 @@ impl Tally {
         platforms.entry((platform.into(), confidence.into())).or_default().clone()
     }
 
+    /// Records that would have made more alerts than one request may.
+    pub fn omitted_alerts(&self, count: u64) {
+        self.omitted_alerts.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub fn unknown_cell(&self, raw: &str) {
         let mut cells = self.unknown_cells.lock().unwrap_or_else(PoisonError::into_inner);
         let name = if cells.len() < UNKNOWN_CELL_COUNT_MAX || cells.contains_key(raw) { raw } else { "other" };
@@ -92,6 +98,7 @@ impl Tally {
             }
         }
         lines.push(("tawny_telemetry_invalid_ids_total", String::new(), read(&self.invalid_ids)));
+        lines.push(("tawny_telemetry_alerts_omitted_total", String::new(), read(&self.omitted_alerts)));
         let platforms = self.platforms.lock().unwrap_or_else(PoisonError::into_inner);
         for ((platform, confidence), tally) in platforms.iter() {
             let labels = format!("{{platform=\"{platform}\",confidence=\"{confidence}\"}}");

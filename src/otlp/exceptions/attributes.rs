@@ -14,12 +14,12 @@ const DEPTH_MAX: usize = 4;
 const RENDERED_BYTES_MAX: usize = 4096;
 
 /// The fields of a message up to the first that is malformed.
-pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
+pub(in crate::otlp) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
     Fields::new(message).map_while(Result::ok)
 }
 
 /// The sub-messages of one field number.
-pub(super) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+pub(in crate::otlp) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
     fields(message).filter(move |field| field.number == number).filter_map(|field| field.value.bytes())
 }
 
@@ -110,12 +110,12 @@ fn is_shown(key: &str) -> bool {
 }
 
 /// At most so many bytes, cut between characters.
-pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
+pub(in crate::otlp) fn clip(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max.min(text.len()))]
 }
 
 /// An `AnyValue` as text: scalars as they read, lists and maps like JSON.
-pub(super) fn text_of(any_value: &[u8], depth: usize) -> Cow<'_, str> {
+pub(in crate::otlp) fn text_of(any_value: &[u8], depth: usize) -> Cow<'_, str> {
     let mut text = Cow::Borrowed("");
     for field in fields(any_value) {
         text = match (field.number, field.value) {
@@ -172,6 +172,6 @@ fn map_text(map: &[u8], depth: usize) -> String {
 }
 
 /// The bytes of an id, if they are as many as they should be and not all zero.
-pub(super) fn id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+pub(in crate::otlp) fn id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
     bytes.try_into().ok().filter(|id: &[u8; N]| id.iter().any(|byte| *byte != 0))
 }

@@ -5,7 +5,7 @@
 //! Semantic conventions: opentelemetry.io/docs/specs/semconv/exceptions. The block has passed the scanner; bytes that
 //! are malformed all the same end the reading of their message and nothing else.
 
-mod attributes;
+pub(super) mod attributes;
 mod identity;
 mod log;
 mod resource;
