@@ -65,6 +65,9 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let budget = Budget::new(plan.in_flight_bytes);
     let tally: Arc<Tally> = Arc::default();
+    // What is spooled is read back from the disk, inflated.
+    let keeps_members = plan.durability != Durability::Spool
+        && sides.iter().any(|side| side.telemetry.as_ref().is_some_and(|setup| setup.sink.plan().graft));
     let mut outs = Outs::start(&plan, sides, shared)?;
     let (promise, spool) = promise(&plan, &outs, &budget, &shared.metrics)?;
     let resends =
@@ -91,6 +94,7 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
         idle_timeout: plan.idle,
         connection_age_max: plan.connection_age,
         path_prefix: plan.path_prefix,
+        keeps_members,
         ..DoorOptions::new(match plan.json {
             JsonReading::Lenient => |signal, body| read_json(signal, body, json::Mode::Lenient),
             JsonReading::Strict => |signal, body| read_json(signal, body, json::Mode::Strict),

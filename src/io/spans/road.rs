@@ -23,7 +23,7 @@ use super::tally::{ItemOutcome, Tally};
 use crate::io::clock::Clock;
 use crate::io::live_rules::LiveRules;
 use crate::model::{ErrorEvent, Signal};
-use crate::otlp::enrich::Assembly;
+use crate::otlp::enrich::{Assembly, Grafted, graft};
 use crate::otlp::wire::{Block, Scan, scan};
 use crate::otlp::{Malformed, exceptions};
 use crate::rules::{RuleSet, Stamped, Stamps};
@@ -86,6 +86,8 @@ impl Memory {
 /// What goes to one set of sinks.
 struct Load<'a> {
     assembly: Assembly<'a>,
+    /// Where the request is one block and came in one gzip member.
+    grafted: Option<Grafted>,
     item_count: usize,
     claims: Option<Claims>,
     errors: Vec<ErrorEvent>,
@@ -159,6 +161,9 @@ impl SpanRoad {
                 }
             }
             load.assembly.block(block, &known.resource);
+            if let Some(member) = &arrival.member {
+                load.grafted = graft(member, arrival.body.len(), block, &known.resource);
+            }
             load.item_count += block.item_count;
             if block.has_exceptions {
                 self.find_errors(arrival, block, &known, load);
@@ -174,6 +179,7 @@ impl SpanRoad {
         let resends = self.resends.as_ref().filter(|_| arrival.signal == Signal::Traces);
         Load {
             assembly: Assembly::new(&arrival.body),
+            grafted: None,
             item_count: 0,
             claims: resends.map(Resends::claims),
             errors: Vec::new(),
@@ -182,7 +188,7 @@ impl SpanRoad {
     }
 
     async fn send(&self, arrival: &Arrival, set: SinkSet, load: Load<'_>) -> Verdict {
-        let Load { assembly, item_count, claims, errors, omitted_errors } = load;
+        let Load { assembly, grafted, item_count, claims, errors, omitted_errors } = load;
         let slices = assembly.finish();
         let signal = arrival.signal;
         if slices.is_empty() {
@@ -196,6 +202,7 @@ impl SpanRoad {
             })
             .collect();
         let mut parcel = Parcel::new(signal, slices, item_count, arrival.share.clone());
+        parcel.grafted = grafted.map(Arc::new);
         if outlets.len() > 1 {
             parcel = parcel.for_several();
         }

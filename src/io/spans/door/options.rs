@@ -32,6 +32,8 @@ pub struct DoorOptions {
     pub retry_after: Duration,
     /// Accepted in front of the paths of OTLP/HTTP, beside the bare ones: `/otlp`. Empty: none.
     pub path_prefix: String,
+    /// Whether the gzip member of a request goes on with it, for sinks that send its blocks again.
+    pub keeps_members: bool,
     /// Makes protobuf of a JSON request.
     pub read_json: ReadJson,
 }
@@ -50,6 +52,7 @@ impl DoorOptions {
             streams_max: 256,
             retry_after: Duration::from_secs(2),
             path_prefix: String::new(),
+            keeps_members: false,
             read_json,
         }
     }
