@@ -69,6 +69,9 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let budget = Budget::new(plan.in_flight_bytes);
     let tally: Arc<Tally> = Arc::default();
+    // What is spooled is read back from the disk, inflated.
+    let keeps_members = plan.durability != Durability::Spool
+        && sides.iter().any(|side| side.telemetry.as_ref().is_some_and(|setup| setup.sink.plan().graft));
     let mut outs = Outs::start(&plan, sides, shared)?;
     let (promise, spool) = promise(&plan, &outs, &budget, &shared.metrics)?;
     let resends =
@@ -97,6 +100,7 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
         connection_age_max: plan.connection_age,
         guard: Arc::new(plan.token.map_or(Guard::Open, Guard::Token)),
         path_prefix: plan.path_prefix,
+        keeps_members,
         ..DoorOptions::new(match plan.json {
             JsonReading::Lenient => |signal, body| read_json(signal, body, json::Mode::Lenient),
             JsonReading::Strict => |signal, body| read_json(signal, body, json::Mode::Strict),

@@ -1,8 +1,10 @@
 //! What is known of a Resource that came before: its tags, its new bytes, its sinks. One book per rule set and set of
 //! stamped identities, so that a change of either begins an empty one; never an answer of older rules.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
@@ -21,6 +23,11 @@ const BOOK_BYTES_MAX: u64 = 8 << 20;
 const ENTRY_BYTES: usize = 512;
 /// Kind and name of the source that telemetry is.
 pub(super) const SOURCE: &str = "otlp";
+
+/// Resources that are found without asking the cache.
+const FRONT_COUNT: usize = 256;
+/// Larger ones are not, so that all of these together stay small.
+const FRONT_BYTES_MAX: usize = 8 * 1024;
 
 /// What is told of a Resource, and how it is called.
 #[derive(Clone, Debug)]
@@ -51,6 +58,15 @@ pub struct Book {
     pub rules: Arc<RuleSet>,
     pub stamped: Arc<Stamped>,
     known: Cache<Bytes, Arc<Known>, RandomState>,
+    /// What came last, by a few bits of its hash: the cache notes every use, and that costs more than all else here.
+    front: Box<[ArcSwapOption<Entry>]>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Entry {
+    message: Bytes,
+    known: Arc<Known>,
 }
 
 impl Book {
@@ -60,7 +76,8 @@ impl Book {
         };
         let known =
             Cache::builder().max_capacity(BOOK_BYTES_MAX).weigher(weigh).build_with_hasher(RandomState::default());
-        Book { rules, stamped, known }
+        let front = (0..FRONT_COUNT).map(|_| ArcSwapOption::empty()).collect();
+        Book { rules, stamped, known, front, hasher: RandomState::default() }
     }
 
     /// The answer for a Resource message that a scan has accepted.
@@ -71,12 +88,26 @@ impl Book {
         routes: &SpanRoutes,
         tally: &Tally,
     ) -> Result<Arc<Known>, Malformed> {
-        if let Some(known) = self.known.get(message) {
-            return Ok(known);
+        let hash = self.hasher.hash_one(message);
+        let place = &self.front[hash.to_le_bytes()[0] as usize % FRONT_COUNT];
+        if let Some(entry) = &*place.load()
+            && entry.message == message
+        {
+            return Ok(entry.known.clone());
         }
-        let known = Arc::new(self.decide(message, telling, routes, tally)?);
-        // A copy of its own: a slice would keep the whole request alive.
-        self.known.insert(Bytes::copy_from_slice(message), known.clone());
+        let (message, known) = match self.known.get(message) {
+            Some(known) => (Bytes::copy_from_slice(message), known),
+            None => {
+                let known = Arc::new(self.decide(message, telling, routes, tally)?);
+                // A copy of its own: a slice would keep the whole request alive.
+                let message = Bytes::copy_from_slice(message);
+                self.known.insert(message.clone(), known.clone());
+                (message, known)
+            }
+        };
+        if message.len() <= FRONT_BYTES_MAX {
+            place.store(Some(Arc::new(Entry { message, known: known.clone() })));
+        }
         Ok(known)
     }
 

@@ -10,12 +10,15 @@ use tokio::sync::oneshot;
 
 use super::out::Encoded;
 use crate::model::Signal;
+use crate::otlp::enrich::{Grafted, Member};
 use crate::store::Later;
 
 /// One request, inflated and in protobuf, as a door read it.
 pub struct Arrival {
     pub signal: Signal,
     pub body: Bytes,
+    /// The gzip member that it came in, where a sink may use it again.
+    pub member: Option<Member>,
     /// What a JSON reader mended on the way, for the answer: `3 x base64 id`. Empty for protobuf.
     pub repairs: String,
     /// Its place in the budget of bytes in flight; given back when the last copy is dropped.
@@ -68,12 +71,14 @@ pub struct Parcel {
     pub share: Arc<Share>,
     /// Where several sinks get this parcel: what one of them has compressed serves the others.
     pub encoded: Option<Arc<Encoded>>,
+    /// The same request compressed already, for sinks that take it so; when it is joined to others it is of no use.
+    pub grafted: Option<Arc<Grafted>>,
 }
 
 impl Parcel {
     pub fn new(signal: Signal, slices: Vec<Bytes>, item_count: usize, share: Arc<Share>) -> Parcel {
         let byte_count = slices.iter().map(Bytes::len).sum();
-        Parcel { signal, slices, byte_count, item_count, share, encoded: None }
+        Parcel { signal, slices, byte_count, item_count, share, encoded: None, grafted: None }
     }
 
     /// For a parcel that more than one sink gets; its clones share what they compress.

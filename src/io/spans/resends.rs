@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 use twox_hash::XxHash3_128;
 
@@ -38,8 +39,8 @@ pub struct Resends {
 /// Two generations: the older one is dropped whole when the younger is old or full.
 #[derive(Debug)]
 struct Shard {
-    young: HashMap<u128, Entry>,
-    old: HashMap<u128, Entry>,
+    young: HashMap<u128, Entry, RandomState>,
+    old: HashMap<u128, Entry, RandomState>,
     young_since: Instant,
 }
 
@@ -59,7 +60,7 @@ pub struct Claims {
 
 impl Resends {
     pub fn new(window: Duration, seed: u64, now: Instant) -> Arc<Resends> {
-        let shard = || Shard { young: HashMap::new(), old: HashMap::new(), young_since: now };
+        let shard = || Shard { young: HashMap::default(), old: HashMap::default(), young_since: now };
         Arc::new(Resends { window, seed, shards: std::array::from_fn(|_| Mutex::new(shard())) })
     }
 

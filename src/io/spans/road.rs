@@ -24,7 +24,7 @@ use super::tally::{ItemOutcome, Tally};
 use crate::io::clock::Clock;
 use crate::io::live_rules::LiveRules;
 use crate::model::{ErrorEvent, Signal};
-use crate::otlp::enrich::Assembly;
+use crate::otlp::enrich::{Assembly, Grafted, graft};
 use crate::otlp::wire::{Block, Scan, scan};
 use crate::otlp::{Malformed, alerts, exceptions};
 use crate::rules::{RuleSet, Stamped, Stamps};
@@ -89,6 +89,8 @@ impl Memory {
 /// What goes to one set of sinks.
 struct Load<'a> {
     assembly: Assembly<'a>,
+    /// Where the request is one block and came in one gzip member.
+    grafted: Option<Grafted>,
     item_count: usize,
     claims: Option<Claims>,
     errors: Vec<ErrorEvent>,
@@ -174,6 +176,9 @@ impl SpanRoad {
                 }
             }
             load.assembly.block(block, &known.resource);
+            if let Some(member) = &arrival.member {
+                load.grafted = graft(member, arrival.body.len(), block, &known.resource);
+            }
             load.item_count += block.item_count;
             if let Some(asked) = &asked {
                 let payload = &arrival.body[block.payload.clone()];
@@ -193,6 +198,7 @@ impl SpanRoad {
         let resends = self.resends.as_ref().filter(|_| arrival.signal == Signal::Traces);
         Load {
             assembly: Assembly::new(&arrival.body),
+            grafted: None,
             item_count: 0,
             claims: resends.map(Resends::claims),
             errors: Vec::new(),
@@ -201,7 +207,7 @@ impl SpanRoad {
     }
 
     async fn send(&self, arrival: &Arrival, set: SinkSet, load: Load<'_>) -> Verdict {
-        let Load { assembly, item_count, claims, errors, omitted_errors } = load;
+        let Load { assembly, grafted, item_count, claims, errors, omitted_errors } = load;
         let slices = assembly.finish();
         let signal = arrival.signal;
         if slices.is_empty() {
@@ -215,6 +221,7 @@ impl SpanRoad {
             })
             .collect();
         let mut parcel = Parcel::new(signal, slices, item_count, arrival.share.clone());
+        parcel.grafted = grafted.map(Arc::new);
         if outlets.len() > 1 {
             parcel = parcel.for_several();
         }

@@ -2,7 +2,9 @@
 //! and never changes a field that it was not asked to change.
 
 mod assembly;
+mod graft;
 mod resource;
 
 pub use assembly::Assembly;
+pub use graft::{GZIP_HEAD, Grafted, HELD_FIELD, Member, graft};
 pub use resource::{Edit, Mode, NewResource, new_resource};

@@ -2,6 +2,7 @@
 
 mod dice;
 mod differential;
+mod graft;
 mod hard_cases;
 mod mangle;
 mod oracle;

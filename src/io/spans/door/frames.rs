@@ -1,12 +1,14 @@
 //! The framing of gRPC messages: a flag, a length, the bytes (gRPC, PROTOCOL-HTTP2.md). Never holds more than one
 //! message, nor anything behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::Incoming;
 
 use super::fault::Fault;
+use super::inflate::Buffers;
 use super::read::{self, Gathering, Use};
 use crate::io::spans::faces::Share;
 
@@ -63,8 +65,14 @@ impl<'a> Messages<'a> {
     }
 
     /// The bytes behind a prefix.
-    pub(super) async fn message(&mut self, length: usize, share: &mut Share, purpose: Use) -> Result<Bytes, Fault> {
-        let mut gathering = Gathering::new(share, length, Some(length));
+    pub(super) async fn message(
+        &mut self,
+        length: usize,
+        share: &mut Share,
+        buffers: &Arc<Buffers>,
+        purpose: Use,
+    ) -> Result<Bytes, Fault> {
+        let mut gathering = Gathering::new(share, buffers, length, Some(length));
         loop {
             let count = self.pending.len().min(length - gathering.byte_count());
             if count > 0 {

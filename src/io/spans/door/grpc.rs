@@ -145,8 +145,8 @@ async fn enter(door: &Door, call: Call, body: &mut Incoming, signal: Signal) -> 
     }
     let codings = call.codings(prefix)?;
     let mut share = door.budget.take(read::first_booking(Some(prefix.length))).ok_or(Fault::NoRoom)?;
-    let purpose = if codings.is_none() { Use::Kept } else { Use::Converted };
-    let bytes = messages.message(prefix.length, &mut share, purpose).await?;
+    let purpose = if codings.is_none() || door.options.keeps_members { Use::Kept } else { Use::Converted };
+    let bytes = messages.message(prefix.length, &mut share, &door.buffers, purpose).await?;
     messages.end().await?;
     door.unpack(signal, codings, bytes, share)
 }
@@ -161,7 +161,7 @@ pub(super) async fn question(messages: &mut Messages<'_>, call: Call) -> Result<
     }
     let codings = call.codings(prefix)?;
     let mut share = Budget::new(8 * QUESTION_BYTES_MAX).take(prefix.length).ok_or(Fault::NoRoom)?;
-    let bytes = messages.message(prefix.length, &mut share, Use::Converted).await?;
+    let bytes = messages.message(prefix.length, &mut share, &Arc::default(), Use::Converted).await?;
     if codings.is_none() {
         return Ok(Some(bytes));
     }

@@ -117,14 +117,14 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
         return Err(Fault::TooLarge { bytes_max });
     }
     let mut share = door.budget.take(read::first_booking(expected)).ok_or(Fault::NoRoom)?;
-    let is_kept = codings.is_none() && kind.encoding == Encoding::Protobuf;
+    let is_kept = (codings.is_none() || options.keeps_members) && kind.encoding == Encoding::Protobuf;
     let purpose = if is_kept { Use::Kept } else { Use::Converted };
     let deadline = Deadline {
         at: Instant::now() + options.body_timeout,
         is_senders: false,
         seconds: options.body_timeout.as_secs(),
     };
-    let reading = read::whole(body, expected, bytes_max, &mut share, purpose);
+    let reading = read::whole(body, expected, bytes_max, &mut share, &door.buffers, purpose);
     let bytes = timeout_at(deadline.at, reading).await.map_err(|_| deadline.fault())??;
     match kind.encoding {
         Encoding::Protobuf => door.unpack(signal, codings, bytes, share),
@@ -136,7 +136,7 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
                 return Err(Fault::NoRoom);
             }
             share.shrink(read.protobuf.len());
-            Ok(Entry { signal, body: read.protobuf.into(), repairs: read.repairs, share })
+            Ok(Entry { signal, body: read.protobuf.into(), member: None, repairs: read.repairs, share })
         }
     }
 }

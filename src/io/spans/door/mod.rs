@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use super::faces::{Arrival, Budget, Road, Share};
 use crate::model::Signal;
+use crate::otlp::enrich::Member;
 use fault::Fault;
 use inflate::{Buffers, Codings};
 use life::Life;
@@ -76,19 +77,21 @@ impl Door {
 
     /// Inflates a body, if it needs it.
     fn unpack(&self, signal: Signal, codings: Codings, body: Bytes, mut share: Share) -> Result<Entry, Fault> {
-        let body = if codings.is_none() {
-            share.shrink(body.len());
-            body
+        let (body, member) = if codings.is_none() {
+            share.shrink(read::footprint(&body));
+            (body, None)
         } else {
-            inflate::inflate(codings, body, self.options.body_bytes_max, &mut share, &self.buffers)?
+            let Door { options, buffers, .. } = self;
+            let keeping = options.keeps_members;
+            inflate::inflate_keeping(codings, body, options.body_bytes_max, &mut share, buffers, keeping)?
         };
-        Ok(Entry { signal, body, repairs: String::new(), share })
+        Ok(Entry { signal, body, member, repairs: String::new(), share })
     }
 
     async fn hand_over(&self, entry: Entry) -> Result<Partial, Refusal> {
-        let Entry { signal, body, repairs, share } = entry;
+        let Entry { signal, body, member, repairs, share } = entry;
         let said = repairs.clone();
-        let verdict = self.road.take(Arrival { signal, body, repairs, share: Arc::new(share) }).await;
+        let verdict = self.road.take(Arrival { signal, body, member, repairs, share: Arc::new(share) }).await;
         refusal::settle(verdict, &said)
     }
 }
@@ -97,6 +100,7 @@ impl Door {
 struct Entry {
     signal: Signal,
     body: Bytes,
+    member: Option<Member>,
     repairs: String,
     share: Share,
 }

@@ -47,6 +47,8 @@ pub struct DoorOptions {
     pub guard: Arc<Guard>,
     /// Accepted in front of the paths of OTLP/HTTP, beside the bare ones: `/otlp`. Empty: none.
     pub path_prefix: String,
+    /// Whether the gzip member of a request goes on with it, for sinks that send its blocks again.
+    pub keeps_members: bool,
     /// Makes protobuf of a JSON request.
     pub read_json: ReadJson,
 }
@@ -66,6 +68,7 @@ impl DoorOptions {
             retry_after: Duration::from_secs(2),
             guard: Arc::new(Guard::Open),
             path_prefix: String::new(),
+            keeps_members: false,
             read_json,
         }
     }

@@ -1,6 +1,7 @@
 //! Reads the body of a request within its bounds: bytes, time, and the budget, of which only as much is taken as has
 //! come. Never holds a piece of a sender's connection buffer for longer than the reading.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use hyper::header::{CONTENT_LENGTH, EXPECT};
 use tokio::time::Instant;
 
 use super::fault::Fault;
+use super::inflate::{Buffer, Buffers, capacity_for};
 use crate::io::spans::faces::Share;
 
 /// What a body without a length, or with one that it has yet to prove, takes of the budget at first.
@@ -18,6 +20,8 @@ const BOOKED_BYTES_FIRST: usize = 256 * 1024;
 /// A body of one piece that is smaller is copied: the piece may be a slice of a much larger buffer, which would live
 /// as long as the body waits in a queue. A larger one is not worth the copy.
 const COPIED_BYTES_MAX: usize = 64 * 1024;
+/// How often a sender must have sent what it has sent so far, for a buffer to be taken for all of it.
+const BELIEVED_TIMES: usize = 8;
 /// What is read of a body that was refused, so that its connection can be used again.
 const DRAINED_BYTES_MAX: usize = 1 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,19 +62,26 @@ pub(super) enum Use {
 /// Gathers pieces into one body and books what it holds.
 pub(super) struct Gathering<'a> {
     share: &'a mut Share,
+    buffers: &'a Arc<Buffers>,
     bytes_max: usize,
     expected: Option<usize>,
     first: Option<Bytes>,
-    whole: Vec<u8>,
+    whole: Option<Buffer>,
 }
 
 impl<'a> Gathering<'a> {
-    pub(super) fn new(share: &'a mut Share, bytes_max: usize, expected: Option<usize>) -> Gathering<'a> {
-        Gathering { share, bytes_max, expected, first: None, whole: Vec::new() }
+    pub(super) fn new(
+        share: &'a mut Share,
+        buffers: &'a Arc<Buffers>,
+        bytes_max: usize,
+        expected: Option<usize>,
+    ) -> Gathering<'a> {
+        Gathering { share, buffers, bytes_max, expected, first: None, whole: None }
     }
 
     pub(super) fn byte_count(&self) -> usize {
-        self.whole.len() + self.first.as_ref().map_or(0, Bytes::len)
+        let whole = self.whole.as_ref().map_or(0, |whole| whole.as_ref().len());
+        whole + self.first.as_ref().map_or(0, Bytes::len)
     }
 
     pub(super) fn add(&mut self, data: Bytes) -> Result<(), Fault> {
@@ -80,7 +91,7 @@ impl<'a> Gathering<'a> {
         }
         self.book(total)?;
         match self.first.take() {
-            None if self.whole.is_empty() => self.first = Some(data),
+            None if self.whole.is_none() => self.first = Some(data),
             None => self.append(&data),
             Some(first) => {
                 self.append(&first);
@@ -90,38 +101,59 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// Twice what is needed, where there is room and use for it: the buffer doubles as it grows.
+    /// More than is needed, where there is room and use for it: who has sent a part of what it announced is believed
+    /// about the rest, up to some times the part.
     fn book(&mut self, total: usize) -> Result<(), Fault> {
         if total <= self.share.bytes() {
             return Ok(());
         }
-        let ahead = (2 * total).min(self.expected.unwrap_or(usize::MAX)).min(self.bytes_max).max(total);
+        let ahead = match self.expected {
+            Some(expected) => capacity_for(expected).min(BELIEVED_TIMES * total),
+            None => 2 * total,
+        };
+        let ahead = ahead.min(capacity_for(self.bytes_max)).max(total);
         if self.share.grow(ahead) || self.share.grow(total) { Ok(()) } else { Err(Fault::NoRoom) }
     }
 
     fn append(&mut self, data: &[u8]) {
-        let total = self.whole.len() + data.len();
-        if total > self.whole.capacity() {
+        let held = self.whole.as_ref().map_or(&[][..], |whole| whole.as_ref());
+        let total = held.len() + data.len();
+        if self.whole.as_mut().is_none_or(|whole| total > whole.whole().capacity()) {
             // A length is believed as far as it has been booked.
             let wanted = self.expected.unwrap_or(2 * total).min(self.share.bytes()).max(total);
-            self.whole.reserve_exact(wanted - self.whole.len());
+            let mut larger = self.buffers.take(wanted);
+            let bytes = larger.whole();
+            bytes.clear();
+            bytes.extend_from_slice(self.whole.as_ref().map_or(&[][..], |whole| whole.as_ref()));
+            self.whole = Some(larger);
         }
-        self.whole.extend_from_slice(data);
+        if let Some(whole) = &mut self.whole {
+            whole.whole().extend_from_slice(data);
+        }
     }
 
-    pub(super) fn finish(mut self, purpose: Use) -> Bytes {
-        match self.first {
-            Some(first) if purpose == Use::Kept && first.len() <= COPIED_BYTES_MAX => Bytes::copy_from_slice(&first),
-            Some(first) => first,
-            None => {
-                let count = self.whole.len();
-                if purpose == Use::Kept && self.whole.capacity() > count + count / 4 {
-                    self.whole.shrink_to_fit();
+    pub(super) fn finish(self, purpose: Use) -> Bytes {
+        match (self.first, self.whole) {
+            (Some(first), _) if purpose == Use::Kept && first.len() <= COPIED_BYTES_MAX => {
+                Bytes::copy_from_slice(&first)
+            }
+            (Some(first), _) => first,
+            (None, None) => Bytes::new(),
+            (None, Some(mut whole)) => {
+                let count = whole.as_ref().len();
+                if purpose == Use::Kept && whole.whole().capacity() > capacity_for(count) {
+                    Bytes::copy_from_slice(whole.as_ref())
+                } else {
+                    whole.freeze(count)
                 }
-                self.whole.into()
             }
         }
     }
+}
+
+/// What a body that is kept takes of the budget: what was gathered lies in a buffer that is a little larger.
+pub(super) fn footprint(body: &Bytes) -> usize {
+    capacity_for(body.len())
 }
 
 /// The next piece of a body; `None` at its end. Trailers are not for us.
@@ -140,9 +172,10 @@ pub(super) async fn whole(
     expected: Option<usize>,
     bytes_max: usize,
     share: &mut Share,
+    buffers: &Arc<Buffers>,
     purpose: Use,
 ) -> Result<Bytes, Fault> {
-    let mut gathering = Gathering::new(share, bytes_max, expected);
+    let mut gathering = Gathering::new(share, buffers, bytes_max, expected);
     while let Some(data) = piece(body).await? {
         gathering.add(data)?;
     }

@@ -111,7 +111,10 @@ impl Lane {
     async fn send(&mut self, load: &[Held], slices: &[bytes::Bytes]) -> Reply {
         let parcel = &load[0].parcel;
         let shared = parcel.encoded.as_deref().filter(|_| load.len() == 1);
-        let encoded = self.machinery.encoders.encode(self.plan.compression, slices, shared).await;
+        let encoded = match &parcel.grafted {
+            Some(grafted) if self.plan.graft && load.len() == 1 => Ok(Slices::new(grafted.0.to_vec())),
+            Some(_) | None => self.machinery.encoders.encode(self.plan.compression, slices, shared).await,
+        };
         let body = match (encoded, self.plan.protocol) {
             (Ok(body), Protocol::Http) => Some(body),
             (Ok(body), Protocol::Grpc) => body.framed(self.plan.compression.name().is_some()),

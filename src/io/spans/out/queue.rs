@@ -16,6 +16,8 @@ use crate::telemetry::{OutletOutcome, OutletTally};
 
 /// Joined requests are at most this many: answers are shared out among them.
 const JOINED_COUNT_MAX: usize = 1024;
+/// A larger request that is compressed already costs less alone than compressed again with others.
+const GRAFTED_ALONE_BYTES: usize = 16 * 1024;
 /// Nobody may silence us for longer.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
@@ -96,7 +98,7 @@ impl Queue {
                 let waiting_count: usize = state.waiting.iter().map(VecDeque::len).sum();
                 // Where each can have a lane of its own, nothing is joined.
                 let is_behind = waiting_count > state.free_lanes;
-                let load = state.load(if is_behind { self.join_bytes_max() } else { 0 });
+                let load = state.load(if is_behind { self.join_bytes_max() } else { 0 }, self.plan.graft);
                 if !load.is_empty() {
                     state.free_lanes = state.free_lanes.saturating_sub(1);
                     if state.waiting.iter().any(|list| !list.is_empty()) {
@@ -192,7 +194,7 @@ impl Queue {
     /// The time of a stop is up: what waits is left, and the lanes leave what they hold.
     pub(super) fn cut(&self) {
         loop {
-            let load = self.state().load(0);
+            let load = self.state().load(0, false);
             if load.is_empty() {
                 break;
             }
@@ -213,7 +215,7 @@ impl Queue {
 }
 
 impl State {
-    fn load(&mut self, join_bytes_max: usize) -> Vec<Held> {
+    fn load(&mut self, join_bytes_max: usize, has_grafts: bool) -> Vec<Held> {
         let first = |list: &VecDeque<Waiting>| list.front().map(|waiting| waiting.order);
         let Some(list) = self.waiting.iter_mut().filter(|list| !list.is_empty()).min_by_key(|list| first(list)) else {
             return Vec::new();
@@ -221,7 +223,14 @@ impl State {
         let mut load = Vec::new();
         let mut byte_count = 0_usize;
         while let Some(next) = list.front() {
-            byte_count = byte_count.saturating_add(next.held.parcel.byte_count);
+            let parcel = &next.held.parcel;
+            if has_grafts && parcel.grafted.is_some() && parcel.byte_count > GRAFTED_ALONE_BYTES {
+                if load.is_empty() {
+                    load.extend(list.pop_front().map(|waiting| waiting.held));
+                }
+                break;
+            }
+            byte_count = byte_count.saturating_add(parcel.byte_count);
             if !load.is_empty() && (byte_count > join_bytes_max || load.len() >= JOINED_COUNT_MAX) {
                 break;
             }

@@ -23,21 +23,21 @@ struct Idle {
 }
 
 /// A buffer in use; goes back when the last slice of it is dropped.
-pub(super) struct Buffer {
+pub(in super::super) struct Buffer {
     bytes: Vec<u8>,
     home: Arc<Buffers>,
 }
 
 /// The capacity that a body of this size gets: at most a quarter more than it needs, so that one buffer serves many
 /// sizes and the budget is hardly wrong.
-pub(super) fn capacity_for(bytes: usize) -> usize {
+pub(in super::super) fn capacity_for(bytes: usize) -> usize {
     let step = (bytes.next_power_of_two() / 8).max(1024);
     bytes.next_multiple_of(step).max(step)
 }
 
 impl Buffers {
     /// A buffer with at least this capacity; what is in it is of no meaning.
-    pub(super) fn take(self: &Arc<Buffers>, bytes: usize) -> Buffer {
+    pub(in super::super) fn take(self: &Arc<Buffers>, bytes: usize) -> Buffer {
         let capacity = capacity_for(bytes);
         let found = if capacity <= BUFFER_BYTES_MAX {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,12 +67,12 @@ impl Buffer {
     }
 
     /// The whole of it, to be written over from its start; its length becomes what was written.
-    pub(super) fn whole(&mut self) -> &mut Vec<u8> {
+    pub(in super::super) fn whole(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
     /// The first `bytes` of it, to be read and shared.
-    pub(super) fn freeze(self, bytes: usize) -> Bytes {
+    pub(in super::super) fn freeze(self, bytes: usize) -> Bytes {
         Bytes::from_owner(self).slice(..bytes)
     }
 }

@@ -12,9 +12,12 @@ use libdeflater::Decompressor;
 
 use super::buffers::{Buffers, capacity_for};
 use super::{Fault, Room};
+use crate::otlp::enrich::{GZIP_HEAD, Member};
 
 /// Header and trailer of the shortest member.
 const GZIP_BYTES_MIN: usize = 18;
+/// A checksum and a length.
+const TRAILER_BYTES: usize = 8;
 /// How far deflate can inflate at most; a trailer that claims more lies.
 const DEFLATE_RATIO_MAX: usize = 1032;
 /// Pieces in which a body of unknown size is inflated, from the first to the largest.
@@ -25,17 +28,18 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }
 
+/// What it holds, and whether it is one member and nothing else.
 pub(super) fn gunzip(
     input: &[u8],
     bytes_max: usize,
     room: &mut Room<'_>,
     buffers: &Arc<Buffers>,
-) -> Result<Bytes, Fault> {
+) -> Result<(Bytes, bool), Fault> {
     if let Some(bytes) = single_member(input, bytes_max, room, buffers)? {
-        return Ok(bytes);
+        return Ok((bytes, true));
     }
     let mut decoder = MultiGzDecoder::new(input);
-    pieces(bytes_max, room, |piece| {
+    let bytes = pieces(bytes_max, room, |piece| {
         decoder.read(piece).map_err(|cause| Fault::Corrupt {
             encoding: "gzip",
             reason: if cause.kind() == ErrorKind::UnexpectedEof {
@@ -44,7 +48,21 @@ pub(super) fn gunzip(
                 "it is damaged, or something follows it"
             },
         })
-    })
+    })?;
+    Ok((bytes, false))
+}
+
+/// The parts of an input that was found to be one member. `None`: its head is longer than the shortest, or nobody can
+/// tell where its stream ends.
+pub(super) fn member(input: &Bytes) -> Option<Member> {
+    let end = input.len().checked_sub(TRAILER_BYTES)?;
+    let trailer: [u8; TRAILER_BYTES] = input[end..].try_into().ok()?;
+    let [m0, m1, method, 0, ..] = input[..] else { return None };
+    if [m0, m1, method] != GZIP_HEAD[..3] || occurs(&input[GZIP_HEAD.len()..input.len() - 1], trailer) {
+        return None;
+    }
+    let [crc @ .., _, _, _, _] = trailer;
+    Some(Member { deflate: input.slice(GZIP_HEAD.len()..end), crc: u32::from_le_bytes(crc) })
 }
 
 /// The quick way, for input that holds one member and says its size rightly. `None`: look closer.
@@ -69,19 +87,25 @@ fn single_member(
 }
 
 fn ends_with_checksum(input: &[u8], inflated: &[u8]) -> bool {
-    let trailer = &input[input.len() - 8..];
-    trailer[..4] == crc32fast::hash(inflated).to_le_bytes()
+    let trailer = &input[input.len() - TRAILER_BYTES..];
+    trailer[..4] == libdeflater::crc32(inflated).to_le_bytes()
 }
 
 /// Whether the first bytes of a member occur behind the first one. By chance they do once in sixteen million bytes.
 fn may_hold_another_member(input: &[u8]) -> bool {
+    occurs(&input[GZIP_BYTES_MIN..], [0x1f, 0x8b, 8])
+}
+
+/// Whether `input` holds `wanted`, which has at least two bytes.
+fn occurs<const N: usize>(input: &[u8], wanted: [u8; N]) -> bool {
     const BLOCK: usize = 64;
-    let mut at = GZIP_BYTES_MIN;
-    while at < input.len() {
-        let end = (at + BLOCK).min(input.len());
+    let mut at = 0;
+    while at + N <= input.len() {
+        let end = (at + BLOCK).min(input.len() - 1);
         // Without a branch, so that the compiler looks at many bytes at once.
-        let hit = input[at..end].iter().fold(false, |hit, byte| hit | (*byte == 0x1f));
-        if hit && input[at..(end + 2).min(input.len())].windows(3).any(|three| three == [0x1f, 0x8b, 8]) {
+        let pairs = input[at..end].iter().zip(&input[at + 1..=end]);
+        let hit = pairs.fold(false, |hit, (first, second)| hit | (*first == wanted[0]) & (*second == wanted[1]));
+        if hit && input[at..(end + N - 1).min(input.len())].windows(N).any(|window| window == wanted) {
             return true;
         }
         at = end;

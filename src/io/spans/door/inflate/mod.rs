@@ -13,8 +13,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::fault::{Fault, shown};
 use crate::io::spans::faces::Share;
+use crate::otlp::enrich::Member;
 
-pub(super) use buffers::Buffers;
+pub(super) use buffers::{Buffer, Buffers, capacity_for};
 
 /// Encodings that may be stacked on one body. Senders have no reason for more than one.
 const STACKED_MAX: usize = 2;
@@ -102,18 +103,42 @@ pub(super) fn inflate(
     share: &mut Share,
     buffers: &Arc<Buffers>,
 ) -> Result<Bytes, Fault> {
+    inflate_keeping(codings, body, bytes_max, share, buffers, false).map(|(body, _)| body)
+}
+
+/// The same; what came as one gzip member is, if `keeping`, returned beside what it holds.
+pub(super) fn inflate_keeping(
+    codings: Codings,
+    body: Bytes,
+    bytes_max: usize,
+    share: &mut Share,
+    buffers: &Arc<Buffers>,
+    keeping: bool,
+) -> Result<(Bytes, Option<Member>), Fault> {
     let mut body = body;
+    let mut member = None;
     for coding in codings.applied.into_iter().rev().flatten() {
         let mut room = Room { share, beside: body.len() };
-        let mut once = || match coding {
-            Coding::Gzip => deflate::gunzip(&body, bytes_max, &mut room, buffers),
+        let mut is_one_member = false;
+        let once = || match coding {
+            Coding::Gzip => {
+                deflate::gunzip(&body, bytes_max, &mut room, buffers).map(|(bytes, is_one)| {
+                    is_one_member = is_one;
+                    bytes
+                })
+            }
             Coding::Deflate => deflate::inflate(&body, bytes_max, &mut room),
             Coding::Zstd => zstd_frames::inflate(&body, bytes_max, &mut room, buffers),
         };
-        body = aside(body.len(), &mut once)?;
+        let inflated = aside(body.len(), once)?;
+        if keeping && is_one_member && codings == Codings::one(Some(Coding::Gzip)) {
+            member = deflate::member(&body);
+        }
+        body = inflated;
     }
-    share.shrink(buffers::capacity_for(body.len()));
-    Ok(body)
+    let member_bytes = member.as_ref().map_or(0, |member| member.deflate.len());
+    share.shrink(capacity_for(body.len()) + member_bytes);
+    Ok((body, member))
 }
 
 /// Does work that a large input makes long where it holds up nobody else.

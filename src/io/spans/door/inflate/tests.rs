@@ -153,3 +153,49 @@ fn names_are_read_in_any_case_and_stacked_ones_are_undone_backwards() {
     assert_eq!(run("gzip,gzip,gzip", b"", LIMIT), Err(Fault::TooManyEncodings { count_max: 2 }));
     assert_eq!(run("br", b"", LIMIT), Err(Fault::UnknownEncoding { encoding: "br".to_owned() }));
 }
+
+/// Runs with the wish to keep the member.
+fn kept(name: &str, body: &[u8]) -> Result<(Bytes, Option<Member>), Fault> {
+    let budget = Budget::new(64 << 20);
+    let mut share = budget.take(body.len()).unwrap();
+    let codings = Codings::read([name.as_bytes()].into_iter())?;
+    let kept = inflate_keeping(codings, Bytes::copy_from_slice(body), LIMIT, &mut share, &Arc::default(), true)?;
+    let member_bytes = kept.1.as_ref().map_or(0, |member| member.deflate.len());
+    assert!(share.bytes() >= kept.0.len() + member_bytes, "both are booked");
+    Ok(kept)
+}
+
+#[test]
+fn one_plain_member_is_kept_with_the_checksum_of_what_it_holds() {
+    for plain in [sample(1), sample(5000), sample(300_000)] {
+        let packed = gzip(&plain);
+        let (body, member) = kept("gzip", &packed).unwrap();
+        let member = member.unwrap();
+        assert_eq!((&body[..], member.crc), (&plain[..], crc32fast::hash(&plain)));
+        assert_eq!(member.deflate, packed[10..packed.len() - 8]);
+    }
+}
+
+#[test]
+fn a_body_of_any_other_form_is_inflated_and_nothing_of_it_is_kept() {
+    let plain = sample(5000);
+    let mut named = flate2::GzBuilder::new().filename("spans").write(Vec::new(), Compression::fast());
+    named.write_all(&plain).unwrap();
+    let twice = [gzip(&plain), gzip(&plain)].concat();
+    let behind_an_empty_one = [gzip(&[]), gzip(&plain)].concat();
+    for packed in [named.finish().unwrap(), twice, behind_an_empty_one] {
+        let (body, member) = kept("gzip", &packed).unwrap();
+        assert!(body.ends_with(&plain));
+        assert_eq!(member, None);
+    }
+    assert_eq!(kept("zstd", &zstd_sized(&plain)).unwrap().1, None);
+    assert_eq!(kept("gzip, gzip", &gzip(&gzip(&plain))).unwrap().1, None);
+    // Its trailer stands twice: nobody can tell cheaply where the stream ends.
+    let mut doubled = gzip(&plain);
+    let trailer = doubled[doubled.len() - 8..].to_vec();
+    doubled.extend_from_slice(b"between");
+    doubled.extend_from_slice(&trailer);
+    if let Ok((_, member)) = kept("gzip", &doubled) {
+        assert_eq!(member, None);
+    }
+}
