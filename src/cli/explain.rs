@@ -11,16 +11,16 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::payload::{Payload, decode, instance, keep_identities, recorded};
 use super::{Common, say};
 use crate::app;
 use crate::incidents::{Event, Heard, step};
 use crate::io::clock::Clock;
 use crate::io::instance::Instance;
-use crate::model::{Alert, Identity, Notice, Secret, Timestamp};
+use crate::model::{Alert, Notice, Secret, Timestamp};
 use crate::rules::{Explanation, RuleSet};
-use crate::settings::{self, Flags, Ready, SecretsPolicy, SinkPlan};
+use crate::settings::{self, Flags, SecretsPolicy, SinkPlan};
 use crate::sinks::{Outgoing, Secrets};
-use crate::sources::{Batch, Request, source_of_kind};
 use crate::store::{RecordRow, sqlite};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,17 +55,6 @@ pub(super) struct ExplainArgs {
     format: Format,
 }
 
-/// What is explained.
-struct Question {
-    body: Vec<u8>,
-    received_at: Timestamp,
-    /// Kind or name of a source.
-    source: String,
-    /// The kind, for a record of a source that is not in the settings.
-    kind: Option<String>,
-    record: Option<RecordRow>,
-}
-
 pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let flags = Flags {
         config: args.common.config.clone(),
@@ -78,29 +67,26 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let ready = settings::resolve(&loaded, SecretsPolicy::Ignored)?;
     let names: Vec<Arc<str>> = ready.sinks.iter().map(|plan| plan.name.clone()).collect();
     app::bind_sinks(&mut rules, &names)?;
-    let question = question(args, &ready.store)?;
-    let instance = instance(&ready, &question)?;
-    let mut batch = decode(instance, &question, args.path.as_deref())?;
-    if let Some(record) = &question.record {
+    let (payload, record) = question(args, &ready.store)?;
+    let instance = instance(&ready, &payload)?;
+    let mut batch = decode(instance, &payload, args.path.as_deref())?;
+    if let Some(record) = &record {
         keep_identities(&mut batch, &recorded(record));
     }
-    let explained: Vec<Value> = batch
-        .alerts
-        .into_iter()
-        .map(|alert| one(alert, instance, &rules, &ready.sinks, question.received_at))
-        .collect();
+    let explained: Vec<Value> =
+        batch.alerts.into_iter().map(|alert| one(alert, instance, &rules, &ready.sinks, payload.received_at)).collect();
     let rejects: Vec<Value> =
         batch.rejects.iter().map(|reject| json!({ "position": reject.position, "reason": reject.reason })).collect();
     match args.format {
         Format::Json => {
             let mut all = json!({ "rules": rules.revision(), "alerts": explained, "rejects": rejects });
-            if let Some(record) = &question.record {
+            if let Some(record) = &record {
                 all["record"] = recorded(record);
             }
             say(&all.to_string());
         }
         Format::Human => {
-            if let Some(record) = &question.record {
+            if let Some(record) = &record {
                 let then = recorded(record);
                 let (id, at) = (record.id, &record.received_at);
                 let rules_then = show::text(&then["decisions"]["rules"]);
@@ -118,23 +104,17 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn question(args: &ExplainArgs, store: &str) -> anyhow::Result<Question> {
+fn question(args: &ExplainArgs, store: &str) -> anyhow::Result<(Payload, Option<RecordRow>)> {
     let Some(wanted) = &args.record else {
         let source = args.source.clone().context("`--source` says who reads the payload")?;
         let received_at = Clock::default().now();
-        return Ok(Question { body: read(&args.file)?, received_at, source, kind: None, record: None });
+        return Ok((Payload { body: read(&args.file)?, received_at, source, kind: None }, None));
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let record = runtime.block_on(find_record(store, wanted))?;
-    let received_at = Timestamp::parse_rfc3339(&record.received_at).context("the record's time")?;
-    let source = args.source.clone().unwrap_or_else(|| record.source.clone());
-    Ok(Question {
-        body: record.body.clone(),
-        received_at,
-        source,
-        kind: Some(record.kind.clone()),
-        record: Some(record),
-    })
+    let mut payload = Payload::of_record(&record)?;
+    payload.source = args.source.clone().unwrap_or(payload.source);
+    Ok((payload, Some(record)))
 }
 
 /// By number, or the newest that mentions what is wanted.
@@ -167,55 +147,6 @@ async fn find_record(store: &str, wanted: &str) -> anyhow::Result<RecordRow> {
     bail!("{store} holds no record `{wanted}` ({seen_count} looked at)")
 }
 
-/// What was decided when it came.
-fn recorded(record: &RecordRow) -> Value {
-    let decisions = serde_json::from_str(&record.decisions).unwrap_or(Value::Null);
-    json!({ "id": record.id, "received_at": record.received_at, "source": record.source, "decisions": decisions })
-}
-
-/// A sender's credential may be part of an alert's identity and is never kept, so the identities are those that were
-/// written down. What was a repeat then is not in the record; with another count nothing is known to belong together.
-fn keep_identities(batch: &mut Batch<'_>, recorded: &Value) {
-    let then = recorded["decisions"]["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if then.len() != batch.alerts.len() {
-        return;
-    }
-    for (alert, then) in batch.alerts.iter_mut().zip(then) {
-        let identity = then[0].as_str().and_then(Identity::parse);
-        if let (Some(identity), true) = (identity, then[1].as_str() == Some(&*alert.name)) {
-            alert.identity = identity;
-        }
-    }
-}
-
-/// At the given path, or at the first at which the kind can read it: a record and a file do not tell theirs.
-fn decode<'q>(instance: &'q Instance, question: &'q Question, path: Option<&'q str>) -> anyhow::Result<Batch<'q>> {
-    let fixed = instance.source.fixed_paths();
-    let paths: Vec<&str> = match (path, fixed) {
-        (Some(path), _) => vec![path],
-        (None, []) => vec![""],
-        (None, fixed) => fixed.to_vec(),
-    };
-    let mut first_fault = None;
-    for path in paths {
-        let request = Request {
-            path,
-            body: &question.body,
-            peer: "127.0.0.1",
-            user_agent: "tawny explain",
-            content_type: "application/json",
-            received_at: question.received_at,
-        };
-        match instance.source.decode(&request, &instance.decoder) {
-            Ok(batch) => return Ok(batch),
-            Err(fault) => {
-                first_fault.get_or_insert(fault);
-            }
-        }
-    }
-    Err(first_fault.expect("there is at least one path, and none was good").into())
-}
-
 fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
     if file.as_os_str() == "-" {
         let mut body = Vec::new();
@@ -223,19 +154,6 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
         return Ok(body);
     }
     std::fs::read(file).with_context(|| file.display().to_string())
-}
-
-/// The source of that name, else the first of that kind.
-fn instance<'a>(ready: &'a Ready, question: &Question) -> anyhow::Result<&'a Instance> {
-    let by_name = |name: &str| ready.instances.iter().find(|held| held.decoder.name == name);
-    let by_kind = |kind: &str| ready.instances.iter().find(|held| held.source.kind() == kind);
-    let wanted = question.source.as_str();
-    let found = by_name(wanted).or_else(|| by_kind(wanted)).or_else(|| by_kind(question.kind.as_deref()?));
-    match found {
-        Some(instance) => Ok(instance),
-        None if source_of_kind(wanted).is_some() => bail!("no source of kind `{wanted}` is configured"),
-        None => bail!("{}", super::send::unknown_kind(wanted)),
-    }
 }
 
 fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan], received_at: Timestamp) -> Value {

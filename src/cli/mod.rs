@@ -2,7 +2,9 @@
 
 mod check;
 mod demo;
+mod diff;
 mod explain;
+mod payload;
 mod rules;
 mod run;
 mod schema;
@@ -39,6 +41,8 @@ enum Command {
     Test(test::TestArgs),
     /// Shows what would become of a payload, with no side effect.
     Explain(explain::ExplainArgs),
+    /// Shows what another set of rules would change for recorded alerts.
+    Diff(diff::DiffArgs),
     /// Posts a payload as its sender would.
     Send(send::SendArgs),
     /// Prints a JSON Schema for editors.
@@ -66,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Check(args) => return check::check(&args),
         Command::Test(args) => return test::test(&args),
+        Command::Diff(args) => return diff::diff(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Send(args) => send::send(&args),
         Command::Schema(args) => {
