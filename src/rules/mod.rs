@@ -4,6 +4,7 @@
 mod address;
 mod arn;
 mod ballot;
+mod catalogue;
 mod cell;
 mod class;
 mod compile;
@@ -31,6 +32,7 @@ mod service;
 mod span;
 mod stamp;
 pub mod story;
+mod strip;
 mod suggest;
 mod table;
 mod template;

@@ -66,6 +66,8 @@ struct Details<'a> {
     service: Option<&'a str>,
     #[serde(rename = "tawny.owner", skip_serializing_if = "Option::is_none")]
     owner: Option<&'a str>,
+    #[serde(rename = "tawny.criticality", skip_serializing_if = "Option::is_none")]
+    criticality: Option<&'a str>,
     #[serde(rename = "tawny.platform", skip_serializing_if = "Option::is_none")]
     platform: Option<&'a str>,
     #[serde(rename = "tawny.cell", skip_serializing_if = "Option::is_none")]
@@ -196,6 +198,7 @@ fn details(notice: &Notice) -> Details<'_> {
         num_resolved: None,
         service: tag(TagName::Service),
         owner: tag(TagName::Owner),
+        criticality: tag(TagName::Criticality),
         platform: tag(TagName::Platform),
         cell: tag(TagName::Cell),
         environment: tag(TagName::Environment),
