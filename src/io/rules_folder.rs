@@ -42,42 +42,83 @@ pub fn read(folder: &Path) -> Result<Vec<SourceFile>, FolderError> {
     paths.iter().map(|path| read_file(path)).collect()
 }
 
-/// The same, and the tests: `tests/*.yaml`, and the payloads that lie below `tests/` in folders of their own.
+/// The same, and what lies in folders: the tests (`tests/*.yaml` and payloads below), and catalogues in YAML and
+/// CODEOWNERS files, which rules may name.
 pub fn read_with_tests(folder: &Path) -> Result<Vec<SourceFile>, FolderError> {
     let mut files = read(folder)?;
+    let mut found = Found::default();
+    let codeowners = folder.join(CODEOWNERS);
+    if codeowners.is_file() {
+        found.paths.push(codeowners);
+    }
     let tests = folder.join("tests");
-    if tests.is_dir() {
-        let mut paths = Vec::new();
-        find(&tests, 0, &mut paths)?;
-        paths.sort();
-        for path in paths {
-            let mut file = read_file(&path)?;
-            let below = path.strip_prefix(folder).unwrap_or(&path);
-            file.name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-            files.push(file);
+    for entry in std::fs::read_dir(folder).map_err(|cause| wrong(folder, &cause))? {
+        let path = entry.map_err(|cause| wrong(folder, &cause))?.path();
+        if is_hidden(&path) || !path.is_dir() {
+            continue;
         }
+        let is_wanted = if path == tests { is_of_a_test } else { is_of_a_catalogue };
+        find(&path, 0, is_wanted, &mut found)?;
+    }
+    found.paths.sort();
+    for path in found.paths {
+        let mut file = read_file(&path)?;
+        let below = path.strip_prefix(folder).unwrap_or(&path);
+        file.name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+        files.push(file);
     }
     Ok(files)
 }
 
-/// Test files and payloads: text that people copy, so nothing deep and nothing hidden.
-fn find(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), FolderError> {
-    const DEPTH_MAX: usize = 4;
-    const FILE_COUNT_MAX: usize = 10_000;
+const CODEOWNERS: &str = "CODEOWNERS";
+/// Folders within folders; a link to a folder above ends here.
+pub(super) const DEPTH_MAX: usize = 8;
+const FILE_COUNT_MAX: usize = 10_000;
+/// Looked at, wanted or not: a whole repository is a wrong path.
+const ENTRY_COUNT_MAX: usize = 100_000;
+/// All files of folders together; the store keeps the last good set.
+const BYTES_MAX: u64 = 64 << 20;
+
+#[derive(Default)]
+struct Found {
+    paths: Vec<PathBuf>,
+    entry_count: usize,
+    bytes: u64,
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+fn is_of_a_test(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ["yaml", "yml", "json", "txt"].iter().any(|known| ending == *known))
+}
+
+fn is_of_a_catalogue(path: &Path) -> bool {
+    let is_yaml = path.extension().is_some_and(|ending| ["yaml", "yml"].iter().any(|known| ending == *known));
+    is_yaml || path.file_name().is_some_and(|name| name == CODEOWNERS)
+}
+
+/// Text that people copy or that a pipeline puts there, so nothing deep, nothing hidden and nothing without end.
+fn find(folder: &Path, depth: usize, is_wanted: fn(&Path) -> bool, found: &mut Found) -> Result<(), FolderError> {
     for entry in std::fs::read_dir(folder).map_err(|cause| wrong(folder, &cause))? {
         let path = entry.map_err(|cause| wrong(folder, &cause))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let metadata = std::fs::metadata(&path).map_err(|cause| wrong(&path, &cause))?;
-        let known = ["yaml", "yml", "json", "txt"];
-        if hidden {
+        if is_hidden(&path) {
             continue;
-        } else if metadata.is_dir() && depth < DEPTH_MAX {
-            find(&path, depth + 1, paths)?;
-        } else if metadata.is_file() && path.extension().is_some_and(|ending| known.iter().any(|one| ending == *one)) {
-            paths.push(path);
         }
-        if paths.len() > FILE_COUNT_MAX {
-            return Err(wrong(folder, &format!("more than {FILE_COUNT_MAX} files of tests")));
+        found.entry_count += 1;
+        let metadata = std::fs::metadata(&path).map_err(|cause| wrong(&path, &cause))?;
+        if metadata.is_dir() && depth < DEPTH_MAX {
+            find(&path, depth + 1, is_wanted, found)?;
+        } else if metadata.is_file() && is_wanted(&path) {
+            found.bytes += metadata.len();
+            found.paths.push(path);
+        }
+        if found.paths.len() > FILE_COUNT_MAX || found.entry_count > ENTRY_COUNT_MAX {
+            return Err(wrong(folder, &format!("more than {FILE_COUNT_MAX} files below the folder of the rules")));
+        }
+        if found.bytes > BYTES_MAX {
+            return Err(wrong(folder, &format!("more than {} MiB below the folder of the rules", BYTES_MAX >> 20)));
         }
     }
     Ok(())

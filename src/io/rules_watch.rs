@@ -11,7 +11,7 @@ use twox_hash::XxHash3_128;
 
 use super::commit::Work;
 use super::live_rules::{LiveRules, keep};
-use super::rules_folder::{self, FolderError};
+use super::rules_folder::{self, DEPTH_MAX, FolderError};
 use crate::model::id::IdHasher;
 use crate::rules::SourceFile;
 
@@ -34,8 +34,8 @@ pub struct Snapshot {
 /// Changes whenever a file, its place or the folder's target changes.
 pub fn fingerprint(folder: &Path) -> std::io::Result<u64> {
     let mut hasher = XxHash3_128::with_seed(0);
-    let mut waiting = vec![folder.canonicalize()?];
-    while let Some(folder) = waiting.pop() {
+    let mut waiting = vec![(folder.canonicalize()?, 0)];
+    while let Some((folder, depth)) = waiting.pop() {
         let mut paths: Vec<PathBuf> =
             std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         paths.sort();
@@ -53,8 +53,8 @@ pub fn fingerprint(folder: &Path) -> std::io::Result<u64> {
             }
             hasher.write(&found.size().to_le_bytes());
             hasher.write(&found.ino().to_le_bytes());
-            if found.is_dir() && waiting.len() < 64 {
-                waiting.push(path);
+            if found.is_dir() && depth <= DEPTH_MAX {
+                waiting.push((path, depth + 1));
             }
         }
     }

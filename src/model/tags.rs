@@ -19,13 +19,15 @@ pub enum TagName {
     PlatformConflict,
     Cell,
     Owner,
+    /// How bad it is when the service fails: `critical`, `high`, `medium`, `low`.
+    Criticality,
     Severity,
     Runbook,
 }
 
 impl TagName {
     /// In the order people read them.
-    pub const ALL: [TagName; 12] = [
+    pub const ALL: [TagName; 13] = [
         TagName::Service,
         TagName::Class,
         TagName::Environment,
@@ -36,6 +38,7 @@ impl TagName {
         TagName::PlatformConflict,
         TagName::Cell,
         TagName::Owner,
+        TagName::Criticality,
         TagName::Severity,
         TagName::Runbook,
     ];
@@ -53,6 +56,7 @@ impl TagName {
             TagName::PlatformConflict => "platform.conflict",
             TagName::Cell => "cell",
             TagName::Owner => "owner",
+            TagName::Criticality => "criticality",
             TagName::Severity => "severity",
             TagName::Runbook => "runbook",
         }

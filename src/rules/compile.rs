@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::SourceFile;
 use super::alerts::AlertSets;
 use super::ballot::{Witnesses, is_voter};
+use super::catalogue::{Catalogue, Codeowners};
 use super::cell::{CellTables, Cells};
 use super::condition::Reading;
 use super::decide::Program;
@@ -14,7 +15,7 @@ use super::facts::{Asker, Keys};
 use super::index::Index;
 use super::route::RouteRule;
 use super::rule::{Ids, Rule};
-use super::service::Services;
+use super::service::{Services, Sources};
 use super::suggest;
 use super::table::Tables;
 use super::value::Values;
@@ -34,10 +35,13 @@ enum Kind {
 const KINDS: [(Kind, &str, &[&str]); 5] = [
     (Kind::Platform, "platform", &["version", "kind", "tables", "pods_ipv6_only", "rules"]),
     (Kind::Cells, "cells", &["version", "kind", "tables", "environments", "cells", "rules"]),
-    (Kind::Services, "services", &["version", "kind", "tables", "teams", "services", "strip", "class", "rules"]),
+    (Kind::Services, "services", &SERVICES_KEYS),
     (Kind::Routes, "routes", &["version", "kind", "tables", "routes"]),
     (Kind::Alerts, "alerts", &["version", "kind", "tables", "alerts"]),
 ];
+
+const SERVICES_KEYS: [&str; 10] =
+    ["version", "kind", "tables", "import", "codeowners", "teams", "services", "strip", "class", "rules"];
 
 /// What a file for platforms may declare about the company's networks: `field.pods_ipv6_only` is then `true`.
 const PODS_IPV6_ONLY: &str = "pods_ipv6_only";
@@ -83,9 +87,9 @@ pub(super) fn compile(files: &[SourceFile]) -> Result<(Program, Vec<Diagnostic>)
     }
 }
 
-/// Stories live beside the rules and tables are named by them.
+/// What lies in folders is a story or a catalogue of somebody else's.
 pub(super) fn is_rule_file(name: &str) -> bool {
-    (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.starts_with("tests/") && !name.contains("/tests/")
+    (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.contains('/')
 }
 
 /// Reads the head of a file: its version and its kind.
@@ -130,14 +134,10 @@ fn read_registries(
 ) -> (Values, Tables) {
     let mut cells = Cells::default();
     let mut cell_tables = CellTables::new();
-    let mut services = Services::default();
-    for (kind, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
-        match kind {
-            Kind::Cells => cells.read(&fields, &mut cell_tables, faults),
-            Kind::Services => services.read(&fields, faults),
-            Kind::Platform | Kind::Routes | Kind::Alerts => {}
-        }
+    for (_, fields, faults) in parts_of(documents, Kind::Cells) {
+        cells.read(&fields, &mut cell_tables, faults);
     }
+    let mut services = read_services(documents, files, elsewhere);
     services.finish(&cells);
     let mut tables = Tables::default();
     cell_tables.add_to(&mut tables);
@@ -148,6 +148,59 @@ fn read_registries(
         }
     }
     (Values::new(cells, services), tables)
+}
+
+fn parts_of<'d, 'f: 'd>(
+    documents: &'d mut [Document<'f>],
+    kind: Kind,
+) -> impl Iterator<Item = (Kind, Fields<'d>, &'d mut Faults<'f>)> {
+    documents.iter_mut().filter(move |document| document.kind == kind).filter_map(Document::parts)
+}
+
+/// Our own teams first, then what catalogues know, then our own services, which may lean on both.
+fn read_services(documents: &mut [Document<'_>], files: &[SourceFile], elsewhere: &mut Vec<Diagnostic>) -> Services {
+    let mut services = Services::default();
+    let mut catalogue = Catalogue::default();
+    let mut codeowners = None;
+    for (_, fields, faults) in parts_of(documents, Kind::Services) {
+        services.read_teams(&fields, faults);
+        catalogue.import(&fields, files, faults, elsewhere);
+        read_codeowners(&fields, files, &mut codeowners, faults, elsewhere);
+    }
+    for team in std::mem::take(&mut catalogue.teams) {
+        services.adopt_team(&team);
+    }
+    catalogue.visit_owners(|owner| {
+        services.adopt_team(owner);
+    });
+    for (_, fields, faults) in parts_of(documents, Kind::Services) {
+        let mut sources = Sources { catalogue: &mut catalogue, codeowners: codeowners.as_ref() };
+        services.read(&fields, &mut sources, faults);
+    }
+    services.import(catalogue);
+    services
+}
+
+fn read_codeowners(
+    fields: &Fields<'_>,
+    files: &[SourceFile],
+    held: &mut Option<Codeowners>,
+    faults: &mut Faults<'_>,
+    elsewhere: &mut Vec<Diagnostic>,
+) {
+    let Some(name) = fields.word("codeowners", faults) else { return };
+    if let Some(held) = held {
+        faults.error(name.at, "a second file of code owners", Some(format!("`{}` is named already", held.file)));
+        return;
+    }
+    let Some(file) = files.iter().find(|file| file.name == name.text) else {
+        let hint = "copy or mount it into the folder of the rules; its file name is `CODEOWNERS`".to_owned();
+        faults.error(name.at, format!("no file `{}` beside the rules", name.text), Some(hint));
+        return;
+    };
+    let mut foreign = Faults::new(file);
+    *held = Some(Codeowners::read(file, &mut foreign));
+    elsewhere.extend(foreign.into_found());
 }
 
 fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) -> Program {

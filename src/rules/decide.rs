@@ -224,16 +224,18 @@ impl Program {
         made
     }
 
-    /// Owner and runbook come from the registry where no rule knew better; nothing is without an owner.
+    /// Owner, criticality and runbook come from the registry where no rule knew better; nothing is without an owner.
     fn finish_owner(&self, tags: &mut Tags, service: Option<&ServiceFound>) {
         let services = &self.values.services;
         if let Some(entry) = service.and_then(|found| found.entry).map(|entry| services.get(entry)) {
-            if let Some((owner, by)) = &entry.owner {
-                tags.set_first(TagName::Owner, Tag { value: Arc::clone(owner), by: Arc::clone(by), seen: None });
-            }
-            if let Some(runbook) = &entry.runbook {
-                let tag = Tag { value: Arc::clone(runbook), by: Arc::clone(&entry.by), seen: None };
-                tags.set_first(TagName::Runbook, tag);
+            for (name, said) in [
+                (TagName::Owner, &entry.owner),
+                (TagName::Criticality, &entry.criticality),
+                (TagName::Runbook, &entry.runbook),
+            ] {
+                if let Some((value, by)) = said {
+                    tags.set_first(name, Tag { value: Arc::clone(value), by: Arc::clone(by), seen: None });
+                }
             }
         }
         if tags.get(TagName::Owner).is_none() {

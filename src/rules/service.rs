@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use super::catalogue::{Catalogue, Codeowners, Entry, Said};
 use super::cell::Cells;
 use super::diagnostic::{At, Faults};
 use super::glob::Glob;
 use super::hash::FastMap;
+use super::strip::{Strip, plain};
 use super::suggest;
 use super::table::{Table, Tables};
-use super::walk::{self, Fields};
+use super::walk::{self, Fields, Word};
 use super::yaml::{Kind, Node};
 
 #[derive(Debug, Default)]
@@ -33,18 +35,14 @@ pub(super) struct Services {
 pub(super) struct Service {
     pub(super) name: Arc<str>,
     pub(super) by: Arc<str>,
+    /// Each with the place that says so.
     pub(super) owner: Option<(Arc<str>, Arc<str>)>,
-    pub(super) runbook: Option<Arc<str>>,
+    pub(super) criticality: Option<(Arc<str>, Arc<str>)>,
+    pub(super) runbook: Option<(Arc<str>, Arc<str>)>,
     /// The name and its exact aliases.
     pub(super) words: Vec<Box<str>>,
-}
-
-#[derive(Debug, Default)]
-struct Strip {
-    prefixes: Vec<Box<str>>,
-    suffixes: Vec<Box<str>>,
-    words: Vec<Box<str>>,
-    parts: Vec<Box<str>>,
+    /// Of a catalogue: the columns of the table `services` from `system` on.
+    catalogued: [Option<Arc<str>>; 5],
 }
 
 /// How a raw name became a service.
@@ -60,7 +58,13 @@ pub enum Match {
     Unregistered,
 }
 
-const PARTS: [&str; 4] = ["env", "cell", "region", "pod"];
+pub(super) const CRITICALITIES: [&str; 4] = ["critical", "high", "medium", "low"];
+
+/// What entries of our own may lean on.
+pub(super) struct Sources<'s> {
+    pub(super) catalogue: &'s mut Catalogue,
+    pub(super) codeowners: Option<&'s Codeowners>,
+}
 
 impl Services {
     pub(super) fn get(&self, service: usize) -> &Service {
@@ -113,16 +117,29 @@ impl Services {
         }
     }
 
-    /// Reads `teams`, `services`, `strip` and `class` of one file.
-    pub(super) fn read(&mut self, fields: &Fields<'_>, faults: &mut Faults<'_>) {
-        if let Some(node) = fields.get("teams") {
-            for entry in walk::entries(node, "`teams`", faults).unwrap_or_default() {
-                if !matches!(entry.value.kind, Kind::Null) {
-                    Fields::read(&entry.value, "a team", &["about"], faults);
-                }
-                self.teams.push(Arc::from(entry.key.as_str()));
+    /// Reads `teams` of one file. All files before any service: a team may stand in another file.
+    pub(super) fn read_teams(&mut self, fields: &Fields<'_>, faults: &mut Faults<'_>) {
+        let Some(node) = fields.get("teams") else { return };
+        for entry in walk::entries(node, "`teams`", faults).unwrap_or_default() {
+            if !matches!(entry.value.kind, Kind::Null) {
+                Fields::read(&entry.value, "a team", &["about"], faults);
             }
+            self.teams.push(Arc::from(entry.key.as_str()));
         }
+    }
+
+    /// A team of a catalogue; one that stands in our own files keeps its spelling.
+    pub(super) fn adopt_team(&mut self, name: &str) -> Arc<str> {
+        if let Some(team) = self.teams.iter().find(|team| team.eq_ignore_ascii_case(name)) {
+            return Arc::clone(team);
+        }
+        let team: Arc<str> = Arc::from(name);
+        self.teams.push(Arc::clone(&team));
+        team
+    }
+
+    /// Reads `services`, `strip` and `class` of one file.
+    pub(super) fn read(&mut self, fields: &Fields<'_>, sources: &mut Sources<'_>, faults: &mut Faults<'_>) {
         let by = |at: At, name: &str, faults: &Faults<'_>| -> Arc<str> {
             Arc::from(format!("{}:{} {name}", faults.file_name(), at.line))
         };
@@ -130,7 +147,7 @@ impl Services {
             self.unowned_by.get_or_insert_with(|| by(at, "services", faults));
         }
         for node in fields.list("services", faults) {
-            self.read_service(node, faults);
+            self.read_service(node, sources, faults);
         }
         if let Some(node) = fields.get("strip")
             && let Some(strip) = Fields::read(node, "`strip`", &["prefixes", "suffixes", "words", "parts"], faults)
@@ -145,26 +162,28 @@ impl Services {
         }
     }
 
-    fn read_service(&mut self, node: &Node, faults: &mut Faults<'_>) {
-        const KEYS: [&str; 6] = ["name", "owner", "criticality", "aliases", "runbook", "about"];
-        const CRITICALITIES: [&str; 4] = ["critical", "high", "medium", "low"];
+    fn read_service(&mut self, node: &Node, sources: &mut Sources<'_>, faults: &mut Faults<'_>) {
+        const KEYS: [&str; 7] = ["name", "owner", "criticality", "aliases", "path", "runbook", "about"];
         let Some(fields) = Fields::read(node, "a service", &KEYS, faults) else { return };
         let Some(name) = fields.required("name", "a service", faults) else { return };
-        let by = |at: At| -> Arc<str> { Arc::from(format!("{}:{} {}", faults.file_name(), at.line, name.text)) };
-        let (service_by, owner_by) = (by(name.at), by(fields.key_at("owner").unwrap_or(name.at)));
-        fields.one_of("criticality", &CRITICALITIES, faults);
-        let owner = fields.required("owner", "a service", faults).and_then(|owner| {
+        let by = |at: At, faults: &Faults<'_>| -> Arc<str> {
+            Arc::from(format!("{}:{} {}", faults.file_name(), at.line, name.text))
+        };
+        let number = self.entries.len();
+        let mut service = Service::new(name.text, by(name.at, faults));
+        let said = |word: Option<Word<'_>>| word.map(|word| (Arc::from(word.text), Arc::clone(&service.by)));
+        let criticality = said(fields.one_of("criticality", &CRITICALITIES, faults));
+        let runbook = said(fields.word("runbook", faults));
+        (service.criticality, service.runbook) = (criticality, runbook);
+        service.owner = fields.word("owner", faults).and_then(|owner| {
             let team = self.team(owner.text).cloned();
             if team.is_none() {
                 let hint = suggest::hint(owner.text, self.teams());
                 faults.error(owner.at, format!("unknown team `{}`", owner.text), hint);
             }
-            team.map(|team| (team, owner_by))
+            team.map(|team| (team, by(fields.key_at("owner").unwrap_or(name.at), faults)))
         });
-        let runbook = fields.word("runbook", faults).map(|word| Arc::from(word.text));
-        let number = self.entries.len();
-        let mut words = Vec::new();
-        self.claim(name, number, &mut words, faults);
+        self.claim(name, number, &mut service.words, faults);
         for alias in fields.list("aliases", faults) {
             match &alias.kind {
                 Kind::Map(_) => {
@@ -176,24 +195,101 @@ impl Services {
                 }
                 Kind::Null | Kind::Text(_) | Kind::List(_) => {
                     if let Some(alias) = walk::word(alias, "an alias", faults) {
-                        self.claim(alias, number, &mut words, faults);
+                        self.claim(alias, number, &mut service.words, faults);
                     }
                 }
             }
         }
-        self.entries.push(Service { name: Arc::from(name.text), by: service_by, owner, runbook, words });
+        // Number and entry belong together, also while a catalogue adds names.
+        let catalogued: Vec<Entry> = service.words.iter().filter_map(|word| sources.catalogue.take(word)).collect();
+        self.entries.push(service);
+        for entry in catalogued {
+            self.fill_in(number, entry);
+        }
+        self.own_by_path(number, &fields, sources.codeowners, faults);
+    }
+
+    /// What no entry and no catalogue knows, the owners of the code do.
+    fn own_by_path(
+        &mut self,
+        number: usize,
+        fields: &Fields<'_>,
+        owners: Option<&Codeowners>,
+        faults: &mut Faults<'_>,
+    ) {
+        if let Some(path) = fields.word("path", faults) {
+            let Some(owners) = owners else {
+                let hint = "name the file beside the teams: `codeowners: CODEOWNERS`".to_owned();
+                faults.error(path.at, "a `path` needs a file of code owners", Some(hint));
+                return;
+            };
+            if self.entries[number].owner.is_none()
+                && let Some((names, line)) = owners.owners_of(path.text)
+            {
+                // The first that is a team; people stand in such files too.
+                let known = |name: &&String| self.teams.iter().any(|team| team.eq_ignore_ascii_case(name));
+                let name = names.iter().find(known).unwrap_or(&names[0]).clone();
+                let team = self.adopt_team(&name);
+                let by = format!("{}:{line} {}", owners.file, self.entries[number].name);
+                self.entries[number].owner = Some((team, Arc::from(by)));
+            }
+        } else if self.entries[number].owner.is_none() && fields.get("owner").is_none() {
+            let hint = "a team of `teams`, or a catalogue of `import` that knows the service".to_owned();
+            fields.missing("owner", "a service", Some(hint), faults);
+        }
+    }
+
+    /// Services that only a catalogue knows.
+    pub(super) fn import(&mut self, catalogue: Catalogue) {
+        for entry in catalogue.into_rest() {
+            let number = self.entries.len();
+            let mut service = Service::new(&entry.name, Arc::clone(&entry.by));
+            if self.claim_free(&entry.name, number, &mut service.words) {
+                self.entries.push(service);
+                self.fill_in(number, entry);
+            }
+        }
+    }
+
+    /// What our own files do not say of a service, its catalogue does.
+    fn fill_in(&mut self, number: usize, entry: Entry) {
+        let owner = entry.owner.as_ref().map(|owner| (self.adopt_team(&owner.text), owner.by(&entry.name)));
+        let mut words = std::mem::take(&mut self.entries[number].words);
+        for alias in [&entry.name].into_iter().chain(&entry.aliases) {
+            // A tool's label may stand on several things; then it names none of them.
+            self.claim_free(alias, number, &mut words);
+        }
+        let shared =
+            |said: &Option<Said>| said.as_ref().map(|said| (Arc::from(said.text.as_str()), said.by(&entry.name)));
+        let service = &mut self.entries[number];
+        service.words = words;
+        service.owner = service.owner.take().or(owner);
+        service.criticality = service.criticality.take().or_else(|| shared(&entry.criticality));
+        service.runbook = service.runbook.take().or_else(|| shared(&entry.runbook));
+        let facts = [entry.system, entry.lifecycle, entry.pagerduty, entry.sentry, entry.repository];
+        for (held, fact) in service.catalogued.iter_mut().zip(facts) {
+            *held = held.take().or_else(|| fact.map(Arc::from));
+        }
+    }
+
+    fn claim_free(&mut self, text: &str, service: usize, words: &mut Vec<Box<str>>) -> bool {
+        let is_free = !self.by_name.contains_key(text);
+        if is_free {
+            self.by_name.insert(text.into(), service);
+            self.by_plain_name.entry(plain(text)).or_insert(service);
+            words.push(text.into());
+        }
+        is_free
     }
 
     /// Gives a spelling to a service, unless another has it.
-    fn claim(&mut self, word: walk::Word<'_>, service: usize, words: &mut Vec<Box<str>>, faults: &mut Faults<'_>) {
+    fn claim(&mut self, word: Word<'_>, service: usize, words: &mut Vec<Box<str>>, faults: &mut Faults<'_>) {
         if let Some(taken) = self.by_name.get(word.text) {
             let owner = self.entries.get(*taken).map_or("this service", |entry| entry.name.as_ref());
             faults.error(word.at, format!("`{}` already means service `{owner}`", word.text), None);
             return;
         }
-        self.by_name.insert(word.text.into(), service);
-        self.by_plain_name.entry(plain(word.text)).or_insert(service);
-        words.push(word.text.into());
+        self.claim_free(word.text, service, words);
     }
 
     /// Tables `teams` and `services`, for rules that ask whether a label names one.
@@ -203,10 +299,14 @@ impl Services {
             let row = teams.add_row(vec![Some(Arc::clone(team))]);
             teams.add_key(Arc::clone(team), row);
         }
-        let mut services = Table::new("services", "services", &["name", "owner"]);
+        const COLUMNS: [&str; 8] =
+            ["name", "owner", "criticality", "system", "lifecycle", "pagerduty", "sentry", "repository"];
+        let mut services = Table::new("services", "services", &COLUMNS);
         for service in &self.entries {
-            let owner = service.owner.as_ref().map(|(owner, _)| Arc::clone(owner));
-            let row = services.add_row(vec![Some(Arc::clone(&service.name)), owner]);
+            let value = |said: &Option<(Arc<str>, Arc<str>)>| said.as_ref().map(|(value, _)| Arc::clone(value));
+            let mut cells = vec![Some(Arc::clone(&service.name)), value(&service.owner), value(&service.criticality)];
+            cells.extend(service.catalogued.iter().cloned());
+            let row = services.add_row(cells);
             for word in &service.words {
                 services.add_key(Arc::from(word.as_ref()), row);
             }
@@ -217,74 +317,26 @@ impl Services {
 
     /// The words of cells, environments and regions are known only when all files are read.
     pub(super) fn finish(&mut self, cells: &Cells) {
-        for part in std::mem::take(&mut self.strip.parts) {
-            self.strip.words.extend(cells.words(&part));
-            if part.as_ref() == "pod" {
-                self.strip.parts.push(part);
-            }
-        }
-        self.strip.words.iter_mut().for_each(|word| *word = plain(word).into());
-        // The longest first, so that `prod-use1-c2` goes as one word and not piece by piece.
-        self.strip.words.sort_by(|left, right| right.len().cmp(&left.len()).then_with(|| left.cmp(right)));
-        self.strip.words.dedup();
+        self.strip.finish(cells);
     }
 }
 
-impl Strip {
-    /// `None` when nothing can be cut.
-    fn cut<'t>(&self, text: &'t str) -> Option<&'t str> {
-        let rest = self
-            .words
-            .iter()
-            .find_map(|word| cut_word(text, word))
-            .or_else(|| self.parts.iter().find_map(|_| cut_pod_hash(text)))
-            .or_else(|| self.suffixes.iter().find_map(|suffix| text.strip_suffix(&**suffix)))
-            .or_else(|| self.prefixes.iter().find_map(|prefix| text.strip_prefix(&**prefix)))?;
-        (!rest.is_empty()).then_some(rest)
-    }
-
-    fn read(&mut self, fields: &Fields<'_>, faults: &mut Faults<'_>) {
-        let mut read =
-            |key: &str| -> Vec<Box<str>> { fields.words(key, faults).iter().map(|word| word.text.into()).collect() };
-        self.prefixes.extend(read("prefixes"));
-        self.suffixes.extend(read("suffixes"));
-        self.words.extend(read("words"));
-        for part in fields.words("parts", faults) {
-            if PARTS.contains(&part.text) {
-                self.parts.push(part.text.into());
-            } else {
-                let hint = suggest::hint(part.text, PARTS);
-                faults.error(part.at, format!("unknown part `{}`", part.text), hint);
-            }
+impl Service {
+    fn new(name: &str, by: Arc<str>) -> Service {
+        Service {
+            name: Arc::from(name),
+            by,
+            owner: None,
+            criticality: None,
+            runbook: None,
+            words: Vec::new(),
+            catalogued: Default::default(),
         }
     }
 }
 
 /// Longer names are prose or an accident.
 const SERVICE_BYTES_MAX: usize = 128;
-
-fn plain(name: &str) -> String {
-    name.to_lowercase().replace('_', "-")
-}
-
-/// A word at either end, set off by a dash or a dot.
-fn cut_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
-    let set_off = ['-', '.', '/'];
-    text.strip_suffix(word)
-        .and_then(|rest| rest.strip_suffix(set_off))
-        .or_else(|| text.strip_prefix(word).and_then(|rest| rest.strip_prefix(set_off)))
-}
-
-/// `-7d4b9c8f6d-x2x9z` at the end of a Deployment's pod: Kubernetes' alphabet has no vowels, so that no word is cut.
-fn cut_pod_hash(text: &str) -> Option<&str> {
-    let is_safe = |part: &str| part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
-    let (rest, pod) = text.rsplit_once('-')?;
-    let (name, template) = rest.rsplit_once('-')?;
-    // The hash of the template is a number in that alphabet; before Kubernetes 1.8 it was a plain number.
-    let is_template =
-        (8..=10).contains(&template.len()) && (is_safe(template) || template.bytes().all(|byte| byte.is_ascii_digit()));
-    (pod.len() == 5 && is_safe(pod) && is_template).then_some(name)
-}
 
 /// Starts with a letter or digit, has a letter, and nothing that names do not have. A host and port is no service.
 fn looks_like_a_service(raw: &str) -> bool {

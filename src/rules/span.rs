@@ -10,6 +10,7 @@ use crate::model::{Alert, Identity, Labels, SenderId, Severity, State};
 
 use super::decide::Decided;
 use super::facts::Scopes;
+use super::stamp::Stamped;
 use super::{Decision, Origin, RuleSet, Vote};
 
 /// What the rules say of a resource.
@@ -28,7 +29,8 @@ impl RuleSet {
         let nameless = nameless();
         let scopes = Scopes { resource, span: attributes, ..Scopes::of_alert(&nameless, origin) };
         let values = self.program.keys.look_up(&scopes);
-        let Decided { decision, service, votes } = self.program.decide_on(&values, &nameless, origin);
+        let Decided { decision, service, votes } =
+            self.program.decide_on(&values, &nameless, origin, &Stamped::default());
         let votes = self.program.show_votes(&votes, &values);
         SpanDecision { decision, service_read_by: service.map(|found| found.read_by), votes }
     }

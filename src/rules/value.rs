@@ -9,7 +9,7 @@ use super::arn::Arn;
 use super::cell::Cells;
 use super::diagnostic::Faults;
 use super::platform::Platform;
-use super::service::{Match, Services};
+use super::service::{CRITICALITIES, Match, Services};
 use super::suggest;
 use super::template::Rendered;
 use super::walk::Word;
@@ -29,6 +29,7 @@ pub(super) struct Values {
     variants: Vec<Arc<str>>,
     confidences: Vec<Arc<str>>,
     severities: Vec<Arc<str>>,
+    criticalities: Vec<Arc<str>>,
     source_severity_by: Arc<str>,
     pub(super) unknown: Arc<str>,
     pub(super) unowned: Arc<str>,
@@ -51,6 +52,7 @@ impl Values {
             variants: shared(&VARIANTS),
             confidences: shared(&CONFIDENCES),
             severities: shared(&SEVERITIES),
+            criticalities: shared(&CRITICALITIES),
             source_severity_by: Arc::from("field.severity"),
             unknown: Arc::from("unknown"),
             unowned: Arc::from("unowned"),
@@ -73,6 +75,7 @@ impl Values {
             TagName::PlatformVariant => held(&self.variants, text).or_else(|| held(&self.variants, &variant(text)))?,
             TagName::PlatformConfidence => held(&self.confidences, text)?,
             TagName::Severity => held(&self.severities, Severity::from_word(text)?.as_str())?,
+            TagName::Criticality => held(&self.criticalities, text)?,
             TagName::Environment => match self.cells.environment(text) {
                 Some(environment) => Arc::clone(&environment.name),
                 None => short(rendered, TEXT_BYTES_MAX)?,
@@ -126,6 +129,7 @@ impl Values {
             TagName::PlatformVariant => suggest::hint(word.text, VARIANTS),
             TagName::PlatformConfidence => suggest::hint(word.text, CONFIDENCES),
             TagName::Severity => suggest::hint(word.text, SEVERITIES),
+            TagName::Criticality => suggest::hint(word.text, CRITICALITIES),
             TagName::Owner => suggest::hint(word.text, self.services.teams()),
             TagName::Cell => suggest::hint(word.text, self.cells.ids()),
             TagName::Service

@@ -7,14 +7,15 @@ use std::fmt;
 use serde_saphyr::granit_parser::{self, Event, Marker, Parser, ScalarStyle, Span};
 
 use super::diagnostic::{At, Faults};
+use super::hash::FastMap;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) at: At,
     pub(super) kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// Nothing written, `~` or `null`.
     Null,
@@ -23,7 +24,7 @@ pub(super) enum Kind {
     Map(Vec<Entry>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
     pub(super) key_at: At,
@@ -31,6 +32,14 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    fn count(&self) -> usize {
+        1 + match &self.kind {
+            Kind::Null | Kind::Text(_) => 0,
+            Kind::List(items) => items.iter().map(Node::count).sum(),
+            Kind::Map(entries) => entries.iter().map(|entry| entry.value.count()).sum(),
+        }
+    }
+
     /// For messages: what a person sees there.
     pub(super) fn kind_name(&self) -> &'static str {
         match self.kind {
@@ -45,11 +54,30 @@ impl Node {
 /// Nesting deeper than this is an accident or an attack; the walks over the tree recurse.
 const DEPTH_MAX: usize = 48;
 
+/// What aliases may add to a foreign file: enough for people, too little for a file that grows without end.
+const COPIED_NODE_COUNT_MAX: usize = 10_000;
+
 /// `None` when there is no tree: the fault is then already reported.
 pub(super) fn read(text: &str, faults: &mut Faults<'_>) -> Option<Node> {
+    parse(text, Format::Ours, faults)?.pop()
+}
+
+/// The documents of a file that is not in our format: it may have several, and aliases.
+pub(super) fn read_foreign(text: &str, faults: &mut Faults<'_>) -> Option<Vec<Node>> {
+    parse(text, Format::Foreign, faults)
+}
+
+fn parse(text: &str, format: Format, faults: &mut Faults<'_>) -> Option<Vec<Node>> {
     let options = granit_parser::options! { flow_nesting_limit: DEPTH_MAX, block_nesting_limit: DEPTH_MAX };
     let mut parser = Parser::new_from_str_with_options(text, options);
-    let mut builder = Builder { open: Vec::new(), root: None, documents: 0 };
+    let mut builder = Builder {
+        format,
+        open: Vec::new(),
+        roots: Vec::new(),
+        documents: 0,
+        anchors: FastMap::default(),
+        copied_count: 0,
+    };
     while let Some(event) = parser.next_event() {
         match event {
             Ok((event, span)) => builder.take(event, span, faults)?,
@@ -59,18 +87,29 @@ pub(super) fn read(text: &str, faults: &mut Faults<'_>) -> Option<Node> {
             }
         }
     }
-    builder.root
+    Some(builder.roots)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Ours,
+    Foreign,
 }
 
 struct Builder {
+    format: Format,
     open: Vec<Open>,
-    root: Option<Node>,
+    roots: Vec<Node>,
     documents: usize,
+    /// What aliases of a foreign file stand for.
+    anchors: FastMap<usize, Node>,
+    copied_count: usize,
 }
 
+/// `anchor` is 0 where nothing refers to it.
 enum Open {
-    List { at: At, items: Vec<Node> },
-    Map { at: At, entries: Vec<Entry>, key: Option<(String, At)> },
+    List { at: At, items: Vec<Node>, anchor: usize },
+    Map { at: At, entries: Vec<Entry>, key: Option<(String, At)>, anchor: usize },
 }
 
 impl Builder {
@@ -80,25 +119,33 @@ impl Builder {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
-                if self.documents > 1 {
+                if self.documents > 1 && self.format == Format::Ours {
                     faults.error(at, "a second document in one file", Some("put it into a file of its own".into()));
                     return None;
                 }
+            }
+            Event::Alias(anchor) if self.format == Format::Foreign => {
+                let node = self.copy(anchor, at, faults)?;
+                self.close(node, 0, faults)?;
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 let hint = "write the value again, so that each line can be read alone".to_owned();
                 faults.error(at, "aliases (`*name`) are not part of rule files", Some(hint));
                 return None;
             }
-            Event::Scalar(text, style, ..) => self.close(Node { at, kind: scalar(text, style) }, faults)?,
-            Event::SequenceStart(..) => self.open(Open::List { at, items: Vec::new() }, faults)?,
-            Event::MappingStart(..) => self.open(Open::Map { at, entries: Vec::new(), key: None }, faults)?,
+            Event::Scalar(text, style, anchor, _) => {
+                self.close(Node { at, kind: scalar(text, style) }, anchor, faults)?;
+            }
+            Event::SequenceStart(_, anchor, _) => self.open(Open::List { at, items: Vec::new(), anchor }, faults)?,
+            Event::MappingStart(_, anchor, _) => {
+                self.open(Open::Map { at, entries: Vec::new(), key: None, anchor }, faults)?;
+            }
             Event::SequenceEnd | Event::MappingEnd => {
-                let node = match self.open.pop()? {
-                    Open::List { at, items } => Node { at, kind: Kind::List(items) },
-                    Open::Map { at, entries, .. } => Node { at, kind: Kind::Map(entries) },
+                let (node, anchor) = match self.open.pop()? {
+                    Open::List { at, items, anchor } => (Node { at, kind: Kind::List(items) }, anchor),
+                    Open::Map { at, entries, anchor, .. } => (Node { at, kind: Kind::Map(entries) }, anchor),
                 };
-                self.close(node, faults)?;
+                self.close(node, anchor, faults)?;
             }
             Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Anchor(..) => {}
             // The parser's list of events is open: what we do not ask for does not come.
@@ -117,9 +164,12 @@ impl Builder {
         Some(())
     }
 
-    fn close(&mut self, node: Node, faults: &mut Faults<'_>) -> Option<()> {
+    fn close(&mut self, node: Node, anchor: usize, faults: &mut Faults<'_>) -> Option<()> {
+        if anchor != 0 && self.format == Format::Foreign {
+            self.anchors.insert(anchor, node.clone());
+        }
         match self.open.last_mut() {
-            None => self.root = Some(node),
+            None => self.roots.push(node),
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, .. }) => match key.take() {
                 Some((key, key_at)) => add(entries, Entry { key, key_at, value: node }, faults),
@@ -133,6 +183,17 @@ impl Builder {
             },
         }
         Some(())
+    }
+
+    /// What stands at the anchor, told as of its own place.
+    fn copy(&mut self, anchor: usize, at: At, faults: &mut Faults<'_>) -> Option<Node> {
+        let node = self.anchors.get(&anchor);
+        self.copied_count += node.map_or(0, Node::count);
+        if node.is_none() || self.copied_count > COPIED_NODE_COUNT_MAX {
+            faults.error(at, "an alias that contains itself, or aliases that grow without end", None);
+            return None;
+        }
+        node.cloned()
     }
 }
 

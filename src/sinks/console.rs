@@ -138,6 +138,8 @@ fn tag_row(incident: &Incident, name: TagName, tag: &Tag) -> Option<Row> {
         TagName::PlatformVariant => ("variant", tag.value.to_string()),
         TagName::PlatformCluster => ("cluster", tag.value.to_string()),
         TagName::Platform => ("platform", platform_value(incident, tag)),
+        // The column holds nine letters.
+        TagName::Criticality => ("impact", tag.value.to_string()),
         TagName::Service
         | TagName::Class
         | TagName::Environment

@@ -235,6 +235,7 @@ impl Data<'_> {
             ("tawny.platform.variant", TagName::PlatformVariant),
             ("tawny.platform.cluster", TagName::PlatformCluster),
             ("tawny.platform.confidence", TagName::PlatformConfidence),
+            ("service.criticality", TagName::Criticality),
             ("tawny.runbook", TagName::Runbook),
         ] {
             if let Some(value) = incident.tags.value(name) {

@@ -85,11 +85,7 @@ pub(super) fn plain<'a, const TAG: u8, L: Look>(tail: &'a [u8], beyond: usize, l
 
 /// As [`run`], where texts are not ASCII, and near the end of the request.
 #[inline(never)]
-fn others<'a, const TAG: u8, L: Look>(
-    mut tail: &'a [u8],
-    beyond: usize,
-    look: &mut L,
-) -> Result<&'a [u8], Malformed> {
+fn others<'a, const TAG: u8, L: Look>(mut tail: &'a [u8], beyond: usize, look: &mut L) -> Result<&'a [u8], Malformed> {
     while tail.len() > beyond
         && let Some(shape) = Shape::read_short::<TAG>(tail)
     {

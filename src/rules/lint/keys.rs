@@ -34,7 +34,7 @@ const FIELDS: [&str; 24] = [
 ];
 
 /// Attributes of resources that OpenTelemetry names and rules ask for.
-const RESOURCE: [&str; 52] = [
+const RESOURCE: [&str; 53] = [
     "cloud.platform",
     "cloud.provider",
     "cloud.region",
@@ -85,6 +85,7 @@ const RESOURCE: [&str; 52] = [
     "service.name",
     "service.namespace",
     "service.instance.id",
+    "service.criticality",
     "deployment.environment",
     "deployment.environment.name",
 ];

@@ -41,6 +41,8 @@ pub(super) const SERVICES_FILE: Section = Section {
         VERSION,
         required("kind", Shape::OneOf(&["services"]), "What the file says."),
         TABLES,
+        optional("import", Shape::List(&IMPORT), "Catalogues of services that exist already."),
+        optional("codeowners", Shape::Text, "A CODEOWNERS file beside the rules, for services with a `path`."),
         optional("teams", Shape::MapOf(&TEAM), "The teams that may own something, by name."),
         optional("services", Shape::List(&SERVICE), "The registry of services."),
         optional("strip", Shape::Map(&STRIP), "What may be cut off an unknown name until a known one remains."),
@@ -123,6 +125,16 @@ pub(super) const CELL: Section = Section {
     rest: Rest::None,
 };
 
+pub(super) const IMPORT: Section = Section {
+    name: "import",
+    about: "Files in the format of a catalogue. What `services` says of a service goes before what they say.",
+    keys: &[
+        required("from", Shape::OneOf(&["backstage", "datadog"]), "The format."),
+        required("files", Shape::Texts, "Paths in folders below the rules: `*` stays in a folder, `**` is any number."),
+    ],
+    rest: Rest::None,
+};
+
 pub(super) const TEAM: Section = Section {
     name: "team",
     about: "A team that may own services.",
@@ -135,9 +147,10 @@ pub(super) const SERVICE: Section = Section {
     about: "A service and every name under which it appears.",
     keys: &[
         required("name", Shape::Text, "The name that people say."),
-        required("owner", Shape::Text, "A team of `teams`."),
+        optional("owner", Shape::Text, "A team of `teams`; required where neither a catalogue nor `path` gives one."),
         optional("criticality", Shape::OneOf(&["critical", "high", "medium", "low"]), "How bad its failure is."),
         optional("aliases", Shape::ListOfTextOr(&ALIAS), "Other names; each belongs to one service."),
+        optional("path", Shape::Text, "Its folder in the repository: without `owner`, `codeowners` says whose it is."),
         optional("runbook", Shape::Text, "A link, for alerts that bring none."),
         optional("about", Shape::Text, "A sentence for readers."),
     ],

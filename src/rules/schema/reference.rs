@@ -1,14 +1,14 @@
 //! The table as the reference that people read. Only the words of the table, in the order of the files.
 
 use super::files::{
-    ALIAS, ARN, CELL, CELLS_FILE, CLASS, MATCHER, PLATFORM_FILE, ROUTE, ROUTES_FILE, RULE, SERVICE, SERVICES_FILE,
-    STRIP, TABLE, TEAM, WHEN,
+    ALIAS, ARN, CELL, CELLS_FILE, CLASS, IMPORT, MATCHER, PLATFORM_FILE, ROUTE, ROUTES_FILE, RULE, SERVICE,
+    SERVICES_FILE, STRIP, TABLE, TEAM, WHEN,
 };
 use super::stories::{ALERT, CASE, EXPECT, EXPECT_NOTICE, EXPECT_TAG, GIVEN, SPAN, STEP, STORIES};
 use super::{Need, Section, Shape};
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 25] = [
+pub static SECTIONS: [&Section; 26] = [
     &PLATFORM_FILE,
     &CELLS_FILE,
     &SERVICES_FILE,
@@ -20,6 +20,7 @@ pub static SECTIONS: [&Section; 25] = [
     &ROUTE,
     &TABLE,
     &CELL,
+    &IMPORT,
     &TEAM,
     &SERVICE,
     &ALIAS,

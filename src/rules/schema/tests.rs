@@ -24,6 +24,7 @@ fn files(section: &Section, entry: &str) -> Option<Vec<SourceFile>> {
         "route" => set("routes", &format!("routes:\n- {{ {entry} }}\n")),
         "table" => set("cells", &format!("tables:\n  t: {{ {entry} }}\n")),
         "cell" => set("cells", &format!("cells:\n- {{ {entry} }}\n")),
+        "import" => set("services", &format!("import:\n- {{ {entry} }}\n")),
         "team" => set("services", &format!("teams:\n  t: {{ {entry} }}\n")),
         "service" => set("services", &format!("services:\n- {{ {entry} }}\n")),
         "alias" => set("services", &format!("services:\n- {{ name: a, owner: b, aliases: [{{ {entry} }}] }}\n")),

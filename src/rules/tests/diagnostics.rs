@@ -202,7 +202,11 @@ fn faulty_registries_are_reported_where_the_fault_stands() {
             "6:33 cluster `a` is already in a cell | two clusters of one name need cells with different accounts or regions",
         ),
         (services, "  - { owner: owl }", "5:5 a service needs `name`"),
-        (services, "  - { name: a }", "5:5 a service needs `owner`"),
+        (
+            services,
+            "  - { name: a }",
+            "5:5 a service needs `owner` | a team of `teams`, or a catalogue of `import` that knows the service",
+        ),
         (services, "  - { name: a, owner: grwoth }", "5:23 unknown team `grwoth` | did you mean `growth`?"),
         (
             services,

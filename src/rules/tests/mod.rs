@@ -1,5 +1,6 @@
 //! The rules as a whole: files in, decisions and diagnostics out. Cases are data; a new one is no new code.
 
+mod catalogues;
 mod diagnostics;
 mod matching;
 mod services;

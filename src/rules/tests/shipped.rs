@@ -51,6 +51,7 @@ fn the_captured_samples_get_their_platform_cell_service_and_owner() {
             "platform.confidence=strong (platform.yaml cluster-label)",
             "cell=prod-use1-c2 (cells.yaml cell-label)",
             "owner=owl (services.yaml owl-service)",
+            "criticality=critical (services.yaml owl-service)",
             "severity=critical (field.severity)",
             "runbook=https://runbooks.example.com/owl-service (services.yaml owl-service)",
         ]

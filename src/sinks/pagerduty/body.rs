@@ -156,9 +156,10 @@ fn write_counts(json: &mut JsonText, incident: &Incident) {
 
 /// The four names that users of Alertmanager's and Grafana's events know come first, ours follow.
 fn write_tags(json: &mut JsonText, incident: &Incident) {
-    const SHOWN: [(&str, TagName); 7] = [
+    const SHOWN: [(&str, TagName); 8] = [
         ("tawny.service", TagName::Service),
         ("tawny.owner", TagName::Owner),
+        ("tawny.criticality", TagName::Criticality),
         ("tawny.platform", TagName::Platform),
         ("tawny.cell", TagName::Cell),
         ("tawny.env", TagName::Environment),

@@ -274,6 +274,7 @@ impl Serialize for Tags<'_> {
         let ours = [
             ("service", tag(TagName::Service)),
             ("owner", tag(TagName::Owner)),
+            ("service.criticality", tag(TagName::Criticality)),
             ("cell", tag(TagName::Cell)),
             ("deploy.platform", tag(TagName::Platform)),
             ("alert.name", Some(words::alert_name(incident))),

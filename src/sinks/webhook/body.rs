@@ -79,6 +79,7 @@ struct Data<'a> {
     service: Option<Cut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Cut<'a>>,
+    criticality: Option<Cut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<Cut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +128,7 @@ fn data<'a>(notice: &'a Notice, id: &'a str, detail: Detail) -> Data<'a> {
         started_at: Shown(words::began_at(incident)),
         service: tag(TagName::Service),
         owner: tag(TagName::Owner),
+        criticality: tag(TagName::Criticality),
         platform: tag(TagName::Platform),
         cell: tag(TagName::Cell),
         env: tag(TagName::Environment),
