@@ -206,7 +206,9 @@ impl<W: Watch> Walk<'_, W> {
         let depth = DEPTH - 3;
         match self.signal {
             Signal::Traces => self.items(tail, beyond, |walk, from, after| span::walk(from, after, depth, walk)),
-            Signal::Logs => self.items(tail, beyond, |walk, from, after| log::walk(from, after, depth, &mut walk.tally)),
+            Signal::Logs => {
+                self.items(tail, beyond, |walk, from, after| log::walk(from, after, depth, &mut walk.tally))
+            }
             Signal::Metrics => self.items(tail, beyond, |walk, from, after| {
                 walk.tally.item_count += metric::walk(&from[..from.len() - after], depth)?;
                 Ok(())
