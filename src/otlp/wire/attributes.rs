@@ -13,8 +13,6 @@ use super::text::is_ascii;
 /// length of one byte can say may be passed without asking, too.
 const WINDOW: usize = 4 + 255 + 3 + 8;
 
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
 /// Is shown the names of attributes, some of them twice.
 pub(super) trait Look {
     /// Whether it wants to see them.
@@ -162,14 +160,15 @@ impl Shape {
         if i64::from(value) == expected {
             return Some(Shape { length, name, text: length.saturating_sub(name + 8), binary: None });
         }
-        let text = u32::try_from(text).ok()?;
-        // The key of the value and its length are the same before a number.
+        // The key of the value and its length are the same before a number, which is a byte longer than a text.
         let value = u64::from(value);
         let start = expected.cast_unsigned() & 0xffff;
         // An integer or boolean: their keys differ in one bit.
-        if value & 0x00f7_ffff == start | 0x0010_0000 {
-            let binary = varint(long_word(name + 7), text + 1)?.then_some(name + 7);
-            return Some(Shape { length, name, text: 0, binary });
+        if (0..7).contains(&text) {
+            let is_integer =
+                value & 0x00f7_ffff == start | 0x0010_0000 && last_byte(long_word(name + 7)) == text.cast_unsigned();
+            let binary = (text > 0).then_some(name + 7);
+            return is_integer.then_some(Shape { length, name, text: 0, binary });
         }
         let is_double = value & 0x00ff_ffff == start | 0x0021_0000 && text == 7;
         is_double.then_some(Shape { length, name, text: 0, binary: Some(name + 7) })
@@ -187,10 +186,10 @@ fn bytes<const N: usize>(all: &[u8], at: usize) -> [u8; N] {
     })
 }
 
-/// Whether this is a varint of this length, at most eight, and if so, whether it has bytes that are not ASCII.
+/// Of a varint of at most seven bytes, the place of the last, which is the first whose highest bit is not set.
 #[inline(always)]
-fn varint(digits: u64, length: u32) -> Option<bool> {
-    // It ends with the first byte whose highest bit is not set.
-    let ends = !digits & HIGH;
-    (ends != 0 && ends.trailing_zeros() / 8 + 1 == length).then_some(length > 1)
+fn last_byte(varint: u64) -> u64 {
+    const HIGH: u64 = 0x0080_8080_8080_8080;
+    let ends = (varint & HIGH) ^ (HIGH | 1 << 63);
+    u64::from(ends.trailing_zeros() / 8)
 }

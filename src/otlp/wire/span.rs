@@ -17,8 +17,12 @@ pub(super) fn walk<W: Watch>(from: &[u8], beyond: usize, depth: u32, walk: &mut 
         return walk_others(SeenSpan::default(), from, beyond, depth, walk);
     };
     let Some(tail) = attributes::plain::<0x4a, ()>(tail, beyond, &mut ()) else {
-        return walk_others(head.seen(0), tail, beyond, depth, walk);
+        return walk_others(SeenSpan::default(), from, beyond, depth, walk);
     };
+    // The rest of the head is looked at only now, which leaves the registers to the attributes.
+    if !head.is_usual() {
+        return walk_others(SeenSpan::default(), from, beyond, depth, walk);
+    }
     let (status, length) = tail.first_chunk().map_or((0, 0), last_fields);
     if tail.len() - length != beyond {
         return walk_others(head.seen(0), tail, beyond, depth, walk);
@@ -109,14 +113,19 @@ impl<'a> Head<'a> {
         if ids[at] != 0x2a || length >= 0x80 {
             return None;
         }
-        let name = &window[at + 2..at + 2 + length];
-        let times = window[at + 2 + length..].first_chunk::<20>()?;
-        // Both keys around the kind, and a kind of one byte.
-        let kind = times.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
-        if kind & 0x00ff_80ff != 0x0039_0030 || times[11] != 0x41 || !is_short_ascii(name) {
+        if !is_short_ascii(&window[at + 2..at + 2 + length]) {
             return None;
         }
+        let times = window[at + 2 + length..].first_chunk::<20>()?;
         Some((Head { ids, has_parent, times }, &from[at + 2 + length + 20..]))
+    }
+
+    /// Whether the kind and the times are there.
+    #[inline(always)]
+    fn is_usual(&self) -> bool {
+        // Both keys around the kind, and a kind of one byte.
+        let kind = self.times.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+        kind & 0x00ff_80ff == 0x0039_0030 && self.times[11] == 0x41
     }
 
     #[inline(always)]

@@ -5,22 +5,15 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 /// Two blocks that may overlap, as large as fits.
 #[inline(always)]
 pub(super) fn is_ascii(bytes: &[u8]) -> bool {
-    if bytes.len() < 64 {
-        return is_short_ascii(bytes);
-    }
-    if bytes.len() < 128 {
-        return ends::<64>(bytes);
-    }
-    let mut rest = bytes;
-    while rest.len() > 256
-        && let Some((block, others)) = rest.split_first_chunk::<128>()
-    {
-        if !ends::<64>(block) {
-            return false;
+    match bytes.len() {
+        128..=256 => ends::<128>(bytes),
+        ..64 => is_short_ascii(bytes),
+        64..128 => ends::<64>(bytes),
+        _ => {
+            let (blocks, _) = bytes.as_chunks::<128>();
+            blocks.iter().all(|block| ends::<64>(block)) && ends::<128>(bytes)
         }
-        rest = others;
     }
-    ends::<128>(rest)
 }
 
 /// As [`is_ascii`], for names, which are seldom longer than 63 bytes.
