@@ -21,7 +21,9 @@ pub fn is_within() -> bool {
     }
     let (few, many) = (instructions(FEW), instructions(MANY));
     let each = (many - few) / ((MANY - FEW) * SPANS_PER_REQUEST) as f64;
-    println!("\nuser instructions per span, HTTP to HTTP, {SPANS_PER_REQUEST} spans a request: {each:.0}   (bar {BAR})");
+    println!(
+        "\nuser instructions per span, HTTP to HTTP, {SPANS_PER_REQUEST} spans a request: {each:.0}   (bar {BAR})"
+    );
     each <= BAR
 }
 

@@ -31,7 +31,8 @@ pub struct Load {
 pub fn send(to: SocketAddr, load: Load) {
     let connections: Vec<_> = (0..CONNECTION_COUNT)
         .map(|number| {
-            let count = load.request_count / CONNECTION_COUNT + usize::from(number < load.request_count % CONNECTION_COUNT);
+            let count =
+                load.request_count / CONNECTION_COUNT + usize::from(number < load.request_count % CONNECTION_COUNT);
             let maker = Maker::new(load.spans_per_request, load.coding, load.round << 8 | number as u64);
             thread::spawn(move || match load.protocol {
                 Protocol::Http => http(to, load.coding, maker, count),
@@ -83,7 +84,8 @@ fn is_taken(stream: &mut TcpStream, answer: &mut [u8]) -> bool {
         filled += count;
         let Some(head) = answer[..filled].windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let text = std::str::from_utf8(&answer[..head]).unwrap().to_ascii_lowercase();
-        let length = text.split("content-length: ").nth(1).map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
+        let length =
+            text.split("content-length: ").nth(1).map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
         if filled >= head + 4 + length {
             if text.starts_with("http/1.1 503") || text.starts_with("http/1.1 429") {
                 return false;
@@ -103,9 +105,10 @@ async fn grpc(to: SocketAddr, coding: Coding, mut maker: Maker, count: usize) {
     for _ in 0..count {
         let body = framed(&maker.next(), coding != Coding::None);
         loop {
-            let mut request = Request::post(format!("http://{to}/opentelemetry.proto.collector.trace.v1.TraceService/Export"))
-                .header("content-type", "application/grpc")
-                .header("te", "trailers");
+            let mut request =
+                Request::post(format!("http://{to}/opentelemetry.proto.collector.trace.v1.TraceService/Export"))
+                    .header("content-type", "application/grpc")
+                    .header("te", "trailers");
             if let Some(name) = coding.name() {
                 request = request.header("grpc-encoding", name);
             }

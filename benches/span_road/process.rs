@@ -53,7 +53,14 @@ impl Process {
         let other = free_address();
         let mut command = Command::new(agent);
         command.args(["start", "--otlp-http-endpoint", &address.to_string()]);
-        command.args(["--otlp-grpc-endpoint", &other.to_string(), "--exporter", "otlp", "--otlp-exporter-protocol", "http"]);
+        command.args([
+            "--otlp-grpc-endpoint",
+            &other.to_string(),
+            "--exporter",
+            "otlp",
+            "--otlp-exporter-protocol",
+            "http",
+        ]);
         command.args(["--otlp-exporter-compression", "gzip", "--otlp-exporter-endpoint", &format!("http://{sink}")]);
         command.args(["--otel-resource-attributes", "tawny.platform=eks,tawny.cell=prod-c2-use1,tawny.owner=owls"]);
         command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -58,7 +58,8 @@ async fn pass(request: Request<Incoming>, onward: Arc<Onward>) -> Result<Respons
         }
     };
     sender.ready().await?;
-    let mut request = Request::post("/v1/traces").header("host", "sink").header("content-type", "application/x-protobuf");
+    let mut request =
+        Request::post("/v1/traces").header("host", "sink").header("content-type", "application/x-protobuf");
     if let Some(name) = onward.coding.name() {
         request = request.header("content-encoding", name);
     }

@@ -56,9 +56,8 @@ fn roads() -> Vec<Road> {
         tawny("gzip", "gzip to gzip", Protocol::Http, Coding::Gzip, false, 1.50),
         tawny("graft", "gzip to gzip, graft", Protocol::Http, Coding::Gzip, true, 0.60),
     ];
-    let reference = |key, name, coding| {
-        Road { key, name, who: Who::Reference, protocol: Protocol::Http, coding, bar: None }
-    };
+    let reference =
+        |key, name, coding| Road { key, name, who: Who::Reference, protocol: Protocol::Http, coding, bar: None };
     roads.push(reference("reference", "decode all, HTTP to HTTP", Coding::None));
     roads.push(reference("reference-gzip", "decode all, gzip to gzip", Coding::Gzip));
     match rotel_agent() {
@@ -157,7 +156,10 @@ fn check(first: &[u8], road: &Road) {
 
 pub fn print(rows: &[Row]) {
     println!("\nCPU time of the process, user and system, drained; {} connections\n", load::CONNECTION_COUNT);
-    println!("{:<26} {:>5} {:>9} {:>6} {:>11} {:>6} {:>9} {:>9} {:>8}", "", "spans", "µs/span", "bar", "µs/request", "bar", "idle MB", "peak MB", "out/in");
+    println!(
+        "{:<26} {:>5} {:>9} {:>6} {:>11} {:>6} {:>9} {:>9} {:>8}",
+        "", "spans", "µs/span", "bar", "µs/request", "bar", "idle MB", "peak MB", "out/in"
+    );
     for row in rows {
         let shown = |bar: Option<f64>| bar.map_or(String::from("-"), |bar| format!("{bar}"));
         let span_bar = shown(row.bar.filter(|_| row.spans == 512));

@@ -79,7 +79,8 @@ fn check(signal: Signal, bytes: &[u8]) -> usize {
         let plain = alone(bytes, block.payload);
         let block = scanned(signal, &plain).blocks.remove(0);
         let resource = new_resource(&block.resource(&plain), &EDITS).unwrap();
-        let is_first = matches!(&block.resource, ResourcePlace::One { field, .. } if field.start == block.payload.start);
+        let is_first =
+            matches!(&block.resource, ResourcePlace::One { field, .. } if field.start == block.payload.start);
         for stream in streams(&plain) {
             let grafted = graft(&member(&plain, stream), plain.len(), &block, &resource);
             assert_eq!(grafted.is_some(), is_first);

@@ -121,12 +121,10 @@ pub(super) fn inflate_keeping(
         let mut room = Room { share, beside: body.len() };
         let mut is_one_member = false;
         let once = || match coding {
-            Coding::Gzip => {
-                deflate::gunzip(&body, bytes_max, &mut room, buffers).map(|(bytes, is_one)| {
-                    is_one_member = is_one;
-                    bytes
-                })
-            }
+            Coding::Gzip => deflate::gunzip(&body, bytes_max, &mut room, buffers).map(|(bytes, is_one)| {
+                is_one_member = is_one;
+                bytes
+            }),
             Coding::Deflate => deflate::inflate(&body, bytes_max, &mut room),
             Coding::Zstd => zstd_frames::inflate(&body, bytes_max, &mut room, buffers),
         };
