@@ -155,7 +155,7 @@ fn messages_and_groups_may_be_nested_as_deep_as_prost_follows_them() {
     assert_eq!(verdicts.first(), Some(&None));
     assert_eq!(verdicts.last(), Some(&Some(Malformed::TooDeep)));
     for depth in 90..110 {
-        let groups = [vec![0xa3, 0x06].repeat(depth), vec![0xa4, 0x06].repeat(depth)].concat();
+        let groups = [[0xa3, 0x06].repeat(depth), [0xa4, 0x06].repeat(depth)].concat();
         traces(&groups).ok();
         traces(&request(&[spans(&groups)])).ok();
     }

@@ -1,5 +1,6 @@
 //! The span road's bytes against prost and the official messages.
 
+mod attributes;
 mod dice;
 mod differential;
 mod graft;

@@ -19,10 +19,10 @@ use super::otlp::enrich::{Assembly, Edit, Mode, NewResource, new_resource};
 use super::otlp::wire::{Scan, SeenSpan, Watch, scan};
 use super::otlp::{Malformed, resource};
 
-pub const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
+pub(super) const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
 
 /// The edits of all differential tests; `service.name` and `k` meet attributes that the requests have.
-pub const EDITS: [Edit<'static>; 4] = [
+pub(super) const EDITS: [Edit<'static>; 4] = [
     Edit { key: "tawny.owner", value: "owls", mode: Mode::Upsert },
     Edit { key: "k", value: "kept or set", mode: Mode::KeepExisting },
     Edit { key: "service.name", value: "eule", mode: Mode::Upsert },
@@ -30,14 +30,14 @@ pub const EDITS: [Edit<'static>; 4] = [
 ];
 
 #[derive(Clone)]
-pub enum Request {
+pub(super) enum Request {
     Traces(Traces),
     Logs(Logs),
     Metrics(Metrics),
 }
 
 impl Request {
-    pub fn decode(signal: Signal, bytes: &[u8]) -> Result<Request, DecodeError> {
+    pub(super) fn decode(signal: Signal, bytes: &[u8]) -> Result<Request, DecodeError> {
         match signal {
             Signal::Traces => Traces::decode(bytes).map(Request::Traces),
             Signal::Logs => Logs::decode(bytes).map(Request::Logs),
@@ -46,7 +46,7 @@ impl Request {
         }
     }
 
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Request::Traces(request) => request.encode_to_vec(),
             Request::Logs(request) => request.encode_to_vec(),
@@ -62,7 +62,7 @@ impl Request {
         }
     }
 
-    pub fn edit(&mut self, edits: &[Edit<'_>]) {
+    pub(super) fn edit(&mut self, edits: &[Edit<'_>]) {
         for resource in self.resources() {
             edit(&mut resource.get_or_insert_default().attributes, edits);
         }
@@ -165,7 +165,9 @@ fn text(value: &Value, is_outermost: bool) -> String {
             let elements = array.values.iter().filter_map(|element| element.value.as_ref());
             elements.map(|element| text(element, false)).find(|text| !text.is_empty()).unwrap_or_default()
         }
-        _ => String::new(),
+        Value::ArrayValue(_) | Value::KvlistValue(_) | Value::BytesValue(_) | Value::StringValueStrindex(_) => {
+            String::new()
+        }
     }
 }
 
@@ -196,7 +198,7 @@ impl Watch for Told {
 }
 
 /// Asks both, and fails where they disagree. Gives the request with the edits spliced in, if it is one.
-pub fn compare(signal: Signal, bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn compare(signal: Signal, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut told = Told::default();
     let ours = scan(signal, bytes, &mut told);
     let theirs = Request::decode(signal, bytes);
@@ -237,7 +239,7 @@ pub fn compare(signal: Signal, bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The whole request with the edits in every block.
-pub fn splice(body: &Bytes, scan: &Scan) -> Vec<u8> {
+pub(super) fn splice(body: &Bytes, scan: &Scan) -> Vec<u8> {
     let mut assembly = Assembly::new(body);
     let mut from = 0;
     for block in &scan.blocks {

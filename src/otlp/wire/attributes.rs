@@ -8,56 +8,92 @@ use super::read::key;
 use super::schema::Message;
 use super::text::is_ascii;
 
-/// Bytes from the start of an attribute that are looked at without asking for its length: two keys and two lengths,
-/// a name of up to 255 bytes, the key, length and key of its value, and a number.
-const WINDOW: usize = 4 + 255 + 4 + 9;
+/// From the start of an attribute, bytes that are looked at without asking for its length: its key and length, those
+/// of a name of up to 255 bytes and of its value, the key of what the value holds, and a number. As many bytes as a
+/// length of one byte can say may be passed without asking, too.
+const WINDOW: usize = 4 + 255 + 3 + 8;
 
-/// Whether attributes whose names begin with `exception.` are looked for.
+/// Is shown the names of attributes, some of them twice.
 pub(super) trait Look {
-    const EXCEPTIONS: bool;
+    /// Whether it wants to see them.
+    const LOOKS: bool;
+
+    fn name(&mut self, name: &[u8]);
 }
 
-pub(super) struct Ignore;
-impl Look for Ignore {
-    const EXCEPTIONS: bool = false;
+/// Looks at nothing.
+impl Look for () {
+    const LOOKS: bool = false;
+
+    #[inline(always)]
+    fn name(&mut self, _name: &[u8]) {}
 }
 
-pub(super) struct Exceptions;
+/// Whether a name began with `exception.`.
+#[derive(Default)]
+pub(super) struct Exceptions(pub(super) bool);
+
 impl Look for Exceptions {
-    const EXCEPTIONS: bool = true;
+    const LOOKS: bool = true;
+
+    #[inline(always)]
+    fn name(&mut self, name: &[u8]) {
+        self.0 |= name.starts_with(b"exception.");
+    }
 }
 
 /// Goes over the attributes at the start of `tail`, each in a field with the key `TAG`, as long as they are of the
 /// usual shape: a name and a text or number, no length over 127. The message ends where `beyond` bytes are left; a
-/// caller finds a smaller rest when an attribute reached out of it. Says whether an exception was among them.
-///
-/// Texts are not checked one by one: the run as a whole must be ASCII. Only if it is not, it is gone over again.
-pub(super) fn run<const TAG: u8, L: Look>(tail: &mut &[u8], beyond: usize) -> Result<bool, Malformed> {
-    let whole = *tail;
-    let mut rest = whole;
+/// caller finds a smaller rest when an attribute reached out of it.
+#[inline(always)]
+pub(super) fn run<const TAG: u8, L: Look>(tail: &mut &[u8], beyond: usize, look: &mut L) -> Result<(), Malformed> {
+    match plain::<TAG, L>(tail, beyond, look) {
+        Some(rest) if rest.len() >= WINDOW || rest.len() <= beyond => *tail = rest,
+        Some(rest) => *tail = others::<TAG, L>(rest, beyond, look)?,
+        None => *tail = others::<TAG, L>(tail, beyond, look)?,
+    }
+    Ok(())
+}
+
+/// Texts are not checked one by one: what lies between two numbers must be ASCII. If it is not, nothing is given.
+#[inline(never)]
+pub(super) fn plain<'a, const TAG: u8, L: Look>(tail: &'a [u8], beyond: usize, look: &mut L) -> Option<&'a [u8]> {
+    let mut rest = tail;
     // What was passed but not yet seen to be ASCII starts here.
-    let mut text = whole;
-    let mut is_plain = true;
-    let mut has_exception = false;
-    while rest.len() > beyond
-        && let Some(shape) = match rest.first_chunk::<WINDOW>() {
-            Some(window) => Shape::read::<TAG>(window),
-            None => Shape::read_last::<TAG>(rest),
-        }
+    let mut unchecked = rest;
+    // One bound for both: the message goes on, and a window is there.
+    let floor = beyond.max(WINDOW - 1);
+    while rest.len() > floor
+        && let Some(window) = rest.first_chunk::<WINDOW>()
+        && let Some(shape) = Shape::read::<TAG>(window)
     {
-        if let Some(binary) = shape.binary {
-            is_plain &= is_ascii(&text[..text.len() - rest.len() + binary]);
-            text = &rest[shape.length..];
+        if L::LOOKS {
+            look.name(&rest[4..4 + shape.name]);
         }
-        has_exception |= L::EXCEPTIONS && rest[4..4 + shape.name].starts_with(b"exception.");
+        if let Some(binary) = shape.binary {
+            if !is_ascii(&unchecked[..unchecked.len() - rest.len() + binary]) {
+                return None;
+            }
+            unchecked = &rest[shape.length..];
+        }
         rest = &rest[shape.length..];
     }
-    let passed = whole.len() - rest.len();
-    if !is_plain || !is_ascii(&text[..text.len() - rest.len()]) {
-        texts::<TAG>(&whole[..passed])?;
+    is_ascii(&unchecked[..unchecked.len() - rest.len()]).then_some(rest)
+}
+
+/// As [`run`], where texts are not ASCII, and near the end of the request.
+#[inline(never)]
+fn others<'a, const TAG: u8, L: Look>(mut tail: &'a [u8], beyond: usize, look: &mut L) -> Result<&'a [u8], Malformed> {
+    while tail.len() > beyond
+        && let Some(shape) = Shape::read_short::<TAG>(tail)
+    {
+        let name = &tail[4..4 + shape.name];
+        check::text(name)?;
+        check::text(&tail[shape.length - shape.text..shape.length])?;
+        look.name(name);
+        tail = &tail[shape.length..];
     }
-    *tail = rest;
-    Ok(has_exception)
+    Ok(tail)
 }
 
 /// A whole message of which most is attributes with the key `TAG`; `depth` as for [`check::message`].
@@ -65,7 +101,7 @@ pub(super) fn message<const TAG: u8>(schema: &'static Message, mut tail: &[u8], 
     while let [first, ..] = tail {
         let before = tail.len();
         if *first == TAG {
-            run::<TAG, Ignore>(&mut tail, 0)?;
+            run::<TAG, ()>(&mut tail, 0, &mut ())?;
         }
         if tail.len() == before {
             let (number, wire_type) = key(&mut tail)?;
@@ -90,73 +126,70 @@ struct Shape {
 impl Shape {
     #[inline(always)]
     fn read<const TAG: u8>(window: &[u8; WINDOW]) -> Option<Shape> {
-        let head = word(window, 0);
-        // The key of the field, a length of one byte, the key of the name.
-        if head & 0x00ff_80ff != 0x000a_0000 | u32::from(TAG) {
+        let [key, length, name_key, name, ..] = *window;
+        if key != TAG || name_key != 0x0a {
             return None;
         }
-        let length = (head >> 8 & 0x7f) as usize;
-        let name = (head >> 24) as usize;
-        let value = word(window, 4 + name);
-        let text = value >> 24;
+        let value = u32::from_le_bytes(bytes(window, 4 + usize::from(name)));
+        Shape::of(length, name, value, |at| u64::from_le_bytes(bytes(window, at)))
+    }
+
+    /// Where less than a window may be left.
+    #[inline]
+    fn read_short<const TAG: u8>(rest: &[u8]) -> Option<Shape> {
+        let [key, length, name_key, name] = bytes(rest, 0);
+        if key != TAG || name_key != 0x0a {
+            return None;
+        }
+        let value = u32::from_le_bytes(bytes(rest, 4 + usize::from(name)));
+        let shape = Shape::of(length, name, value, |at| u64::from_le_bytes(bytes(rest, at)));
+        shape.filter(|shape| shape.length <= rest.len())
+    }
+
+    /// Of the lengths, the four bytes behind the name, and the bytes from a place on.
+    #[inline(always)]
+    fn of(length: u8, name: u8, value: u32, long_word: impl FnOnce(usize) -> u64) -> Option<Shape> {
         // The key of the value, its length, the key of a text, the length of the text, which is two less.
-        if value == text.wrapping_mul(0x0100_0100).wrapping_add(0x000a_0212) && length == name + text as usize + 6 {
-            return Some(Shape { length: length + 2, name, text: text as usize, binary: None });
+        const VALUE: i64 = 0x000a_0212;
+        const TEXT: i64 = 0x0100_0100;
+        // Between the name and a text are two keys and two lengths. A length of more than one byte, its highest bit
+        // set, becomes negative here, and so does what is expected, which then no value equals.
+        let text = i64::from(length.cast_signed()) - i64::from(name) - 6;
+        let expected = text * TEXT + VALUE;
+        let (length, name) = (usize::from(length) + 2, usize::from(name));
+        if i64::from(value) == expected {
+            return Some(Shape { length, name, text: length.saturating_sub(name + 8), binary: None });
         }
-        number(window, length, name, value)
-    }
-
-    /// Near the end of the request, where less than a window is left.
-    #[inline(never)]
-    fn read_last<const TAG: u8>(rest: &[u8]) -> Option<Shape> {
-        let mut window = [0; WINDOW];
-        let reach = rest.len().min(WINDOW);
-        window[..reach].copy_from_slice(&rest[..reach]);
-        Shape::read::<TAG>(&window).filter(|shape| shape.length <= reach)
-    }
-}
-
-/// One load: taken byte by byte, the compiler would also load it so.
-#[inline(always)]
-fn word(window: &[u8; WINDOW], at: usize) -> u32 {
-    window[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-/// An integer or boolean of up to nine bytes, or a double.
-#[inline(always)]
-fn number(window: &[u8; WINDOW], length: usize, name: usize, value: u32) -> Option<Shape> {
-    let value_length = (value >> 8 & 0xff) as usize;
-    if value & 0xff != 0x12 || length != name + 4 + value_length {
-        return None;
-    }
-    let (kind, first) = (value >> 16 & 0xff, value >> 24);
-    let shape = |binary| Some(Shape { length: length + 2, name, text: 0, binary });
-    let number = &window[name + 7..name + 16];
-    match (kind, value_length) {
-        (0x10 | 0x18, 2) if first < 0x80 => shape(None),
-        (0x10 | 0x18, 3) if first >= 0x80 && number[1] < 0x80 => shape(Some(name + 7)),
-        (0x10 | 0x18, 4..=10) => {
-            let (last, others) = number[..value_length - 1].split_last()?;
-            let is_varint = *last < 0x80 && others.iter().all(|byte| *byte >= 0x80);
-            if is_varint { shape(Some(name + 7)) } else { None }
+        // The key of the value and its length are the same before a number, which is a byte longer than a text.
+        let value = u64::from(value);
+        let start = expected.cast_unsigned() & 0xffff;
+        // An integer or boolean: their keys differ in one bit.
+        if (0..7).contains(&text) {
+            let is_integer =
+                value & 0x00f7_ffff == start | 0x0010_0000 && last_byte(long_word(name + 7)) == text.cast_unsigned();
+            let binary = (text > 0).then_some(name + 7);
+            return is_integer.then_some(Shape { length, name, text: 0, binary });
         }
-        (0x21, 9) => shape(Some(name + 7)),
-        _ => None,
+        let is_double = value & 0x00ff_ffff == start | 0x0021_0000 && text == 7;
+        is_double.then_some(Shape { length, name, text: 0, binary: Some(name + 7) })
     }
 }
 
-/// The names and texts of attributes that [`run`] has passed.
-#[cold]
-fn texts<const TAG: u8>(mut run: &[u8]) -> Result<(), Malformed> {
-    while !run.is_empty() {
-        let shape = match run.first_chunk::<WINDOW>() {
-            Some(window) => Shape::read::<TAG>(window),
-            None => Shape::read_last::<TAG>(run),
-        };
-        let shape = shape.expect("it was recognised before");
-        check::text(&run[4..4 + shape.name])?;
-        check::text(&run[shape.length - shape.text..shape.length])?;
-        run = &run[shape.length..];
-    }
-    Ok(())
+/// Those that are not there are zero.
+#[inline(always)]
+fn bytes<const N: usize>(all: &[u8], at: usize) -> [u8; N] {
+    let from = all.get(at..).unwrap_or_default();
+    from.first_chunk().copied().unwrap_or_else(|| {
+        let mut bytes = [0; N];
+        bytes[..from.len()].copy_from_slice(from);
+        bytes
+    })
+}
+
+/// Of a varint of at most seven bytes, the place of the last, which is the first whose highest bit is not set.
+#[inline(always)]
+fn last_byte(varint: u64) -> u64 {
+    const HIGH: u64 = 0x0080_8080_8080_8080;
+    let ends = (varint & HIGH) ^ (HIGH | 1 << 63);
+    u64::from(ends.trailing_zeros() / 8)
 }

@@ -8,16 +8,16 @@ use super::read::{DELIMITED, delimited, key};
 use super::scan::{Tally, is_span_id};
 use super::schema::{KEY_VALUE, LOG_RECORD};
 
-/// The record is the first `length` bytes of `from`, which goes on to the end of the request.
-pub(super) fn walk(from: &[u8], length: usize, depth: u32, tally: &mut Tally) -> Result<(), Malformed> {
+/// The record is at the start of `from`, which goes on to the end of the request, and ends where `beyond` bytes are left.
+pub(super) fn walk(from: &[u8], beyond: usize, depth: u32, tally: &mut Tally) -> Result<(), Malformed> {
     let mut trace_id: &[u8] = &[];
     let mut span_id: &[u8] = &[];
-    let beyond = from.len() - length;
+    let mut exceptions = Exceptions::default();
     let mut tail = from;
     while tail.len() > beyond {
         let before = tail.len();
         if let [0x32, ..] = tail {
-            tally.has_exceptions |= attributes::run::<0x32, Exceptions>(&mut tail, beyond)?;
+            attributes::run::<0x32, Exceptions>(&mut tail, beyond, &mut exceptions)?;
         }
         if tail.len() < before {
             continue;
@@ -35,6 +35,7 @@ pub(super) fn walk(from: &[u8], length: usize, depth: u32, tally: &mut Tally) ->
         return Err(Malformed::Truncated);
     }
     tally.item_count += 1;
+    tally.has_exceptions |= exceptions.0;
     tally.invalid_id_count += usize::from(!(matches!(trace_id.len(), 0 | 16) && is_span_id(span_id)));
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::model::Signal;
 use crate::otlp::Malformed;
 
 use super::field::Fields;
-use super::read::{DELIMITED, DEPTH, delimited, key, skip};
+use super::read::{DELIMITED, DEPTH, delimited, key, skip, varint};
 use super::schema::{BLOCK, RESOURCE, SCOPED};
 use super::{attributes, check, log, metric, span};
 
@@ -132,8 +132,8 @@ pub fn scan(signal: Signal, body: &[u8], watch: &mut impl Watch) -> Result<Scan,
                     return Err(Malformed::TooManyResources);
                 }
                 let end = body.len() - tail.len();
-                let mut walk = Walk { signal, body, watch, index: scan.blocks.len(), tally: Tally::default() };
-                let resource = walk.block(end - payload.len()..end)?;
+                let mut walk = Walk { signal, watch, index: scan.blocks.len(), tally: Tally::default() };
+                let resource = walk.block(body, end - payload.len()..end)?;
                 let Tally { item_count, invalid_id_count, has_exceptions } = walk.tally;
                 scan.item_count += item_count;
                 scan.invalid_id_count += invalid_id_count;
@@ -162,19 +162,19 @@ pub(super) struct Tally {
     pub(super) has_exceptions: bool,
 }
 
-struct Walk<'a, 'w, W> {
+/// One block on its way.
+pub(super) struct Walk<'w, W> {
     signal: Signal,
-    body: &'a [u8],
-    watch: &'w mut W,
-    index: usize,
-    tally: Tally,
+    pub(super) watch: &'w mut W,
+    pub(super) index: usize,
+    pub(super) tally: Tally,
 }
 
-impl<W: Watch> Walk<'_, '_, W> {
-    fn block(&mut self, at: Range<usize>) -> Result<ResourcePlace, Malformed> {
+impl<W: Watch> Walk<'_, W> {
+    fn block(&mut self, body: &[u8], at: Range<usize>) -> Result<ResourcePlace, Malformed> {
         let depth = DEPTH - 1;
         let mut resource = ResourcePlace::Absent;
-        let mut tail = &self.body[at.clone()];
+        let mut tail = &body[at.clone()];
         while !tail.is_empty() {
             let start = at.end - tail.len();
             let (number, wire_type) = key(&mut tail)?;
@@ -192,8 +192,8 @@ impl<W: Watch> Walk<'_, '_, W> {
                 }
                 2 => {
                     let payload = message(&mut tail, wire_type)?;
-                    let end = at.end - tail.len();
-                    self.scope(end - payload.len()..end)?;
+                    let start = at.end - tail.len() - payload.len();
+                    self.scope(&body[start..], body.len() - start - payload.len())?;
                 }
                 _ => check::value(BLOCK.kind(number), number, wire_type, &mut tail, depth)?,
             }
@@ -201,29 +201,69 @@ impl<W: Watch> Walk<'_, '_, W> {
         Ok(resource)
     }
 
-    fn scope(&mut self, at: Range<usize>) -> Result<(), Malformed> {
-        let depth = DEPTH - 2;
-        let mut tail = &self.body[at.clone()];
-        while !tail.is_empty() {
-            let (number, wire_type) = key(&mut tail)?;
-            if number != 2 {
-                check::value(SCOPED.kind(number), number, wire_type, &mut tail, depth)?;
-                continue;
+    /// The scope is at the start of `tail` and ends where `beyond` bytes are left.
+    fn scope(&mut self, tail: &[u8], beyond: usize) -> Result<(), Malformed> {
+        let depth = DEPTH - 3;
+        match self.signal {
+            Signal::Traces => self.items(tail, beyond, |walk, from, after| span::walk(from, after, depth, walk)),
+            Signal::Logs => {
+                self.items(tail, beyond, |walk, from, after| log::walk(from, after, depth, &mut walk.tally))
             }
-            let payload = message(&mut tail, wire_type)?;
-            let end = at.end - tail.len();
-            let from = &self.body[end - payload.len()..];
-            match self.signal {
-                Signal::Traces => {
-                    let seen = span::walk(from, payload.len(), depth - 1, &mut self.tally)?;
-                    self.watch.span(self.index, &seen);
-                }
-                Signal::Logs => log::walk(from, payload.len(), depth - 1, &mut self.tally)?,
-                Signal::Metrics => self.tally.item_count += metric::walk(payload, depth - 1)?,
-                Signal::Profiles => unreachable!("profiles have no blocks"),
+            Signal::Metrics => self.items(tail, beyond, |walk, from, after| {
+                walk.tally.item_count += metric::walk(&from[..from.len() - after], depth)?;
+                Ok(())
+            }),
+            Signal::Profiles => unreachable!("profiles have no blocks"),
+        }
+    }
+
+    /// Each item is given to `item`, with all that follows it and how much that is.
+    #[inline(always)]
+    fn items(
+        &mut self,
+        mut tail: &[u8],
+        beyond: usize,
+        mut item: impl FnMut(&mut Self, &[u8], usize) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        while tail.len() > beyond {
+            // As most are, with a length of two bytes; where even these reach out of the scope, the item does.
+            let length;
+            if let Some(head) = tail.first_chunk().map(|head| u32::from_le_bytes(*head))
+                && head & 0x0080_80ff == 0x0000_8012
+            {
+                length = (head >> 8 & 0x7f | head >> 9 & 0x3f80) as usize;
+                tail = &tail[3..];
+            } else {
+                let mut inside = &tail[..tail.len() - beyond];
+                let found = item_or_other(&mut inside)?;
+                tail = &tail[tail.len() - beyond - inside.len()..];
+                let Some(found) = found else { continue };
+                length = found;
             }
+            let after = match tail.len().checked_sub(length) {
+                Some(after) if after >= beyond => after,
+                _ => return Err(Malformed::Truncated),
+            };
+            item(self, tail, after)?;
+            tail = &tail[length..];
         }
         Ok(())
+    }
+}
+
+/// Passes the key and length of an item and gives the length, or passes any other field.
+#[inline(never)]
+fn item_or_other(tail: &mut &[u8]) -> Result<Option<usize>, Malformed> {
+    match key(tail)? {
+        (2, DELIMITED) => {
+            let length = usize::try_from(varint(tail)?).map_err(|_| Malformed::Truncated)?;
+            Ok(Some(length))
+        }
+        (2, wire_type) => Err(check::wrong(wire_type)),
+        (number, wire_type) => {
+            check::value(SCOPED.kind(number), number, wire_type, tail, DEPTH - 2)?;
+            Ok(None)
+        }
     }
 }
 

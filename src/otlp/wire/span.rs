@@ -2,22 +2,75 @@
 
 use crate::otlp::Malformed;
 
-use super::attributes::{self, Ignore};
+use super::attributes;
 use super::check::{self, deeper};
 use super::read::{DELIMITED, FIXED64, VARINT, delimited, fixed, key, varint};
-use super::scan::{SeenSpan, Tally};
+use super::scan::{SeenSpan, Tally, Walk, Watch};
 use super::schema::{EVENT, SPAN, STATUS};
-use super::text::is_ascii;
+use super::text::is_short_ascii;
 
-/// The span is the first `length` bytes of `from`, which goes on to the end of the request.
-pub(super) fn walk<'a>(
-    from: &'a [u8],
-    length: usize,
+/// The span is at the start of `from`, which goes on to the end of the request, and ends where `beyond` bytes are left.
+/// Whatever is as nearly every sender writes it is read here.
+#[inline(always)]
+pub(super) fn walk<W: Watch>(from: &[u8], beyond: usize, depth: u32, walk: &mut Walk<'_, W>) -> Result<(), Malformed> {
+    let Some((head, tail)) = Head::read(from) else {
+        return walk_others(SeenSpan::default(), from, beyond, depth, walk);
+    };
+    let Some(tail) = attributes::plain::<0x4a, ()>(tail, beyond, &mut ()) else {
+        return walk_others(SeenSpan::default(), from, beyond, depth, walk);
+    };
+    // The rest of the head is looked at only now, which leaves the registers to the attributes.
+    if !head.is_usual() {
+        return walk_others(SeenSpan::default(), from, beyond, depth, walk);
+    }
+    let (status, length) = tail.first_chunk().map_or((0, 0), last_fields);
+    if tail.len() - length != beyond {
+        return walk_others(head.seen(0), tail, beyond, depth, walk);
+    }
+    walk.tally.item_count += 1;
+    walk.watch.span(walk.index, &head.seen(status));
+    Ok(())
+}
+
+/// The rest of a span, or all of it, in whatever way it is written.
+#[inline(never)]
+fn walk_others<W: Watch>(
+    seen: SeenSpan<'_>,
+    tail: &[u8],
+    beyond: usize,
+    depth: u32,
+    walk: &mut Walk<'_, W>,
+) -> Result<(), Malformed> {
+    let seen = others(seen, tail, beyond, depth, &mut walk.tally)?;
+    walk.tally.item_count += 1;
+    walk.tally.invalid_id_count += usize::from(!seen.has_valid_ids());
+    walk.watch.span(walk.index, &seen);
+    Ok(())
+}
+
+/// The code of a status, and how long it is together with the flags that follow it; both may be absent.
+#[inline(always)]
+fn last_fields(window: &[u8; 10]) -> (i32, usize) {
+    // Neither good nor bad, and flags.
+    if window[..4] == [0x7a, 0, 0x85, 0x01] {
+        return (0, 8);
+    }
+    let (status, length) = match window {
+        [0x7a, 0, ..] => (0, 2),
+        [0x7a, 2, 0x18, code @ 0..0x80, ..] => (i32::from(*code), 4),
+        _ => (0, 0),
+    };
+    let has_flags = window[length..length + 2] == [0x85, 0x01];
+    (status, if has_flags { length + 6 } else { length })
+}
+
+fn others<'a>(
+    mut seen: SeenSpan<'a>,
+    mut tail: &'a [u8],
+    beyond: usize,
     depth: u32,
     tally: &mut Tally,
 ) -> Result<SeenSpan<'a>, Malformed> {
-    let beyond = from.len() - length;
-    let (mut seen, mut tail) = head(from).unwrap_or((SeenSpan::default(), from));
     while tail.len() > beyond {
         let before = tail.len();
         glance(&mut tail, beyond, &mut seen)?;
@@ -30,46 +83,71 @@ pub(super) fn walk<'a>(
     if tail.len() < beyond {
         return Err(Malformed::Truncated);
     }
-    tally.item_count += 1;
-    tally.invalid_id_count += usize::from(!seen.has_valid_ids());
     Ok(seen)
 }
 
-/// The first fields in the order in which nearly every sender writes them, all or none. Where they reach out of the
-/// span, so does what is left, and [`walk`] sees it.
-#[inline(always)]
-fn head(from: &[u8]) -> Option<(SeenSpan<'_>, &[u8])> {
-    let ids = from.first_chunk::<40>()?;
-    if ids[..2] != [0x0a, 16] || ids[18..20] != [0x12, 8] {
-        return None;
+/// The first fields, from the ids to the times, in the order in which nearly every sender writes them. Where they
+/// reach out of the span, so does what is left, and [`others`] sees it.
+struct Head<'a> {
+    ids: &'a [u8; 40],
+    has_parent: bool,
+    /// The kind, and both times.
+    times: &'a [u8; 20],
+}
+
+/// Ids, a name of up to 127 bytes, and times.
+const HEAD_MAX: usize = 40 + 127 + 20;
+
+impl<'a> Head<'a> {
+    /// All of them or none.
+    #[inline(always)]
+    fn read(from: &'a [u8]) -> Option<(Head<'a>, &'a [u8])> {
+        let window = from.first_chunk::<HEAD_MAX>()?;
+        let ids = window.first_chunk::<40>()?;
+        if ids[..2] != [0x0a, 16] || ids[18..20] != [0x12, 8] {
+            return None;
+        }
+        let has_parent = ids[28..30] == [0x22, 8];
+        let at = if has_parent { 38 } else { 28 };
+        let length = usize::from(ids[at + 1]);
+        if ids[at] != 0x2a || length >= 0x80 {
+            return None;
+        }
+        if !is_short_ascii(&window[at + 2..at + 2 + length]) {
+            return None;
+        }
+        let times = window[at + 2 + length..].first_chunk::<20>()?;
+        Some((Head { ids, has_parent, times }, &from[at + 2 + length + 20..]))
     }
-    let (parent_id, at): (&[u8], usize) = if ids[28..30] == [0x22, 8] { (&ids[30..38], 38) } else { (&[], 28) };
-    let length = usize::from(ids[at + 1]);
-    if ids[at] != 0x2a || length >= 0x80 {
-        return None;
+
+    /// Whether the kind and the times are there.
+    #[inline(always)]
+    fn is_usual(&self) -> bool {
+        // Both keys around the kind, and a kind of one byte.
+        let kind = self.times.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+        kind & 0x00ff_80ff == 0x0039_0030 && self.times[11] == 0x41
     }
-    let (name, tail) = from[at + 2..].split_at_checked(length)?;
-    let (times, tail) = tail.split_first_chunk::<20>()?;
-    if times[0] != 0x30 || times[1] >= 0x80 || times[2] != 0x39 || times[11] != 0x41 || !is_ascii(name) {
-        return None;
+
+    #[inline(always)]
+    fn seen(&self, status: i32) -> SeenSpan<'a> {
+        let time = |at: usize| self.times[at..].first_chunk().map_or(0, |time| u64::from_le_bytes(*time));
+        SeenSpan {
+            kind: i32::from(self.times[1]),
+            status,
+            start_unix_nano: time(3),
+            end_unix_nano: time(12),
+            trace_id: &self.ids[2..18],
+            span_id: &self.ids[20..28],
+            parent_id: if self.has_parent { &self.ids[30..38] } else { &[] },
+        }
     }
-    let seen = SeenSpan {
-        kind: i32::from(times[1]),
-        status: 0,
-        start_unix_nano: times[3..].first_chunk().map_or(0, |time| u64::from_le_bytes(*time)),
-        end_unix_nano: times[12..].first_chunk().map_or(0, |time| u64::from_le_bytes(*time)),
-        trace_id: &ids[2..18],
-        span_id: &ids[20..28],
-        parent_id,
-    };
-    Some((seen, tail))
 }
 
 /// Fields that have their usual form.
 #[inline(always)]
 fn glance(tail: &mut &[u8], beyond: usize, seen: &mut SeenSpan<'_>) -> Result<(), Malformed> {
     match tail {
-        [0x4a, ..] => drop(attributes::run::<0x4a, Ignore>(tail, beyond)?),
+        [0x4a, ..] => attributes::run::<0x4a, ()>(tail, beyond, &mut ())?,
         [0x7a, 2, 0x18, code @ 0..0x80, rest @ ..] => (seen.status, *tail) = (i32::from(*code), rest),
         // Flags, and a status without anything.
         [0x85, 0x01, _, _, _, _, rest @ ..] | [0x7a, 0, rest @ ..] => *tail = rest,
@@ -78,6 +156,8 @@ fn glance(tail: &mut &[u8], beyond: usize, seen: &mut SeenSpan<'_>) -> Result<()
     Ok(())
 }
 
+/// Kept out of [`others`], which has better uses for its registers.
+#[inline(never)]
 fn field<'a>(tail: &mut &'a [u8], depth: u32, seen: &mut SeenSpan<'a>, tally: &mut Tally) -> Result<(), Malformed> {
     let (number, wire_type) = key(tail)?;
     match (number, wire_type) {

@@ -2,37 +2,45 @@
 
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Reads whole blocks, and the last block again instead of a rest byte by byte.
-#[inline]
+/// Two blocks that may overlap, as large as fits.
+#[inline(always)]
 pub(super) fn is_ascii(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk::<32>() else { return is_short_ascii(bytes) };
-    let mut seen = words(last);
-    for block in bytes.as_chunks::<32>().0 {
-        let block = words(block);
-        for (seen, word) in seen.iter_mut().zip(block) {
-            *seen |= word;
+    match bytes.len() {
+        128..=256 => ends::<128>(bytes),
+        ..64 => is_short_ascii(bytes),
+        64..128 => ends::<64>(bytes),
+        _ => {
+            let (blocks, _) = bytes.as_chunks::<128>();
+            blocks.iter().all(|block| ends::<64>(block)) && ends::<128>(bytes)
         }
     }
-    (seen[0] | seen[1] | seen[2] | seen[3]) & HIGH == 0
 }
 
-/// As the compiler puts them into registers.
+/// As [`is_ascii`], for names, which are seldom longer than 63 bytes.
 #[inline(always)]
-fn words(block: &[u8; 32]) -> [u64; 4] {
-    let word = |at: usize| block[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    [word(0), word(8), word(16), word(24)]
+pub(super) fn is_short_ascii(bytes: &[u8]) -> bool {
+    match bytes.len() {
+        32.. => ends::<32>(bytes),
+        16.. => ends::<16>(bytes),
+        8.. => ends::<8>(bytes),
+        _ => bytes.iter().fold(0, |all, byte| all | byte) < 0x80,
+    }
 }
 
-#[inline]
-fn is_short_ascii(bytes: &[u8]) -> bool {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
-        let both = u128::from_le_bytes(*first) | u128::from_le_bytes(*last);
-        return both & (u128::from(HIGH) << 64 | u128::from(HIGH)) == 0;
+/// Whether so many of the first bytes and so many of the last are ASCII.
+#[inline(always)]
+fn ends<const COUNT: usize>(bytes: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (bytes.first_chunk::<COUNT>(), bytes.last_chunk::<COUNT>()) else { return false };
+    let mut all = 0;
+    for place in 0..COUNT / 8 {
+        all |= word(first, 8 * place) | word(last, 8 * place);
     }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        return (u64::from_le_bytes(*first) | u64::from_le_bytes(*last)) & HIGH == 0;
-    }
-    bytes.iter().fold(0, |all, byte| all | byte) < 0x80
+    all & HIGH == 0
+}
+
+#[inline(always)]
+fn word(block: &[u8], at: usize) -> u64 {
+    block[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -41,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_high_byte_is_seen_at_every_place_of_every_length() {
-        for length in 0..200 {
+        for length in 0..300 {
             let mut bytes = vec![b'a'; length];
             assert!(is_ascii(&bytes));
             for place in 0..length {
