@@ -9,6 +9,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
+#![expect(clippy::disallowed_methods, reason = "senders and receivers are threads and wait as they like")]
 #![expect(unreachable_pub, reason = "a bench has no outside that could reach anything")]
 
 mod count;

@@ -158,8 +158,8 @@ pub(super) fn plan(settings: &SinkSettings, protocol: Protocol) -> Result<Teleme
         compression,
         timeout: seconds("timeout_seconds", 10, 3600)?,
         give_up_after: seconds("give_up_seconds", 300, 7 * 86_400)?,
-        queue_bytes_max: options::count(settings, "queue_bytes", 32 << 20, u32::MAX)? as usize,
-        join_bytes_max: options::count(settings, "join_bytes", 1 << 20, 64 << 20)? as usize,
+        queue_bytes_max: options::count(settings, "queue_bytes", 16 << 20, u32::MAX)? as usize,
+        join_bytes_max: options::count(settings, "join_bytes", 512 << 10, 64 << 20)? as usize,
         in_flight_max: options::count(settings, "in_flight", 4, 256)? as usize,
         graft,
     })

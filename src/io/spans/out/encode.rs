@@ -130,6 +130,7 @@ impl Encoder {
             [only] => &only[..],
             _ => {
                 input.clear();
+                input.reserve_exact(slices.iter().map(Bytes::len).sum());
                 slices.iter().for_each(|slice| input.extend_from_slice(slice));
                 &input[..]
             }

@@ -9,10 +9,11 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 
 use super::body::SliceBody;
 use super::client::Stream;
+use super::hands::{Driven, Hands};
 use crate::sinks::Protocol;
 
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -29,7 +30,8 @@ pub(super) enum Link {
     },
     Grpc {
         sender: http2::SendRequest<SliceBody>,
-        connection: tokio::task::JoinHandle<()>,
+        /// Driven by the lane as well.
+        driven: Driven,
     },
 }
 
@@ -56,17 +58,14 @@ impl Link {
                 Ok(Link::Http { sender, connection: Box::pin(connection), is_over: false })
             }
             Protocol::Grpc => {
-                let handshake = http2::Builder::new(TokioExecutor::new())
+                let hands = Hands::default();
+                let handshake = http2::Builder::new(hands.clone())
                     .timer(TokioTimer::new())
                     .keep_alive_interval(PING_AFTER)
                     .keep_alive_timeout(PING_AFTER)
                     .handshake(stream);
                 let (sender, connection) = handshake.await?;
-                // Its errors reach the request; when the link is dropped, the connection ends.
-                let connection = tokio::spawn(async move {
-                    let _ = connection.await;
-                });
-                Ok(Link::Grpc { sender, connection })
+                Ok(Link::Grpc { sender, driven: Driven::new(connection, hands) })
             }
         }
     }
@@ -79,16 +78,14 @@ impl Link {
                 let _ = connection.as_mut().await;
                 *is_over = true;
             }
-            Link::Grpc { connection, .. } => {
-                let _ = connection.await;
-            }
+            Link::Grpc { driven, .. } => std::future::poll_fn(|context| driven.poll(context)).await,
         }
     }
 
     pub(super) fn is_usable(&self) -> bool {
         match self {
             Link::Http { sender, is_over, .. } => !is_over && !sender.is_closed(),
-            Link::Grpc { sender, connection } => !sender.is_closed() && !connection.is_finished(),
+            Link::Grpc { sender, driven } => !driven.is_over() && !sender.is_closed(),
         }
     }
 
@@ -113,18 +110,27 @@ impl Link {
                 })
                 .await
             }
-            Link::Grpc { sender, .. } => {
-                sender.ready().await.map_err(|cause| Broken { cause, is_unsent: true })?;
-                read(sender.try_send_request(request).await).await
+            Link::Grpc { sender, driven } => {
+                // It may have ended while the lane waited for something else.
+                std::future::poll_fn(|context| {
+                    let _ = driven.poll(context);
+                    Poll::Ready(())
+                })
+                .await;
+                let mut exchange = pin!(async {
+                    sender.ready().await.map_err(|cause| Broken { cause, is_unsent: true })?;
+                    read(sender.try_send_request(request).await).await
+                });
+                std::future::poll_fn(|context| {
+                    if let Poll::Ready(done) = exchange.as_mut().poll(context) {
+                        return Poll::Ready(done);
+                    }
+                    // What has come is with the exchange now.
+                    let _ = driven.poll(context);
+                    exchange.as_mut().poll(context)
+                })
+                .await
             }
-        }
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if let Link::Grpc { connection, .. } = self {
-            connection.abort();
         }
     }
 }

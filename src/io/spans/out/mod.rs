@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod client;
 mod encode;
+mod hands;
 mod lane;
 mod link;
 mod queue;
