@@ -33,6 +33,8 @@ mod secrecy;
 #[cfg(test)]
 mod stand_in;
 #[cfg(test)]
+mod telemetry_alerts;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod wait;

@@ -123,7 +123,9 @@ fn the_identity_is_made_of_rule_place_and_the_values_that_were_chosen() {
 fn without_an_identity_the_service_and_the_name_tell_alerts_apart() {
     let rules = compile("  - { id: a, from: spans, when: { span.status: ERROR }, name: \"Failed ${span.name}\" }\n");
     let case = Case { rules: &rules, records: Records::Spans, resource: &[("service.name", "owl")], tags: &[] };
-    let find = |case: &Case<'_>, name: &str| case.find(&[("status", "ERROR"), ("name", name)]).expect("it holds");
+    fn find<'a>(case: &Case<'a>, name: &str) -> FoundAlert<'a> {
+        case.find(&[("status", "ERROR"), ("name", name)]).expect("it holds")
+    }
     let found = find(&case, "GET /a");
     assert_eq!((found.name.as_str(), found.rule.severity), ("Failed GET /a", Severity::Error));
     assert_eq!(found.rule.holds_for, Duration::from_secs(600));
