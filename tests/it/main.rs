@@ -39,6 +39,8 @@ mod stand_in;
 #[cfg(test)]
 mod telemetry;
 #[cfg(test)]
+mod telemetry_alerts;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod wait;

@@ -38,7 +38,7 @@ fn a_faulty_condition_is_reported_where_it_stands() {
         (
             "  - id: a\n    when: { cluster: x }\n    set: { platform: ecs }",
             "5:13 unknown scope in `cluster` | a key starts with its scope: resource. span. label. annotation. \
-             dimension. field. constant. out.",
+             dimension. field. constant. log. out.",
         ),
         (
             "  - id: a\n    when: { label.x: { perfix: x } }\n    set: { platform: ecs }",
@@ -156,7 +156,7 @@ fn a_faulty_head_is_reported_where_the_fault_stands() {
     for (text, expected) in [
         ("", "1:1 the file is empty | start it with `version: 1` and `kind: …`, or remove it"),
         ("# nothing but a comment\n", "1:1 the file is empty | start it with `version: 1` and `kind: …`, or remove it"),
-        ("version: 1\nkind: owners\n", "2:7 unknown kind `owners` | known: platform, cells, services, routes"),
+        ("version: 1\nkind: owners\n", "2:7 unknown kind `owners` | known: platform, cells, services, routes, alerts"),
         ("version: 1\nkind: cels\n", "2:7 unknown kind `cels` | did you mean `cells`?"),
         ("version: 2\nkind: cells\n", "1:10 unknown version `2` | this program reads `version: 1`"),
         ("kind: cells\n", "1:1 a rule file needs `version`"),
