@@ -9,7 +9,7 @@ use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
 use super::ballot::Witnesses;
 use super::class;
 use super::condition::Findings;
-use super::facts::{Keys, Place, Scopes, View};
+use super::facts::{Facts, Keys, Place, Scopes, View};
 use super::index::{Candidates, Index};
 use super::platform::Cast;
 use super::route::{Fold, RouteRule};
@@ -62,9 +62,6 @@ pub(super) struct ServiceFound {
     pub(super) read_by: Arc<str>,
 }
 
-/// The tags that one rule makes.
-type Made = [Option<Tag>; TagName::ALL.len()];
-
 impl Program {
     pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Decided {
         let values = self.keys.look_up(&Scopes::of_alert(alert, origin));
@@ -73,7 +70,7 @@ impl Program {
 
     /// Depends on nothing but the values, the alert's name and its severity; and on its identity only for the
     /// key of an alert that belongs to no service.
-    pub(super) fn decide_on(&self, values: &[Option<&str>], alert: &Alert<'_>, origin: Origin<'_>) -> Decided {
+    pub(super) fn decide_on(&self, values: &Facts<'_>, alert: &Alert<'_>, origin: Origin<'_>) -> Decided {
         // Gateways stamp telemetry; an alert carries no identity of a task or a pod of its own.
         let Tagging { mut tags, service, votes, unknown_cell } = self.tag(values, &Stamped::default());
         let class = self.finish_class(&mut tags, service.as_ref(), &alert.name);
@@ -95,7 +92,7 @@ impl Program {
     }
 
     /// All tags but the class, which only alerts have.
-    pub(super) fn tag(&self, values: &[Option<&str>], stamped: &Stamped) -> Tagging {
+    pub(super) fn tag(&self, values: &Facts<'_>, stamped: &Stamped) -> Tagging {
         let mut tagging = Tagging { tags: Tags::default(), service: None, votes: Vec::new(), unknown_cell: None };
         // Tags that no rule has set yet.
         let mut open: u16 = bit_of_all();
@@ -169,20 +166,19 @@ impl Program {
         open: &mut u16,
     ) {
         let made = self.make(rule, values, place, tagging);
-        for (name, tag) in TagName::ALL.into_iter().zip(made) {
-            let Some(tag) = tag else { continue };
+        for (name, tag) in made {
             *open &= !bit(name);
             self.index.add(name as usize, &tag.value, candidates);
             tagging.tags.set_first(name, tag);
         }
     }
 
-    fn make(&self, rule: &Rule, values: &[Option<&str>], place: Place<'_>, tagging: &mut Tagging) -> Made {
+    fn make(&self, rule: &Rule, values: &[Option<&str>], place: Place<'_>, tagging: &mut Tagging) -> Vec<(TagName, Tag)> {
         let Tagging { tags, service, unknown_cell, .. } = tagging;
         let view = self.view(values, tags, place);
         let mut findings = Findings::default();
         rule.when.find(&view, &mut findings);
-        let mut made = Made::default();
+        let mut made = Vec::with_capacity(rule.sets.len());
         let mut seen: Option<Arc<str>> = None;
         for (name, template) in &rule.sets {
             if tags.get(*name).is_some() || (rule.ballot.is_some() && PLATFORM_TAGS.contains(name)) {
@@ -209,7 +205,7 @@ impl Program {
                 }
                 (Some(_), None) | (None, Some(_) | None) => {}
             }
-            made[*name as usize] = Some(Tag { value: fit.value, by: Arc::clone(by), seen: saw });
+            made.push((*name, Tag { value: fit.value, by: Arc::clone(by), seen: saw }));
         }
         made
     }
@@ -278,7 +274,7 @@ impl Program {
         places
     }
 
-    fn route(&self, values: &[Option<&str>], tags: &Tags) -> &RouteRule {
+    fn route(&self, values: &Facts<'_>, tags: &Tags) -> &RouteRule {
         let view = self.view(values, tags, self.witnesses.place(values));
         let mut candidates = self.route_index.start(values);
         for (name, tag) in tags.iter() {
@@ -324,7 +320,16 @@ pub(super) fn note(key: &str, value: &str) -> Arc<str> {
     const VALUE_BYTES_MAX: usize = 200;
     let cut = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
     let end = if cut.len() < value.len() { "…" } else { "" };
-    Arc::from([key, "=", cut, end].concat())
+    let parts = [key, "=", cut, end];
+    // Most fit into a few hundred bytes, and then there is one allocation and not two.
+    let mut buffer = [0; 256];
+    let mut length = 0;
+    for part in parts {
+        let Some(place) = buffer.get_mut(length..length + part.len()) else { return Arc::from(parts.concat()) };
+        place.copy_from_slice(part.as_bytes());
+        length += part.len();
+    }
+    std::str::from_utf8(&buffer[..length]).map_or_else(|_| Arc::from(parts.concat()), Arc::from)
 }
 
 /// What the count of votes decides.
