@@ -104,6 +104,7 @@ impl Intake {
         journal: &mut Journal,
     ) -> Incoming {
         let decision = rules.decide_in_batch(&alert, instance.origin(), &mut journal.memo);
+        self.rules.try_shadows(rules, &alert, instance.origin(), &decision);
         let mark = self.cache.mark(&alert, received_at);
         let heard = Heard::new(alert, instance.source_ref(), received_at, decision, rules.revision().clone());
         Incoming { mark, record_head: journal.entry(&heard), heard: Box::new(heard) }

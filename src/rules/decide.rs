@@ -33,6 +33,8 @@ pub(super) struct Program {
     /// What says `unknown` when the votes decide nothing: `file:line rules`.
     pub(super) unknown_by: Arc<str>,
     pub(super) index: Index,
+    /// Rules in the shadow stage.
+    pub(super) shadows: Vec<usize>,
     /// The last one matches everything.
     pub(super) routes: Vec<RouteRule>,
     pub(super) route_index: Index,
@@ -93,6 +95,11 @@ impl Program {
 
     /// All tags but the class, which only alerts have.
     pub(super) fn tag(&self, values: &Facts<'_>, stamped: &Stamped) -> Tagging {
+        self.tag_with(values, stamped, None)
+    }
+
+    /// The same, with one rule of the shadow stage counted among the live ones.
+    pub(super) fn tag_with(&self, values: &Facts<'_>, stamped: &Stamped, awake: Option<usize>) -> Tagging {
         let mut tagging = Tagging { tags: Tags::default(), service: None, votes: Vec::new(), unknown_cell: None };
         // Tags that no rule has set yet.
         let mut open: u16 = bit_of_all();
@@ -103,6 +110,9 @@ impl Program {
             && number < self.voter_count
         {
             next = number + 1;
+            self.hear(number, values, place, &mut tagging, &mut candidates, &mut open);
+        }
+        if let Some(number) = awake.filter(|number| self.rules[*number].ballot.is_some()) {
             self.hear(number, values, place, &mut tagging, &mut candidates, &mut open);
         }
         let Tagging { tags, votes, .. } = &mut tagging;
@@ -118,7 +128,7 @@ impl Program {
         while let Some(number) = candidates.next(next) {
             next = number + 1;
             let rule = &self.rules[number];
-            let is_asked = rule.mask & open != 0 && rule.stage == Stage::Live;
+            let is_asked = rule.mask & open != 0 && (rule.stage == Stage::Live || awake == Some(number));
             if is_asked && rule.when.holds(&self.view(values, &tagging.tags, place)) {
                 self.apply(rule, values, place, &mut tagging, &mut candidates, &mut open);
             }
@@ -173,7 +183,13 @@ impl Program {
         }
     }
 
-    fn make(&self, rule: &Rule, values: &[Option<&str>], place: Place<'_>, tagging: &mut Tagging) -> Vec<(TagName, Tag)> {
+    fn make(
+        &self,
+        rule: &Rule,
+        values: &[Option<&str>],
+        place: Place<'_>,
+        tagging: &mut Tagging,
+    ) -> Vec<(TagName, Tag)> {
         let Tagging { tags, service, unknown_cell, .. } = tagging;
         let view = self.view(values, tags, place);
         let mut findings = Findings::default();

@@ -264,7 +264,8 @@ impl Keys {
     /// One value per key, empty values absent. Places of tags stay `None`: those are read from the tags.
     pub(super) fn look_up<'a>(&self, scopes: &Scopes<'a>) -> Facts<'a> {
         const PRESENT_COUNT_USUAL: usize = 32;
-        let mut facts = Facts { values: vec![None; self.texts.len()], present: Vec::with_capacity(PRESENT_COUNT_USUAL) };
+        let mut facts =
+            Facts { values: vec![None; self.texts.len()], present: Vec::with_capacity(PRESENT_COUNT_USUAL) };
         let mut fill = |scope: Scope, name: &str, value: &'a str| {
             if let Some(key) = self.numbers[scope as usize].get(name) {
                 facts.set_first(*key, value);

@@ -3,6 +3,7 @@
 mod diagnostics;
 mod matching;
 mod services;
+mod shadow;
 mod shipped;
 
 use std::borrow::Cow;
