@@ -145,6 +145,7 @@ impl Intake {
         journal: &mut Journal,
     ) -> Incoming {
         let decision = rules.decide_in_batch(&alert, instance.origin(), &mut journal.memo);
+        self.rules.try_shadows(rules, &alert, instance.origin(), &decision);
         self.incoming(rules, instance.source_ref(), decision, alert, received_at, journal)
     }
 

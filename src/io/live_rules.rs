@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock::Clock;
 use super::commit::{Chore, Work};
 use super::rules_watch::{self, Snapshot};
-use crate::model::Timestamp;
-use crate::rules::{RuleSet, SourceFile};
+use super::shadows::Shadows;
+use crate::model::{Alert, Timestamp};
+use crate::rules::{Decision, Origin, RuleSet, SourceFile};
 use crate::store::{Reader, StoreError};
 
 /// Under this name the store keeps the last good set.
@@ -50,6 +51,24 @@ impl RuleSource {
 pub struct InForce {
     pub rules: Arc<RuleSet>,
     pub since: Timestamp,
+    /// What its shadow rules would have changed since then.
+    pub shadows: Shadows,
+    /// Rules whose date was over when the set went live, as `file:line id`.
+    pub expired: Vec<Arc<str>>,
+}
+
+impl InForce {
+    fn new(rules: RuleSet, now: Timestamp) -> InForce {
+        let expired = rules.expired(now.to_string().get(..10).unwrap_or_default());
+        if !expired.is_empty() {
+            tracing::warn!(
+                count = expired.len(),
+                "rules stay in force though their date is over: {}; `tawny check` shows each",
+                expired.join(", ")
+            );
+        }
+        InForce { rules: Arc::new(rules), since: now, shadows: Shadows::default(), expired }
+    }
 }
 
 /// The revision in force, and what the store should keep of it where it is new.
@@ -128,13 +147,30 @@ impl LiveRules {
             }
         };
         state.load_count = 1;
-        let current = ArcSwap::from_pointee(InForce { rules: Arc::new(rules), since: clock.now() });
+        let current = ArcSwap::from_pointee(InForce::new(rules, clock.now()));
         Ok((Arc::new(LiveRules { current, source, clock, state: Mutex::new(state), turn: Mutex::default() }), to_keep))
     }
 
     /// For a request to hold on to: it ends with the rules it began with.
     pub fn get(&self) -> Arc<RuleSet> {
         self.current.load().rules.clone()
+    }
+
+    /// The set, and what is counted of it.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.current.load_full()
+    }
+
+    /// Counts what the shadow rules of `rules` would have decided otherwise. Costs nothing where there are none.
+    pub fn try_shadows(&self, rules: &RuleSet, alert: &Alert<'_>, origin: Origin<'_>, decision: &Decision) {
+        if !rules.has_shadow_rules() {
+            return;
+        }
+        let in_force = self.current.load();
+        // A set that was replaced meanwhile is not counted any more.
+        if std::ptr::eq(&raw const *in_force.rules, rules) {
+            in_force.shadows.note(rules.shadow_changes(alert, origin, decision), alert);
+        }
     }
 
     pub fn since(&self) -> Timestamp {
@@ -172,7 +208,7 @@ impl LiveRules {
                 }
                 state.load_count += 1;
                 tracing::info!(before = %before.rules.revision(), now = %revision, "new rules are in force");
-                self.current.store(Arc::new(InForce { rules: Arc::new(rules), since: now }));
+                self.current.store(Arc::new(InForce::new(rules, now)));
                 state.in_force.clone_from(&to_keep);
                 Ok((revision, Some(to_keep)))
             }

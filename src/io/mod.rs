@@ -15,6 +15,7 @@ pub mod rules_folder;
 pub mod rules_watch;
 pub mod secrets;
 pub mod server;
+pub mod shadows;
 pub mod spans;
 pub mod strays;
 pub mod timers;

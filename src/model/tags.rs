@@ -87,6 +87,10 @@ pub struct Tag {
 pub struct Tags([Option<Tag>; TagName::ALL.len()]);
 
 impl Tags {
+    pub const fn new() -> Tags {
+        Tags([const { None }; TagName::ALL.len()])
+    }
+
     pub fn get(&self, name: TagName) -> Option<&Tag> {
         self.0[name as usize].as_ref()
     }

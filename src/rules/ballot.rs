@@ -17,6 +17,7 @@ use super::resource::instance_of;
 use super::rule::{Rule, Says, Stage};
 use super::stamp::{Disputed, IDENTITY_BYTES_MAX, Stamped};
 use super::table::Tables;
+use super::template::Template;
 
 /// A signal that spoke about the platform, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -165,8 +166,7 @@ impl Program {
         stamped: &Stamped,
         tags: &mut Tags,
     ) -> Place<'v> {
-        let before = Tags::default();
-        let view = self.view(values, &before, place);
+        let view = self.view(values, &UNTAGGED, place);
         let verdict = platform::resolve(votes, &Around { program: self, view, stamped });
         let mut set = |name: TagName, value: Arc<str>, by: &Arc<str>, seen: Option<Arc<str>>| {
             tags.set_first(name, Tag { value, by: Arc::clone(by), seen });
@@ -178,16 +178,23 @@ impl Program {
             }
             Verdict::Decided { vote, confidence } => {
                 let rule = &self.rules[votes[vote].rule];
-                let seen = self.seen(rule, &view);
+                let findings = found(rule, &view);
+                let seen = self.note_of(&findings);
                 set(TagName::Platform, self.values.platform(votes[vote].platform), &rule.by, seen.clone());
                 set(TagName::PlatformConfidence, self.values.confidence(confidence), &rule.by, seen.clone());
+                let agreeing = with(votes, vote);
                 for name in [TagName::PlatformVariant, TagName::PlatformCluster] {
-                    let agreeing = with(votes, vote);
-                    let found = agreeing.into_iter().find_map(|number| {
-                        let rule = &self.rules[number];
-                        self.part(rule, name, &view).map(|value| (rule, value))
+                    let told = agreeing.iter().find_map(|number| {
+                        let rule = &self.rules[*number];
+                        let template = template_of(rule, name)?;
+                        // The one that decided is asked first and most often has the answer: it is looked at once.
+                        let value = match *number == votes[vote].rule {
+                            true => self.rendered(template, name, &view, &findings),
+                            false => self.rendered(template, name, &view, &found(rule, &view)),
+                        };
+                        value.map(|value| (rule, value))
                     });
-                    if let Some((told_by, value)) = found {
+                    if let Some((told_by, value)) = told {
                         let seen = if told_by.by == rule.by { seen.clone() } else { self.seen(told_by, &view) };
                         set(name, value, &told_by.by, seen);
                         if name == TagName::PlatformCluster {
@@ -285,17 +292,40 @@ impl Program {
 
     /// A part of the platform as this rule, which holds, tells it.
     fn part(&self, rule: &Rule, name: TagName, view: &View<'_>) -> Option<Arc<str>> {
-        let (_, template) = rule.sets.iter().find(|(set, _)| *set == name)?;
-        let mut findings = Findings::default();
-        rule.when.find(view, &mut findings);
-        self.values.fit(name, template.render(view, &findings)?).map(|fit| fit.value)
+        self.rendered(template_of(rule, name)?, name, view, &found(rule, view))
+    }
+
+    fn rendered(
+        &self,
+        template: &Template,
+        name: TagName,
+        view: &View<'_>,
+        findings: &Findings<'_>,
+    ) -> Option<Arc<str>> {
+        self.values.fit(name, template.render(view, findings)?).map(|fit| fit.value)
     }
 
     fn seen(&self, rule: &Rule, view: &View<'_>) -> Option<Arc<str>> {
-        let mut findings = Findings::default();
-        rule.when.find(view, &mut findings);
+        self.note_of(&found(rule, view))
+    }
+
+    fn note_of(&self, findings: &Findings<'_>) -> Option<Arc<str>> {
         findings.seen.map(|(key, value)| note(self.keys.text(key), value))
     }
+}
+
+/// What voters see of the tags: none is set before the votes are counted.
+static UNTAGGED: Tags = Tags::new();
+
+/// What a rule that holds found.
+fn found<'v>(rule: &'v Rule, view: &View<'v>) -> Findings<'v> {
+    let mut findings = Findings::default();
+    rule.when.find(view, &mut findings);
+    findings
+}
+
+fn template_of(rule: &Rule, name: TagName) -> Option<&Template> {
+    rule.sets.iter().find(|(set, _)| *set == name).map(|(_, template)| template)
 }
 
 /// Rules that say the same as the one that decided: itself, then the others, the strongest first.

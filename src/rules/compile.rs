@@ -239,7 +239,21 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let index = Index::new(rules.iter().map(|rule| &rule.when), keys.len());
     let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
     let alerts = alerts.finish();
-    Program { keys, tables, values, rules, voter_count, witnesses, unknown_by, index, routes, route_index, alerts }
+    let shadows = Program::shadows_of(&rules);
+    Program {
+        keys,
+        tables,
+        values,
+        rules,
+        voter_count,
+        witnesses,
+        unknown_by,
+        index,
+        shadows,
+        routes,
+        route_index,
+        alerts,
+    }
 }
 
 /// The last route takes what no other takes; routes behind such a route are never asked.

@@ -10,7 +10,7 @@ use super::alerts::AlertSets;
 use super::ballot::Witnesses;
 use super::class;
 use super::condition::Findings;
-use super::facts::{Keys, Place, Scopes, View};
+use super::facts::{Facts, Keys, Place, Scopes, View};
 use super::index::{Candidates, Index};
 use super::platform::Cast;
 use super::route::{Fold, RouteRule};
@@ -34,6 +34,8 @@ pub(super) struct Program {
     /// What says `unknown` when the votes decide nothing: `file:line rules`.
     pub(super) unknown_by: Arc<str>,
     pub(super) index: Index,
+    /// Rules in the shadow stage.
+    pub(super) shadows: Vec<usize>,
     /// The last one matches everything.
     pub(super) routes: Vec<RouteRule>,
     pub(super) route_index: Index,
@@ -65,9 +67,6 @@ pub(super) struct ServiceFound {
     pub(super) read_by: Arc<str>,
 }
 
-/// The tags that one rule makes.
-type Made = [Option<Tag>; TagName::ALL.len()];
-
 impl Program {
     pub(super) fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>, stamped: &Stamped) -> Decided {
         let values = self.keys.look_up(&Scopes::of_alert(alert, origin));
@@ -80,7 +79,7 @@ impl Program {
     /// Gateways stamp telemetry; an alert carries no identity of a task or a pod, unless it was made of telemetry.
     pub(super) fn decide_on(
         &self,
-        values: &[Option<&str>],
+        values: &Facts<'_>,
         alert: &Alert<'_>,
         origin: Origin<'_>,
         stamped: &Stamped,
@@ -105,7 +104,12 @@ impl Program {
     }
 
     /// All tags but the class, which only alerts have.
-    pub(super) fn tag(&self, values: &[Option<&str>], stamped: &Stamped) -> Tagging {
+    pub(super) fn tag(&self, values: &Facts<'_>, stamped: &Stamped) -> Tagging {
+        self.tag_with(values, stamped, None)
+    }
+
+    /// The same, with one rule of the shadow stage counted among the live ones.
+    pub(super) fn tag_with(&self, values: &Facts<'_>, stamped: &Stamped, awake: Option<usize>) -> Tagging {
         let mut tagging = Tagging { tags: Tags::default(), service: None, votes: Vec::new(), unknown_cell: None };
         // Tags that no rule has set yet.
         let mut open: u16 = bit_of_all();
@@ -116,6 +120,9 @@ impl Program {
             && number < self.voter_count
         {
             next = number + 1;
+            self.hear(number, values, place, &mut tagging, &mut candidates, &mut open);
+        }
+        if let Some(number) = awake.filter(|number| self.rules[*number].ballot.is_some()) {
             self.hear(number, values, place, &mut tagging, &mut candidates, &mut open);
         }
         let Tagging { tags, votes, .. } = &mut tagging;
@@ -131,7 +138,7 @@ impl Program {
         while let Some(number) = candidates.next(next) {
             next = number + 1;
             let rule = &self.rules[number];
-            let is_asked = rule.mask & open != 0 && rule.stage == Stage::Live;
+            let is_asked = rule.mask & open != 0 && (rule.stage == Stage::Live || awake == Some(number));
             if is_asked && rule.when.holds(&self.view(values, &tagging.tags, place)) {
                 self.apply(rule, values, place, &mut tagging, &mut candidates, &mut open);
             }
@@ -179,20 +186,25 @@ impl Program {
         open: &mut u16,
     ) {
         let made = self.make(rule, values, place, tagging);
-        for (name, tag) in TagName::ALL.into_iter().zip(made) {
-            let Some(tag) = tag else { continue };
+        for (name, tag) in made {
             *open &= !bit(name);
             self.index.add(name as usize, &tag.value, candidates);
             tagging.tags.set_first(name, tag);
         }
     }
 
-    fn make(&self, rule: &Rule, values: &[Option<&str>], place: Place<'_>, tagging: &mut Tagging) -> Made {
+    fn make(
+        &self,
+        rule: &Rule,
+        values: &[Option<&str>],
+        place: Place<'_>,
+        tagging: &mut Tagging,
+    ) -> Vec<(TagName, Tag)> {
         let Tagging { tags, service, unknown_cell, .. } = tagging;
         let view = self.view(values, tags, place);
         let mut findings = Findings::default();
         rule.when.find(&view, &mut findings);
-        let mut made = Made::default();
+        let mut made = Vec::with_capacity(rule.sets.len());
         let mut seen: Option<Arc<str>> = None;
         for (name, template) in &rule.sets {
             if tags.get(*name).is_some() || (rule.ballot.is_some() && PLATFORM_TAGS.contains(name)) {
@@ -219,7 +231,7 @@ impl Program {
                 }
                 (Some(_), None) | (None, Some(_) | None) => {}
             }
-            made[*name as usize] = Some(Tag { value: fit.value, by: Arc::clone(by), seen: saw });
+            made.push((*name, Tag { value: fit.value, by: Arc::clone(by), seen: saw }));
         }
         made
     }
@@ -290,7 +302,7 @@ impl Program {
         places
     }
 
-    fn route(&self, values: &[Option<&str>], tags: &Tags) -> &RouteRule {
+    fn route(&self, values: &Facts<'_>, tags: &Tags) -> &RouteRule {
         let view = self.view(values, tags, self.witnesses.place(values));
         let mut candidates = self.route_index.start(values);
         for (name, tag) in tags.iter() {
@@ -336,7 +348,16 @@ pub(super) fn note(key: &str, value: &str) -> Arc<str> {
     const VALUE_BYTES_MAX: usize = 200;
     let cut = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
     let end = if cut.len() < value.len() { "…" } else { "" };
-    Arc::from([key, "=", cut, end].concat())
+    let parts = [key, "=", cut, end];
+    // Most fit into a few hundred bytes, and then there is one allocation and not two.
+    let mut buffer = [0; 256];
+    let mut length = 0;
+    for part in parts {
+        let Some(place) = buffer.get_mut(length..length + part.len()) else { return Arc::from(parts.concat()) };
+        place.copy_from_slice(part.as_bytes());
+        length += part.len();
+    }
+    std::str::from_utf8(&buffer[..length]).map_or_else(|_| Arc::from(parts.concat()), Arc::from)
 }
 
 /// What the count of votes decides.

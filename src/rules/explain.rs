@@ -55,7 +55,7 @@ fn service_match(found: ServiceFound) -> ServiceMatch {
     ServiceMatch { raw: found.raw.into(), read_by: found.read_by, how: found.how }
 }
 
-fn shadow(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<Arc<str>> {
+pub(super) fn shadow(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<Arc<str>> {
     let view = program.view(values, tags, program.witnesses.place(values));
     let holds = |rule: &&Rule| rule.stage == Stage::Shadow && rule.when.holds(&view);
     program.rules.iter().filter(holds).map(|rule| Arc::clone(&rule.by)).collect()

@@ -53,9 +53,12 @@ pub(super) struct Scopes<'a> {
     /// Also answers for a label that is not there.
     pub(super) constant: &'a Labels<'a>,
     pub(super) log: &'a Labels<'a>,
-    /// Fields that every alert has, where `field` does not say otherwise.
-    pub(super) usual: [(&'static str, &'a str); 6],
+    /// Fields that every alert has, where `field` does not say otherwise, in the order of [`USUAL`].
+    pub(super) usual: [&'a str; USUAL.len()],
 }
+
+/// Fields that everything has, whatever its source: their keys are known without a look-up.
+const USUAL: [&str; 7] = ["source", "instance", "name", "title", "severity", "state", "span_kind"];
 
 static NOTHING: Labels<'static> = Labels::new();
 
@@ -71,12 +74,13 @@ impl<'a> Scopes<'a> {
             constant: origin.constants,
             log: &NOTHING,
             usual: [
-                ("source", origin.kind),
-                ("instance", origin.instance),
-                ("name", &alert.name),
-                ("title", &alert.title),
-                ("severity", alert.severity.as_str()),
-                ("state", alert.state.as_str()),
+                origin.kind,
+                origin.instance,
+                &alert.name,
+                &alert.title,
+                alert.severity.as_str(),
+                alert.state.as_str(),
+                "",
             ],
         }
     }
@@ -92,14 +96,7 @@ impl<'a> Scopes<'a> {
             field: &NOTHING,
             constant: origin.constants,
             log: &NOTHING,
-            usual: [
-                ("source", origin.kind),
-                ("instance", origin.instance),
-                ("span_kind", span_kind),
-                ("name", ""),
-                ("title", ""),
-                ("severity", ""),
-            ],
+            usual: [origin.kind, origin.instance, "", "", "", "", span_kind],
         }
     }
 
@@ -118,7 +115,7 @@ impl<'a> Scopes<'a> {
             field: &NOTHING,
             constant: &NOTHING,
             log,
-            usual: [("", ""); 6],
+            usual: [""; USUAL.len()],
         }
     }
 }
@@ -149,6 +146,38 @@ pub(super) struct Keys {
     declared: Vec<Key>,
     /// One map per scope but `out`.
     numbers: [FastMap<Box<str>, Key>; 8],
+    /// The keys of [`USUAL`] that any rule mentions.
+    usual: [Option<Key>; USUAL.len()],
+}
+
+/// The values of one alert or resource: those of all keys, and which keys have one.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    values: Vec<Option<&'a str>>,
+    present: Vec<Key>,
+}
+
+impl<'a> Facts<'a> {
+    /// Keys that have a value, each once: few, however many keys the rules mention.
+    pub(super) fn present(&self) -> impl Iterator<Item = (Key, &'a str)> {
+        self.present.iter().filter_map(|key| Some((*key, self.values[*key]?)))
+    }
+
+    fn set_first(&mut self, key: Key, value: &'a str) {
+        let place = &mut self.values[key];
+        if place.is_none() && !value.is_empty() {
+            *place = Some(value);
+            self.present.push(key);
+        }
+    }
+}
+
+impl<'a> std::ops::Deref for Facts<'a> {
+    type Target = [Option<&'a str>];
+
+    fn deref(&self) -> &[Option<&'a str>] {
+        &self.values
+    }
 }
 
 impl Keys {
@@ -161,6 +190,7 @@ impl Keys {
             asker: Asker::Anyone,
             declared: Vec::new(),
             numbers: Default::default(),
+            usual: [None; USUAL.len()],
         }
     }
 
@@ -188,8 +218,8 @@ impl Keys {
     }
 
     /// The values that an answer can depend on.
-    pub(super) fn live<'v>(&self, values: &'v [Option<&'v str>]) -> impl Iterator<Item = Option<&'v str>> {
-        self.live.iter().zip(values).filter(|(live, _)| **live).map(|(_, value)| *value)
+    pub(super) fn live<'v>(&self, facts: &Facts<'v>) -> impl Iterator<Item = (Key, &'v str)> {
+        facts.present().filter(|(key, _)| self.live[*key])
     }
 
     pub(super) fn len(&self) -> usize {
@@ -268,18 +298,20 @@ impl Keys {
         numbers.insert(name.into(), key);
         self.texts.push(text.into());
         self.live.push(is_live);
+        if let (Scope::Field, Some(at)) = (scope, USUAL.iter().position(|usual| *usual == name)) {
+            self.usual[at] = Some(key);
+        }
         key
     }
 
     /// One value per key, empty values absent. Places of tags stay `None`: those are read from the tags.
-    pub(super) fn look_up<'a>(&self, scopes: &Scopes<'a>) -> Vec<Option<&'a str>> {
-        let mut values = vec![None; self.texts.len()];
+    pub(super) fn look_up<'a>(&self, scopes: &Scopes<'a>) -> Facts<'a> {
+        const PRESENT_COUNT_USUAL: usize = 32;
+        let mut facts =
+            Facts { values: vec![None; self.texts.len()], present: Vec::with_capacity(PRESENT_COUNT_USUAL) };
         let mut fill = |scope: Scope, name: &str, value: &'a str| {
-            if let Some(key) = self.numbers[scope as usize].get(name)
-                && !value.is_empty()
-            {
-                let place: &mut Option<&'a str> = &mut values[*key];
-                *place = place.or(Some(value));
+            if let Some(key) = self.numbers[scope as usize].get(name) {
+                facts.set_first(*key, value);
             }
         };
         for (scope, labels) in [
@@ -306,11 +338,14 @@ impl Keys {
                 fill(Scope::Resource, name, value);
             }
         }
-        for (name, value) in scopes.usual {
-            fill(Scope::Field, name, value);
+        for (key, value) in self.usual.iter().zip(scopes.usual) {
+            key.iter().for_each(|key| facts.set_first(*key, value));
         }
-        self.declared.iter().for_each(|key| values[*key] = Some("true"));
-        values
+        for key in &self.declared {
+            facts.set_first(*key, "true");
+            facts.values[*key] = Some("true");
+        }
+        facts
     }
 }
 

@@ -2,7 +2,7 @@
 //! out could not have held; a rule that it names must still be tested.
 
 use super::condition::{All, Anchor};
-use super::facts::Key;
+use super::facts::{Facts, Key};
 use super::hash::FastMap;
 use super::prefixes::Prefixes;
 
@@ -62,12 +62,10 @@ impl Index {
     }
 
     /// The rules that have a chance before any tag is set.
-    pub(super) fn start(&self, values: &[Option<&str>]) -> Candidates {
+    pub(super) fn start(&self, facts: &Facts<'_>) -> Candidates {
         let mut candidates = Candidates(self.always.clone());
-        for (keys, value) in self.keys.iter().zip(values) {
-            if let Some(value) = value {
-                keys.add(value, &mut candidates);
-            }
+        for (key, value) in facts.present() {
+            self.keys[key].add(value, &mut candidates);
         }
         candidates
     }

@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use crate::model::{Alert, Severity, TagName};
 
 use super::decide::Program;
-use super::facts::Scopes;
+use super::facts::{Key, Scopes};
 use super::hash::FastHasher;
 use super::stamp::Stamped;
 use super::{Decision, Origin};
@@ -24,30 +24,31 @@ struct Known {
     hash: u64,
     name: Box<str>,
     severity: Severity,
-    values: Vec<Option<Box<str>>>,
+    /// What there was to look at, and nothing of what was absent.
+    values: Vec<(Key, Box<str>)>,
     decision: Decision,
 }
 
 impl Memo {
     pub(super) fn decide(&mut self, program: &Program, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {
-        let values = program.keys.look_up(&Scopes::of_alert(alert, origin));
+        let facts = program.keys.look_up(&Scopes::of_alert(alert, origin));
         let mut hasher = FastHasher::default();
         hasher.write(alert.name.as_bytes());
-        program.keys.live(&values).flatten().for_each(|value| hasher.write(value.as_bytes()));
+        program.keys.live(&facts).for_each(|(_, value)| hasher.write(value.as_bytes()));
         let hash = hasher.finish();
         if let Some(known) =
-            self.known.iter().find(|known| known.hash == hash && known.is_same(alert, program.keys.live(&values)))
+            self.known.iter().find(|known| known.hash == hash && known.is_same(alert, program.keys.live(&facts)))
         {
             return known.decision.clone();
         }
-        let decision = program.decide_on(&values, alert, origin, &Stamped::default()).decision;
+        let decision = program.decide_on(&facts, alert, origin, &Stamped::default()).decision;
         // Without a service the key is made of the identity, which is not compared here.
         if self.known.len() < KNOWN_COUNT_MAX && decision.tags.get(TagName::Service).is_some() {
             self.known.push(Known {
                 hash,
                 name: alert.name.as_ref().into(),
                 severity: alert.severity,
-                values: program.keys.live(&values).map(|value| value.map(Into::into)).collect(),
+                values: program.keys.live(&facts).map(|(key, value)| (key, value.into())).collect(),
                 decision: decision.clone(),
             });
         }
@@ -56,12 +57,11 @@ impl Memo {
 }
 
 impl Known {
-    fn is_same<'v>(&self, alert: &Alert<'_>, values: impl Iterator<Item = Option<&'v str>>) -> bool {
-        self.severity == alert.severity && self.name.as_ref() == alert.name && same(values, &self.values)
+    fn is_same<'v>(&self, alert: &Alert<'_>, mut values: impl Iterator<Item = (Key, &'v str)>) -> bool {
+        let mut known = self.values.iter();
+        self.severity == alert.severity
+            && self.name.as_ref() == alert.name
+            && values.all(|(key, value)| known.next().is_some_and(|(held, text)| *held == key && **text == *value))
+            && known.next().is_none()
     }
-}
-
-fn same<'v>(mut values: impl Iterator<Item = Option<&'v str>>, known: &[Option<Box<str>>]) -> bool {
-    // Both lists have one place per live key of the same program.
-    known.iter().all(|known| values.next().is_some_and(|value| value == known.as_deref()))
 }

@@ -30,6 +30,7 @@ mod rule;
 pub mod schema;
 mod self_scope;
 mod service;
+mod shadow;
 mod span;
 mod stamp;
 pub mod story;
@@ -60,6 +61,7 @@ pub use platform::VoteOutcome;
 pub use resource::{ResourceDecision, ResourceExplanation, Telemetry};
 pub use roster::Listed;
 pub use service::Match;
+pub use shadow::ShadowChange;
 pub use span::SpanDecision;
 pub use stamp::{Disputed, INSTANCE_COUNT_STAMPED, Stamped, Stamps};
 
@@ -193,6 +195,14 @@ impl RuleSet {
     /// For callers that know the commit.
     pub fn set_revision(&mut self, revision: &str) {
         self.revision = Arc::from(revision);
+    }
+
+    /// Rules whose date is over on `today` (`2027-06-30`), as `file:line id`. They stay in force: who wrote the date wants
+    /// to be reminded, and not to be surprised.
+    pub fn expired(&self, today: &str) -> Vec<Arc<str>> {
+        // Both are written year first, so that the order of texts is the order of days.
+        let is_over = |rule: &&rule::Rule| rule.expires.as_deref().is_some_and(|date| date < today);
+        self.program.rules.iter().filter(is_over).map(|rule| Arc::clone(&rule.by)).collect()
     }
 
     /// Gives a route without `to` all sinks, and refuses the name of a sink that does not exist.

@@ -29,6 +29,8 @@ pub(super) struct Rule {
     /// One bit per tag that it may set.
     pub(super) mask: u16,
     pub(super) stage: Stage,
+    /// The last day on which it is wanted.
+    pub(super) expires: Option<Box<str>>,
 }
 
 /// A rule's vote.
@@ -73,7 +75,8 @@ impl Rule {
             Some(Word { text: "shadow", .. }) => Stage::Shadow,
             Some(_) | None => Stage::Live,
         };
-        if let Some(date) = fields.word("expires", faults)
+        let expires = fields.word("expires", faults);
+        if let Some(date) = expires
             && !walk::is_date(date.text)
         {
             faults.error(date.at, format!("`{}` is not a date", date.text), Some("write `2027-06-30`".to_owned()));
@@ -105,7 +108,8 @@ impl Rule {
             check_span(&when, &sets, ballot.as_ref(), reading, set, faults)?;
         }
         let mask = sets.iter().fold(0, |mask, (name, _)| mask | bit(*name));
-        Some(Rule { by: by?, when, sets, ballot, mask, stage })
+        let expires = expires.map(|date| date.text.into());
+        Some(Rule { by: by?, when, sets, ballot, mask, stage, expires })
     }
 
     /// The tags that it would set, for people.

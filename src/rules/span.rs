@@ -11,7 +11,7 @@ use crate::model::{Alert, Identity, Labels, SenderId, Severity, State};
 use super::decide::Decided;
 use super::facts::Scopes;
 use super::stamp::Stamped;
-use super::{Decision, Origin, RuleSet, Vote};
+use super::{Decision, Origin, RuleSet, Vote, explain};
 
 /// What the rules say of a resource.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct SpanDecision {
     pub service_read_by: Option<Arc<str>>,
     /// Every signal that spoke about the platform.
     pub votes: Vec<Vote>,
+    /// Rules in the shadow stage that would have held, as `file:line id`.
+    pub shadow: Vec<Arc<str>>,
 }
 
 impl RuleSet {
@@ -32,7 +34,8 @@ impl RuleSet {
         let Decided { decision, service, votes } =
             self.program.decide_on(&values, &nameless, origin, &Stamped::default());
         let votes = self.program.show_votes(&votes, &values);
-        SpanDecision { decision, service_read_by: service.map(|found| found.read_by), votes }
+        let shadow = explain::shadow(&self.program, &values, &decision.tags);
+        SpanDecision { decision, service_read_by: service.map(|found| found.read_by), votes, shadow }
     }
 }
 

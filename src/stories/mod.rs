@@ -128,9 +128,10 @@ impl Play<'_> {
             Given::Span(span) => {
                 let constants = crate::model::Labels::new();
                 let origin = crate::rules::Origin { kind: "otlp", instance: "otlp", constants: &constants };
-                let SpanDecision { decision, service_read_by, votes } =
+                let SpanDecision { decision, service_read_by, votes, shadow } =
                     self.rules.decide_span(&span.resource, &span.attributes, origin);
                 rules.extend(service_read_by);
+                rules.extend(shadow);
                 rules.extend(votes.into_iter().map(|vote| vote.rule));
                 rules.extend(decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by)));
                 rules.insert(Arc::clone(&decision.route.by));

@@ -137,13 +137,23 @@ fn of_rules(rules: &LiveRules) -> Vec<(&'static str, String, f64)> {
     #[expect(clippy::cast_precision_loss, reason = "the exposition format has floats only")]
     let (seconds, loaded, refused) =
         (rules.since().as_ms() as f64 / 1000.0, loads.load_count as f64, loads.refused_count as f64);
-    vec![
+    let in_force = rules.in_force();
+    #[expect(clippy::cast_precision_loss, reason = "the exposition format has floats only")]
+    let number = |count: u64| count as f64;
+    let shadows = in_force.shadows.totals().into_iter().map(|(rule, count)| {
+        let id = rule.split_once(' ').map_or(&*rule, |(_, id)| id);
+        ("tawny_rules_shadow_changes", format!("{{rule=\"{id}\"}}"), number(count))
+    });
+    let mut gauges = vec![
+        ("tawny_rules_expired", String::new(), number(in_force.expired.len() as u64)),
         ("tawny_rules_info", format!("{{revision=\"{}\"}}", rules.get().revision()), 1.0),
         ("tawny_rules_loads", "{outcome=\"in_force\"}".to_owned(), loaded),
         ("tawny_rules_loads", "{outcome=\"refused\"}".to_owned(), refused),
         ("tawny_rules_since_seconds", String::new(), seconds),
         ("tawny_rules_stale", String::new(), f64::from(u8::from(loads.refusal.is_some()))),
-    ]
+    ];
+    gauges.extend(shadows);
+    gauges
 }
 
 async fn incidents(State(views): State<Arc<Views>>, filter: Filter) -> Response {
@@ -240,7 +250,8 @@ async fn rejects(State(views): State<Arc<Views>>, filter: Filter) -> Response {
 }
 
 async fn rules(State(views): State<Arc<Views>>) -> Response {
-    let rules = views.rules.get();
+    let in_force = views.rules.in_force();
+    let rules = &in_force.rules;
     let warnings: Vec<String> = rules.warnings().iter().map(ToString::to_string).collect();
     let refused = views
         .rules
@@ -249,8 +260,10 @@ async fn rules(State(views): State<Arc<Views>>) -> Response {
         .map(|refusal| json!({ "since": refusal.since.to_string(), "faults": refusal.faults }));
     reply(&json!({
         "revision": rules.revision(),
-        "since": views.rules.since().to_string(),
+        "since": in_force.since.to_string(),
         "warnings": warnings,
+        "expired": in_force.expired,
+        "shadow": in_force.shadows.show(),
         "refused": refused,
     }))
 }

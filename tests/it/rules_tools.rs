@@ -1,6 +1,7 @@
-//! The commands for people who write rules, run as they would run them: `test`, `check`, `schema`, `explain`. Looks at
+//! The commands for people who write rules, run as they would run them: `test`, `check`, `schema`, `explain`, `diff`. Looks at
 //! what is printed and at exit codes; what a lint finds is tested beside the lints.
 
+mod diff;
 mod json_schema;
 
 use std::path::Path;

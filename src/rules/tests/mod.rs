@@ -4,6 +4,7 @@ mod catalogues;
 mod diagnostics;
 mod matching;
 mod services;
+mod shadow;
 mod shipped;
 
 use std::borrow::Cow;
