@@ -15,6 +15,7 @@ use super::index::Index;
 use super::route::RouteRule;
 use super::rule::{Ids, Rule};
 use super::service::{Services, Sources};
+use super::silence::Silence;
 use super::suggest;
 use super::table::Tables;
 use super::value::Values;
@@ -28,13 +29,15 @@ enum Kind {
     Cells,
     Services,
     Routes,
+    Silences,
 }
 
-const KINDS: [(Kind, &str, &[&str]); 4] = [
+const KINDS: [(Kind, &str, &[&str]); 5] = [
     (Kind::Platform, "platform", &["version", "kind", "tables", "pods_ipv6_only", "rules"]),
     (Kind::Cells, "cells", &["version", "kind", "tables", "environments", "cells", "rules"]),
     (Kind::Services, "services", &SERVICES_KEYS),
     (Kind::Routes, "routes", &["version", "kind", "tables", "routes"]),
+    (Kind::Silences, "silences", &["version", "kind", "tables", "silences"]),
 ];
 
 const SERVICES_KEYS: [&str; 10] =
@@ -203,7 +206,7 @@ fn read_codeowners(
 fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) -> Program {
     let mut keys = Keys::new();
     let mut ids = Ids::default();
-    let (mut rules, mut routes) = (Vec::new(), Vec::new());
+    let (mut rules, mut routes, mut silences) = (Vec::new(), Vec::new(), Vec::new());
     let mut unknown_by: Option<Arc<str>> = None;
     let mut reading = Reading { keys: &mut keys, tables: &tables };
     for (kind, fields, faults) in documents.iter_mut().filter_map(Document::parts) {
@@ -219,12 +222,16 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         reading.keys.asked_by(Asker::Anyone);
         let nodes = fields.list("routes", faults);
         let before = faults.error_count();
-        let read: Vec<_> = nodes.iter().map(|node| RouteRule::read(node, &mut reading, &mut ids, faults)).collect();
+        let read: Vec<_> =
+            nodes.iter().map(|node| RouteRule::read(node, &mut reading, &values.services, &mut ids, faults)).collect();
         if kind == Kind::Routes && faults.error_count() == before {
             let routes_at = fields.key_at("routes").unwrap_or(At::START);
             check_order(&read, nodes, routes_at, faults);
         }
         routes.extend(read.into_iter().flatten());
+        for node in fields.list("silences", faults) {
+            silences.extend(Silence::read(node, &mut reading, &mut ids, faults));
+        }
     }
     // Stable: within each part the order of the files stays.
     rules.sort_by_key(|rule| !is_voter(rule));
@@ -233,7 +240,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let unknown_by = unknown_by.unwrap_or_else(|| Arc::clone(&values.unknown));
     let index = Index::new(rules.iter().map(|rule| &rule.when), keys.len());
     let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
-    Program { keys, tables, values, rules, voter_count, witnesses, unknown_by, index, routes, route_index }
+    Program { keys, tables, values, rules, voter_count, witnesses, unknown_by, index, routes, route_index, silences }
 }
 
 /// The last route takes what no other takes; routes behind such a route are never asked.

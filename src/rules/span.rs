@@ -28,7 +28,7 @@ impl RuleSet {
         let nameless = nameless();
         let scopes = Scopes { resource, span: attributes, ..Scopes::of_alert(&nameless, origin) };
         let values = self.program.keys.look_up(&scopes);
-        let Decided { decision, service, votes } = self.program.decide_on(&values, &nameless, origin);
+        let Decided { decision, service, votes, .. } = self.program.decide_on(&values, &nameless, origin);
         let votes = self.program.show_votes(&votes, &values);
         SpanDecision { decision, service_read_by: service.map(|found| found.read_by), votes }
     }
