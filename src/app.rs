@@ -82,7 +82,14 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
 
     let (stop_doors, doors_stop) = watch::channel(false);
     let (stop_workers, workers_stop) = watch::channel(false);
-    let machine = Machine { clock, metrics: Metrics::default(), cache: Arc::default(), reader, workers_stop };
+    let machine = Machine {
+        rules: rules.clone(),
+        clock,
+        metrics: Metrics::default(),
+        cache: Arc::default(),
+        reader,
+        workers_stop,
+    };
     let mut sinks = sinks;
     let sides = sinks
         .iter_mut()
@@ -208,6 +215,7 @@ async fn join(task: JoinHandle<()>) {
 
 /// What every part shares.
 struct Machine {
+    rules: Arc<LiveRules>,
     clock: Arc<Clock>,
     metrics: Metrics,
     cache: Arc<ResendCache>,
@@ -271,6 +279,8 @@ impl Machine {
             cache: self.cache.clone(),
             outlets: Arc::new(outlets),
             metrics: self.metrics.clone(),
+            rules: Some(self.rules.clone()),
+            pages: Arc::default(),
             next_deadline,
             trouble: trouble_told,
         };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::payload::{Payload, decode, instance, keep_identities, recorded};
 use super::{Common, say};
 use crate::app;
-use crate::incidents::{Event, Heard, step};
+use crate::incidents::{Event, Facts, Heard, step};
 use crate::io::clock::Clock;
 use crate::io::instance::Instance;
 use crate::model::{Alert, Notice, Secret, Timestamp};
@@ -172,7 +172,7 @@ fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan
         "tags": heard.tags,
         "incident": heard.key,
         "route": {
-            "by": heard.route.by, "sinks": heard.route.sinks, "hold_s": heard.route.hold.as_secs_f64(),
+            "by": heard.route.by, "also": heard.route.also, "limit": heard.route.limit, "sinks": heard.route.sinks, "hold_s": heard.route.hold.as_secs_f64(),
             "update_s": heard.route.update.as_secs_f64(), "remind_s": heard.route.remind.as_secs_f64(),
         },
     });
@@ -182,12 +182,14 @@ fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan
     // As a first message of its own: a hold is shown as if it were over.
     let hold = heard.route.hold;
     let route = heard.route.clone();
-    let first = step(None, Event::Heard { heard: Box::new(heard), member: None }, received_at);
+    let first = step(None, Event::Heard { heard: Box::new(heard), member: None }, &Facts::default(), received_at);
+    let quiet = first.incident.as_ref().and_then(|incident| rules.quiet(incident, received_at));
+    explained["quiet"] = json!(quiet);
     let mut notices = first.notices;
     if let (true, Some(incident)) = (notices.is_empty() && !hold.is_zero(), first.incident) {
         let after = received_at.plus(hold);
         let event = Event::Tick { due: Vec::new(), next_expiry: Timestamp::MAX, listening_since: received_at };
-        notices = step(Some(incident), event, after).notices;
+        notices = step(Some(incident), event, &Facts::default(), after).notices;
     }
     explained["outcome"] = json!(first.outcome);
     let leaving = notices.iter().flat_map(|notice| {

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Heard, LATE_EVALUATOR, LATE_RELAY, RESTART_GRACE_MAX, SAMPLE_COUNT_MAX, Step, speak};
+use super::{Facts, Heard, LATE_EVALUATOR, LATE_RELAY, RESTART_GRACE_MAX, SAMPLE_COUNT_MAX, Step, speak};
 use crate::model::alert::Voice;
 use crate::model::incident::{Ended, EndedHow, Sample, Word};
 use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Member, Phase, Severity, State, TagName, Timestamp};
+use crate::rules::RuleSet;
 
 /// For a sender whose clock is behind: what Alertmanager assumes of an alert without an end.
 const HOLDS_FOR_DEFAULT: Duration = Duration::from_secs(5 * 60);
@@ -23,28 +24,33 @@ pub fn key_for(heard: &Heard, member: Option<&Member>) -> IncidentKey {
     }
 }
 
-pub(super) fn hear(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {
+pub(super) fn hear(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>, facts: &Facts<'_>) -> Step {
     match heard.alert.state {
-        State::Firing => hear_firing(incident, heard, member),
-        State::Resolved => hear_resolved(incident, heard, member),
-        State::Acknowledged => hear_acknowledged(incident, heard, member),
+        State::Firing => hear_firing(incident, heard, member, facts),
+        State::Resolved => hear_resolved(incident, heard, member, facts),
+        State::Acknowledged => hear_acknowledged(incident, heard, member, facts),
         State::Suppressed | State::NoData => Step::unchanged(incident, member, AlertOutcome::Noted),
         State::Info => {
             let notice = speak::event_notice(&heard);
+            // It does not last, so nothing could be told when the silence ends.
+            let is_silent = |rules: &RuleSet| rules.is_silent(&notice.incident, heard.received_at);
+            if facts.rules.is_some_and(is_silent) {
+                return Step::unchanged(incident, member, AlertOutcome::Noted);
+            }
             Step { notices: vec![notice], ..Step::unchanged(incident, member, AlertOutcome::Passed) }
         }
     }
 }
 
-fn hear_firing(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {
+fn hear_firing(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>, facts: &Facts<'_>) -> Step {
     match member {
-        None => join(incident, heard, None),
+        None => join(incident, heard, None, facts),
         Some(member) if member.is_firing() => match incident {
-            Some(incident) => refresh(incident, heard, member),
+            Some(incident) => refresh(incident, heard, member, facts),
             // Retention took the incident of a member that still fires: it begins anew.
-            None => join(None, heard, Some(member)),
+            None => join(None, heard, Some(member), facts),
         },
-        Some(member) if starts_new_episode(&heard, &member) => join(incident, heard, Some(member)),
+        Some(member) if starts_new_episode(&heard, &member) => join(incident, heard, Some(member), facts),
         member => Step::unchanged(incident, member, AlertOutcome::Late),
     }
 }
@@ -72,7 +78,7 @@ fn starts_new_episode(heard: &Heard, member: &Member) -> bool {
 }
 
 /// Another "firing" about a member that fires: its expiry moves, it may have become worse.
-fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>) -> Step {
+fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>, facts: &Facts<'_>) -> Step {
     let before = member.severity;
     say(&mut member, &heard);
     if let Some(starts_at) = heard.alert.starts_at {
@@ -91,9 +97,10 @@ fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>) -> Ste
         incident.next_expiry = expiry;
         changed = true;
     }
-    let notices = speak::speak(&mut incident, heard.received_at);
+    let quiet_before = incident.quiet.clone();
+    let notices = speak::speak(&mut incident, facts, heard.received_at);
     Step {
-        incident_changed: changed || !notices.is_empty(),
+        incident_changed: changed || !notices.is_empty() || incident.quiet != quiet_before,
         incident: Some(incident),
         members: vec![member],
         unchanged_member: None,
@@ -125,7 +132,7 @@ fn say(member: &mut Member, heard: &Heard) {
 }
 
 /// A member begins to fire: in an open incident, or as the first of a new episode.
-fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>) -> Step {
+fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>, facts: &Facts<'_>) -> Step {
     let now = heard.received_at;
     let platform: Arc<str> = tag(&heard, TagName::Platform).unwrap_or_else(|| Arc::from("unknown"));
     let cell = tag(&heard, TagName::Cell);
@@ -158,7 +165,7 @@ fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>)
         incident.samples.push(Arc::new(further));
     }
     let member = member_of(heard, &incident, platform, cell, severity);
-    let notices = speak::speak(&mut incident, now);
+    let notices = speak::speak(&mut incident, facts, now);
     Step {
         incident: Some(incident),
         incident_changed: true,
@@ -226,6 +233,7 @@ fn open(heard: &Heard, previous: Option<&Incident>) -> Incident {
         samples: Vec::new(),
         route: heard.route.clone(),
         told: None,
+        quiet: None,
         next_expiry: Timestamp::MAX,
     }
 }
@@ -244,16 +252,16 @@ fn sample(heard: &Heard) -> Sample {
     }
 }
 
-fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {
+fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>, facts: &Facts<'_>) -> Step {
     match (incident, member) {
-        (Some(incident), Some(member)) if member.is_firing() => end_word(incident, heard, member),
+        (Some(incident), Some(member)) if member.is_firing() => end_word(incident, heard, member, facts),
         // An orphan that is said to have ended again, later, by the same sender and with the same start: no
         // resolve moves on with the clock. The sender's clock is behind ours and the alert fires.
         (incident, Some(member)) if member.incident.is_none() && clock_is_behind(&heard, &member) => {
             let mut heard = heard;
             heard.alert.state = State::Firing;
             heard.alert.holds_for = HOLDS_FOR_DEFAULT;
-            join(incident, heard, None)
+            join(incident, heard, None, facts)
         }
         (incident, member @ Some(_)) => Step::unchanged(incident, member, AlertOutcome::Repeated),
         (incident, None) => {
@@ -264,7 +272,7 @@ fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Box<Me
 }
 
 /// One sender takes its "firing" back; the member ends when nobody else says so any more.
-fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>) -> Step {
+fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>, facts: &Facts<'_>) -> Step {
     let now = heard.received_at;
     // A start that lies ahead of us was noted before the clock was set back: then it proves nothing.
     let is_before_start = heard.alert.ends_at.is_some_and(|ends_at| ends_at < member.starts_at);
@@ -274,7 +282,7 @@ fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>) -
     if clock_is_behind(&heard, &member) {
         heard.alert.state = State::Firing;
         heard.alert.holds_for = HOLDS_FOR_DEFAULT;
-        return refresh(incident, heard, member);
+        return refresh(incident, heard, member, facts);
     }
     let sender = heard.alert.sender;
     // A relay only repeats what evaluators told it, so its own older "firing" falls with either kind of resolve.
@@ -291,7 +299,7 @@ fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>) -
     }
     let ended_at = heard.alert.ends_at.unwrap_or(now).min(now);
     end_member(&mut incident, &mut member, Ended { at: ended_at, heard_at: now, how: EndedHow::Resolved });
-    let (notices, outcome) = speak::close_if_over(&mut incident, EndedHow::Resolved, now);
+    let (notices, outcome) = speak::close_if_over(&mut incident, EndedHow::Resolved, facts, now);
     Step {
         incident: Some(incident),
         incident_changed: true,
@@ -346,11 +354,11 @@ fn orphan(heard: Heard) -> Box<Member> {
     member
 }
 
-fn hear_acknowledged(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>) -> Step {
+fn hear_acknowledged(incident: Option<Incident>, heard: Heard, member: Option<Box<Member>>, facts: &Facts<'_>) -> Step {
     match (incident, member) {
         (Some(mut incident), Some(member)) if member.is_firing() && !incident.acknowledged => {
             incident.acknowledged = true;
-            let notices = speak::speak(&mut incident, heard.received_at);
+            let notices = speak::speak(&mut incident, facts, heard.received_at);
             Step {
                 incident: Some(incident),
                 incident_changed: true,

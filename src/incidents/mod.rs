@@ -2,6 +2,7 @@
 //! function of its inputs: never reads the clock, draws a random number or touches the world.
 
 mod hear;
+mod pages;
 mod speak;
 mod tick;
 
@@ -11,13 +12,15 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::incident::{Quiet, QuietHow};
 use crate::model::{
-    Alert, AlertOutcome, Incident, IncidentKey, Member, Notice, Phase, Route, SourceRef, Tags, Timestamp,
+    Alert, AlertOutcome, Incident, IncidentKey, Member, Notice, NoticeKind, Phase, Route, SourceRef, Tags, Timestamp,
 };
 
-use crate::rules::Decision;
+use crate::rules::{Decision, RuleSet};
 
 pub use hear::key_for;
+pub use pages::{Pages, WINDOW_MAX};
 pub use speak::event_notice;
 
 /// A firing message whose episode is over is late when it comes this soon after the end; an evaluator that
@@ -28,6 +31,8 @@ pub const LATE_RELAY: Duration = Duration::from_secs(15 * 60);
 /// After a start nothing lapses for as long as its word holds, but at most this: what we could not hear
 /// while we were away is not silence.
 pub const RESTART_GRACE_MAX: Duration = Duration::from_secs(15 * 60);
+/// How soon a quiet incident asks the rules again: a silence may be taken out of the files.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Members shown to readers besides the lead. They are written with every change of the incident, so they are
 /// few and hold what tells one from another: labels and times.
 pub const SAMPLE_COUNT_MAX: usize = 4;
@@ -67,6 +72,27 @@ pub enum Event {
     Tick { due: Vec<Member>, next_expiry: Timestamp, listening_since: Timestamp },
 }
 
+/// What an incident asks before it speaks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts<'f> {
+    /// The rules in force, for silences and hours.
+    pub rules: Option<&'f RuleSet>,
+    pub pages: Option<&'f Pages>,
+}
+
+impl Facts<'_> {
+    /// Why a notice of this kind must wait. A resolve never does: it only ends what was told.
+    fn quiet(&self, incident: &Incident, kind: NoticeKind, now: Timestamp) -> Option<Quiet> {
+        let by_rules = self.rules.and_then(|rules| rules.quiet(incident, now));
+        let limited = || {
+            let until = self.pages.filter(|_| kind == NoticeKind::Opened)?.free_at(incident, now)?;
+            Some(Quiet::new(QuietHow::Limit, incident.route.by.clone(), now, until))
+        };
+        let quiet = by_rules.or_else(limited)?;
+        Some(Quiet { look_at: quiet.until.min(now.plus(LOOK_AGAIN)), ..quiet })
+    }
+}
+
 /// What came of it. `incident` and `members` are to be stored if changed.
 #[derive(Debug)]
 pub struct Step {
@@ -80,11 +106,13 @@ pub struct Step {
 }
 
 /// One step of an incident's life.
-pub fn step(incident: Option<Incident>, event: Event, now: Timestamp) -> Step {
+pub fn step(incident: Option<Incident>, event: Event, facts: &Facts<'_>, now: Timestamp) -> Step {
     let step = match event {
-        Event::Heard { heard, member } => hear::hear(incident, *heard, member),
+        Event::Heard { heard, member } => hear::hear(incident, *heard, member, facts),
         Event::Tick { due, next_expiry, listening_since } => match incident {
-            Some(incident) => tick::tick(incident, due, next_expiry, listening_since, now),
+            Some(incident) => {
+                tick::tick(incident, tick::Due { members: due, next_expiry }, listening_since, facts, now)
+            }
             None => Step::unchanged(None, None, AlertOutcome::Noted),
         },
     };
@@ -96,18 +124,21 @@ pub fn step(incident: Option<Incident>, event: Event, now: Timestamp) -> Step {
 pub fn deadline(incident: &Incident) -> Option<Timestamp> {
     match incident.phase {
         Phase::Closed { .. } => None,
-        Phase::Held { until } => Some(until.min(incident.next_expiry)),
+        Phase::Held { until } => Some(when_not_quiet(incident, until).min(incident.next_expiry)),
         Phase::Open => {
-            let mut at = incident.next_expiry;
-            if let Some(told) = &incident.told {
-                at = at.min(told.at.plus(incident.route.remind));
-                if speak::change(incident, told).is_some() {
-                    at = at.min(told.at.plus(incident.route.update));
-                }
+            let Some(told) = &incident.told else { return Some(incident.next_expiry) };
+            let mut at = told.at.plus(incident.route.remind);
+            if speak::change(incident, told).is_some() {
+                at = at.min(told.at.plus(incident.route.update));
             }
-            Some(at)
+            Some(when_not_quiet(incident, at).min(incident.next_expiry))
         }
     }
+}
+
+/// What is held back is looked at when its silence may be over, not when it came due.
+fn when_not_quiet(incident: &Incident, due: Timestamp) -> Timestamp {
+    incident.quiet.as_ref().map_or(due, |quiet| due.max(quiet.look_at))
 }
 
 impl Step {

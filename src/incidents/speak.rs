@@ -2,18 +2,32 @@
 
 use std::sync::Arc;
 
-use super::Heard;
+use super::{Facts, Heard};
 use crate::model::id::IdHasher;
-use crate::model::incident::{EndedHow, Told};
+use crate::model::incident::{EndedHow, Quiet, Told};
 use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Notice, NoticeKind, Phase, Reason, TagName, Timestamp};
 
-/// Says what is due now, and leaves the incident as told.
-pub(super) fn speak(incident: &mut Incident, now: Timestamp) -> Vec<Notice> {
-    let said = match incident.phase {
+/// Says what is due now, unless it must wait, and leaves the incident as told.
+pub(super) fn speak(incident: &mut Incident, facts: &Facts<'_>, now: Timestamp) -> Vec<Notice> {
+    let Some((kind, reason)) = due(incident, now) else {
+        incident.quiet = None;
+        return Vec::new();
+    };
+    if let Some(quiet) = facts.quiet(incident, kind, now) {
+        hold_back(incident, quiet, now);
+        return Vec::new();
+    }
+    let was_quiet = incident.quiet.take().is_some();
+    incident.phase = Phase::Open;
+    let reason = if was_quiet && kind == NoticeKind::Opened { Reason::QuietOver } else { reason };
+    vec![tell(incident, kind, reason, now)]
+}
+
+fn due(incident: &Incident, now: Timestamp) -> Option<(NoticeKind, Reason)> {
+    match incident.phase {
         Phase::Closed { .. } => None,
         // An opening that lies ahead of us was noted before the clock was set back, and so was the end of the hold.
         Phase::Held { until } if now >= until || now < incident.opened_at => {
-            incident.phase = Phase::Open;
             let reason = if until > incident.opened_at { Reason::HoldOver } else { Reason::FirstAlert };
             Some((NoticeKind::Opened, reason))
         }
@@ -28,8 +42,16 @@ pub(super) fn speak(incident: &mut Incident, now: Timestamp) -> Vec<Notice> {
                 Some(_) | None => None,
             }
         }),
-    };
-    said.map(|(kind, reason)| tell(incident, kind, reason, now)).into_iter().collect()
+    }
+}
+
+/// The same reason as before is written again only when it is time to look again.
+fn hold_back(incident: &mut Incident, quiet: Quiet, now: Timestamp) {
+    match &mut incident.quiet {
+        Some(held) if held.by == quiet.by && held.until == quiet.until && now < held.look_at => {}
+        Some(held) => *held = Quiet { since: held.since, ..quiet },
+        None => incident.quiet = Some(quiet),
+    }
 }
 
 /// What has changed since the last notice, the gravest first.
@@ -49,10 +71,16 @@ pub(super) fn change(incident: &Incident, told: &Told) -> Option<Reason> {
 }
 
 /// Closes an incident whose last member has ended. A held one closes in silence.
-pub(super) fn close_if_over(incident: &mut Incident, how: EndedHow, now: Timestamp) -> (Vec<Notice>, AlertOutcome) {
+pub(super) fn close_if_over(
+    incident: &mut Incident,
+    how: EndedHow,
+    facts: &Facts<'_>,
+    now: Timestamp,
+) -> (Vec<Notice>, AlertOutcome) {
     if incident.firing_count() > 0 {
-        return (speak(incident, now), AlertOutcome::MemberResolved);
+        return (speak(incident, facts, now), AlertOutcome::MemberResolved);
     }
+    incident.quiet = None;
     let was_told = incident.told.is_some();
     incident.phase = Phase::Closed { at: now };
     if !was_told {

@@ -52,6 +52,8 @@ fn prometheus(name: &str, seconds: u64) -> Says {
         hold: Duration::ZERO,
         update: MINUTE,
         remind: 60 * MINUTE,
+        also: Vec::new(),
+        limit: None,
     };
     let heard = Heard {
         alert,
@@ -122,7 +124,12 @@ impl World {
         let key = key_for(&heard, member.as_ref());
         let incident = self.incidents.remove(&key.0);
         let now = heard.received_at;
-        self.keep(step(incident, Event::Heard { heard: Box::new(heard), member: member.map(Box::new) }, now))
+        self.keep(step(
+            incident,
+            Event::Heard { heard: Box::new(heard), member: member.map(Box::new) },
+            &Facts::default(),
+            now,
+        ))
     }
 
     fn tick(&mut self, seconds: u64) {
@@ -153,7 +160,7 @@ impl World {
             }
             lapsed.sort_by_key(|member| member.identity);
             let event = Event::Tick { due: lapsed, next_expiry, listening_since: self.listening_since };
-            self.keep(step(incident, event, now));
+            self.keep(step(incident, event, &Facts::default(), now));
         }
     }
 

@@ -2,24 +2,30 @@
 
 use super::hear::end_member;
 use super::speak;
-use super::{RESTART_GRACE_MAX, Step};
+use super::{Facts, RESTART_GRACE_MAX, Step};
 use crate::model::incident::{Ended, EndedHow, Word};
 use crate::model::{AlertOutcome, Incident, Member, Timestamp};
 
+/// Members whose last word should have lapsed, and the earliest expiry among the others.
+pub(super) struct Due {
+    pub(super) members: Vec<Member>,
+    pub(super) next_expiry: Timestamp,
+}
+
 pub(super) fn tick(
     mut incident: Incident,
-    due: Vec<Member>,
-    next_expiry: Timestamp,
+    due: Due,
     listening_since: Timestamp,
+    facts: &Facts<'_>,
     now: Timestamp,
 ) -> Step {
     if incident.is_closed() {
         return Step::unchanged(Some(incident), None, AlertOutcome::Repeated);
     }
-    incident.next_expiry = next_expiry;
+    incident.next_expiry = due.next_expiry;
     let mut members = Vec::new();
     let mut ended_any = false;
-    for mut member in due {
+    for mut member in due.members {
         let last = member.words.iter().map(|word| lapses_at(word, listening_since)).max();
         match last {
             Some(lapse) if lapse > now => incident.next_expiry = incident.next_expiry.min(lapse),
@@ -31,9 +37,9 @@ pub(super) fn tick(
         }
     }
     let (notices, outcome) = if ended_any {
-        speak::close_if_over(&mut incident, EndedHow::Stale, now)
+        speak::close_if_over(&mut incident, EndedHow::Stale, facts, now)
     } else {
-        (speak::speak(&mut incident, now), AlertOutcome::Updated)
+        (speak::speak(&mut incident, facts, now), AlertOutcome::Updated)
     };
     Step { incident: Some(incident), incident_changed: true, members, unchanged_member: None, notices, outcome }
 }

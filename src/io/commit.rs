@@ -15,12 +15,13 @@ use tokio::time::Instant;
 
 use super::cache::{Mark, ResendCache};
 use super::clock::Clock;
+use super::live_rules::LiveRules;
 use super::mailbox::Mailbox;
-use crate::incidents::Heard;
+use crate::incidents::{Heard, Pages};
 use crate::model::{AlertOutcome, IncidentKey, Notice, NoticeKind, Timestamp};
 use crate::store::{Loaded, Pending, Record, RejectRecord, Retention, Settlement, StoreError, Wanted, Writer};
 use crate::telemetry::Metrics;
-use decide::Decider;
+use decide::{Decider, InForce};
 
 /// Requests that may wait for the committer. Each holds its body, which the byte budget of the door bounds.
 pub const WAITING_COUNT_MAX: usize = 4096;
@@ -95,6 +96,10 @@ pub struct Committer {
     pub cache: Arc<ResendCache>,
     pub outlets: Arc<HashMap<Arc<str>, Outlet>>,
     pub metrics: Metrics,
+    /// Silences and hours, as they are when a notice is due.
+    pub rules: Option<Arc<LiveRules>>,
+    /// What limited routes have paged, as committed.
+    pub pages: Arc<Pages>,
     /// The earliest deadline that was committed since the timers looked last.
     pub next_deadline: watch::Sender<Timestamp>,
     /// Why the last transaction failed; `None` while all is well.
@@ -182,9 +187,10 @@ impl Committer {
         let decision: Arc<Mutex<Decided>> = Arc::default();
         let slot = decision.clone();
         let outlets = self.outlets.clone();
+        let facts = InForce { rules: self.rules.as_ref().map(|rules| rules.get()), pages: self.pages.clone() };
         let decide = Box::new(move |loaded: Loaded| {
             let batch = take(&taken);
-            let (changes, decided) = Decider::new(loaded, outlets, now, listening_since).decide(batch);
+            let (changes, decided) = Decider::new(loaded, outlets, facts, now, listening_since).decide(batch);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = decided;
             changes
         });
@@ -216,7 +222,8 @@ impl Committer {
 
     /// After the commit: remember, answer, hand out. Whoever is answered finds the cache and the store as it was
     /// told; what is handed out last is taken up first, because a worker goes on with what it woke last.
-    fn publish(&self, decided: Decided, pending: Vec<Pending>, answers: Answers, started: Instant) {
+    fn publish(&mut self, decided: Decided, pending: Vec<Pending>, answers: Answers, started: Instant) {
+        self.pages = decided.pages;
         for mark in decided.marks {
             self.cache.remember(mark);
         }
@@ -369,4 +376,5 @@ struct Decided {
     marks: Vec<Mark>,
     notices: Vec<Arc<Notice>>,
     next_deadline: Option<Timestamp>,
+    pages: Arc<Pages>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Voice;
-use super::{Identity, IncidentKey, Labels, Link, SenderId, Severity, SourceRef, Tags, Timestamp};
+use super::{Identity, IncidentKey, Labels, Link, SenderId, Severity, SourceRef, TagName, Tags, Timestamp};
 
 /// Where an incident stands. Closed incidents stay for a while, so that late and repeated messages find them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,45 @@ pub struct Route {
     /// After this long without a notice an open incident is told again.
     #[serde(with = "millis")]
     pub remind: Duration,
+    /// Further routes whose sinks are among them, as `file:line rule-id`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+}
+
+/// How many incidents may page within a while, per value of a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    pub per: TagName,
+    /// At least one.
+    pub count: u32,
+    #[serde(with = "millis")]
+    pub window: Duration,
+}
+
+/// Why an incident that has something to say does not say it yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quiet {
+    pub how: QuietHow,
+    /// The silence or the route, as `file:line rule-id`.
+    pub by: Arc<str>,
+    /// Since when something is held back.
+    pub since: Timestamp,
+    /// When it ends, as far as the rules know now.
+    pub until: Timestamp,
+    /// When the rules are asked again: they may have changed.
+    pub look_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuietHow {
+    Silence,
+    /// Outside the hours of its route.
+    Schedule,
+    /// Its route has paged often enough.
+    Limit,
 }
 
 /// What people know: the last notice that went out.
@@ -106,8 +145,17 @@ pub struct Incident {
     pub samples: Vec<Arc<Sample>>,
     pub route: Arc<Route>,
     pub told: Option<Told>,
+    /// Present while something is held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<Quiet>,
     /// No firing member expires before this instant. A lower bound: refreshes do not raise it.
     pub next_expiry: Timestamp,
+}
+
+impl Quiet {
+    pub fn new(how: QuietHow, by: Arc<str>, since: Timestamp, until: Timestamp) -> Quiet {
+        Quiet { how, by, since, until, look_at: until }
+    }
 }
 
 impl Incident {

@@ -41,6 +41,8 @@ pub enum Reason {
     WorseSeverity,
     Acknowledged,
     RemindInterval,
+    /// A silence, the hours of a route or its limit held it back until now.
+    QuietOver,
     AllResolved,
     /// Nothing more was heard: closed as stale, not as resolved.
     Stale,
@@ -57,6 +59,7 @@ impl Reason {
             Reason::WorseSeverity => "worse_severity",
             Reason::Acknowledged => "acknowledged",
             Reason::RemindInterval => "remind_interval",
+            Reason::QuietOver => "quiet_over",
             Reason::AllResolved => "all_resolved",
             Reason::Stale => "stale",
             Reason::Event => "event",

@@ -16,6 +16,7 @@ use super::index::Index;
 use super::route::RouteRule;
 use super::rule::{Ids, Rule};
 use super::service::{Services, Sources};
+use super::silence::Silence;
 use super::suggest;
 use super::table::Tables;
 use super::value::Values;
@@ -30,14 +31,16 @@ enum Kind {
     Services,
     Routes,
     Alerts,
+    Silences,
 }
 
-const KINDS: [(Kind, &str, &[&str]); 5] = [
+const KINDS: [(Kind, &str, &[&str]); 6] = [
     (Kind::Platform, "platform", &["version", "kind", "tables", "pods_ipv6_only", "rules"]),
     (Kind::Cells, "cells", &["version", "kind", "tables", "environments", "cells", "rules"]),
     (Kind::Services, "services", &SERVICES_KEYS),
     (Kind::Routes, "routes", &["version", "kind", "tables", "routes"]),
     (Kind::Alerts, "alerts", &["version", "kind", "tables", "alerts"]),
+    (Kind::Silences, "silences", &["version", "kind", "tables", "silences"]),
 ];
 
 const SERVICES_KEYS: [&str; 10] =
@@ -206,7 +209,7 @@ fn read_codeowners(
 fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) -> Program {
     let mut keys = Keys::new();
     let mut ids = Ids::default();
-    let (mut rules, mut routes) = (Vec::new(), Vec::new());
+    let (mut rules, mut routes, mut silences) = (Vec::new(), Vec::new(), Vec::new());
     let mut unknown_by: Option<Arc<str>> = None;
     let mut alerts = AlertSets::new();
     let mut reading = Reading { keys: &mut keys, tables: &tables };
@@ -224,12 +227,16 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         reading.keys.asked_by(Asker::Anyone);
         let nodes = fields.list("routes", faults);
         let before = faults.error_count();
-        let read: Vec<_> = nodes.iter().map(|node| RouteRule::read(node, &mut reading, &mut ids, faults)).collect();
+        let read: Vec<_> =
+            nodes.iter().map(|node| RouteRule::read(node, &mut reading, &values.services, &mut ids, faults)).collect();
         if kind == Kind::Routes && faults.error_count() == before {
             let routes_at = fields.key_at("routes").unwrap_or(At::START);
             check_order(&read, nodes, routes_at, faults);
         }
         routes.extend(read.into_iter().flatten());
+        for node in fields.list("silences", faults) {
+            silences.extend(Silence::read(node, &mut reading, &mut ids, faults));
+        }
     }
     // Stable: within each part the order of the files stays.
     rules.sort_by_key(|rule| !is_voter(rule));
@@ -253,6 +260,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         routes,
         route_index,
         alerts,
+        silences,
     }
 }
 

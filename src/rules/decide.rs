@@ -13,9 +13,10 @@ use super::condition::Findings;
 use super::facts::{Facts, Keys, Place, Scopes, View};
 use super::index::{Candidates, Index};
 use super::platform::Cast;
-use super::route::{Fold, RouteRule};
+use super::route::{Fold, Further, RouteRule};
 use super::rule::{Rule, Stage, bit};
 use super::service::Match;
+use super::silence::Silence;
 use super::stamp::Stamped;
 use super::table::Tables;
 use super::value::Values;
@@ -41,6 +42,7 @@ pub(super) struct Program {
     pub(super) route_index: Index,
     /// Rules that make alerts of telemetry; they see tags and set none.
     pub(super) alerts: AlertSets,
+    pub(super) silences: Vec<Silence>,
 }
 
 /// Tags, and what was found on the way to them.
@@ -56,6 +58,7 @@ pub(super) struct Decided {
     pub(super) decision: Decision,
     pub(super) service: Option<ServiceFound>,
     pub(super) votes: Vec<Cast>,
+    pub(super) fold: Fold,
 }
 
 /// How the service was found.
@@ -88,19 +91,19 @@ impl Program {
         let class = self.finish_class(&mut tags, service.as_ref(), &alert.name);
         // Routes ask for `out.severity`, whoever gave it.
         tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
-        let severity = tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(alert.severity);
-        let route = self.route(values, &tags);
+        let mut severity = tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(alert.severity);
+        let (rule, route) = self.route(values, &tags);
+        if let Some((_, told)) = rule.severity.iter().find(|(said, _)| *said == severity) {
+            severity = *told;
+            let value = self.values.severity_of_source(severity).value;
+            let seen = tags.value(TagName::Severity).map(|said| note("out.severity", said));
+            tags.replace(TagName::Severity, Tag { value, by: Arc::clone(&rule.route.by), seen });
+        }
         let mut hasher = IdHasher::new("v1");
-        visit_key_parts(&tags, &class, route.fold, alert, origin, |_, value| hasher.part(value.unwrap_or("")));
+        visit_key_parts(&tags, &class, rule.fold, alert, origin, |_, value| hasher.part(value.unwrap_or("")));
         let key = IncidentKey(hasher.finish());
-        let route = Arc::clone(&route.route);
         let decision = Decision { tags: Arc::new(tags), key, route, class, severity, unknown_cell };
-        Decided { decision, service, votes }
-    }
-
-    /// How the route that an answer holds folds platforms.
-    pub(super) fn fold_of(&self, route: &Arc<Route>) -> Fold {
-        self.routes.iter().find(|rule| Arc::ptr_eq(&rule.route, route)).map_or(Fold::Platforms, |rule| rule.fold)
+        Decided { decision, service, votes, fold: rule.fold }
     }
 
     /// All tags but the class, which only alerts have.
@@ -302,20 +305,52 @@ impl Program {
         places
     }
 
-    fn route(&self, values: &Facts<'_>, tags: &Tags) -> &RouteRule {
+    /// The route that decides when, and all that are told.
+    fn route(&self, values: &Facts<'_>, tags: &Tags) -> (&RouteRule, Arc<Route>) {
         let view = self.view(values, tags, self.witnesses.place(values));
         let mut candidates = self.route_index.start(values);
         for (name, tag) in tags.iter() {
             self.route_index.add(name as usize, &tag.value, &mut candidates);
         }
+        let mut first: Option<&RouteRule> = None;
+        let mut further: Vec<&RouteRule> = Vec::new();
         let mut next = 0;
         while let Some(number) = candidates.next(next) {
-            if self.routes[number].when.holds(&view) {
-                return &self.routes[number];
-            }
             next = number + 1;
+            let rule = &self.routes[number];
+            if !rule.when.holds(&view) || !self.is_partners(rule, tags) {
+                continue;
+            }
+            match first {
+                None if rule.partner.is_none() => first = Some(rule),
+                Some(_) | None => further.push(rule),
+            }
+            if rule.partner.is_none() && rule.further == Further::Stop {
+                break;
+            }
         }
-        self.routes.last().expect("compiling refuses a set whose last route does not match everything")
+        let rule = first.or(self.routes.last());
+        let rule = rule.expect("compiling refuses a set whose last route does not match everything");
+        if further.is_empty() {
+            return (rule, Arc::clone(&rule.route));
+        }
+        let mut route = Route::clone(&rule.route);
+        for joined in further {
+            route.also.push(Arc::clone(&joined.route.by));
+            for sink in &joined.route.sinks {
+                if !route.sinks.contains(sink) {
+                    route.sinks.push(Arc::clone(sink));
+                }
+            }
+        }
+        (rule, Arc::new(route))
+    }
+
+    /// A partner hears of what runs on EKS while the service moves there.
+    fn is_partners(&self, rule: &RouteRule, tags: &Tags) -> bool {
+        let Some(partner) = &rule.partner else { return true };
+        let of_service = tags.value(TagName::Service).and_then(|service| self.values.services.partner_of(service));
+        of_service == Some(partner) && tags.value(TagName::Platform) == Some("eks")
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is known of one alert (or one resource of a trace) while rules look at it: each key that any rule mentions
 //! is looked up once. Never holds a value that no rule asks for.
 
-use crate::model::{Alert, Labels, TagName, Tags};
+use crate::model::{Alert, Incident, Labels, TagName, Tags};
 
 use super::Origin;
 use super::alerts::{self, RecordFacts, Records};
@@ -80,6 +80,30 @@ impl<'a> Scopes<'a> {
                 &alert.title,
                 alert.severity.as_str(),
                 alert.state.as_str(),
+                "",
+            ],
+        }
+    }
+
+    /// What an incident keeps of the alert that opened it.
+    pub(super) fn of_incident(incident: &'a Incident) -> Scopes<'a> {
+        let lead = &incident.lead;
+        Scopes {
+            resource: &NOTHING,
+            span: &NOTHING,
+            label: &lead.labels,
+            annotation: &lead.annotations,
+            dimension: &NOTHING,
+            field: &NOTHING,
+            constant: &NOTHING,
+            log: &NOTHING,
+            usual: [
+                &lead.source.kind,
+                &lead.source.instance,
+                &lead.name,
+                &lead.title,
+                incident.severity.as_str(),
+                "",
                 "",
             ],
         }

@@ -27,10 +27,12 @@ mod resource;
 mod roster;
 mod route;
 mod rule;
+mod schedule;
 pub mod schema;
 mod self_scope;
 mod service;
 mod shadow;
+mod silence;
 mod span;
 mod stamp;
 pub mod story;
@@ -50,7 +52,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::model::id::IdHasher;
-use crate::model::{Alert, IncidentKey, Labels, Route, Severity, TagName, Tags};
+use crate::model::incident::{Quiet, QuietHow};
+use crate::model::{Alert, Incident, IncidentKey, Labels, Route, Severity, TagName, Tags, Timestamp};
 
 pub use alerts::{AlertRule, AlertRules, FoundAlert, Glance, LogSeverity, RecordFacts, Records, SpanKind, SpanStatus};
 pub use ballot::Vote;
@@ -209,6 +212,29 @@ impl RuleSet {
     pub fn bind_sinks(&mut self, sinks: &[Arc<str>]) -> Result<(), Vec<Diagnostic>> {
         let faults: Vec<Diagnostic> = self.program.routes.iter_mut().flat_map(|route| route.bind(sinks)).collect();
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// Why nobody is to be told of the incident now: a silence, or the hours of its route.
+    pub fn quiet(&self, incident: &Incident, now: Timestamp) -> Option<Quiet> {
+        if let Some(silence) = self.program.silence(incident, now) {
+            return Some(Quiet::new(QuietHow::Silence, Arc::clone(&silence.by), now, silence.until));
+        }
+        // By its id: its line may have moved since the incident began.
+        let id = roster::id_of(&incident.route.by);
+        let mut timed = self.program.routes.iter().filter(|route| !route.schedule.is_always_open());
+        let route = timed.find(|route| route.id() == id)?;
+        let until = route.schedule.opens_at(now)?;
+        Some(Quiet::new(QuietHow::Schedule, Arc::clone(&route.route.by), now, until))
+    }
+
+    /// The registered service that a name nobody registered is probably a part of, and its owner. A guess for people.
+    pub fn likely_service(&self, name: &str) -> Option<(Arc<str>, Option<Arc<str>>)> {
+        let service = self.program.values.services.likely(name)?;
+        Some((Arc::clone(&service.name), service.owner.as_ref().map(|(owner, _)| Arc::clone(owner))))
+    }
+
+    pub fn is_silent(&self, incident: &Incident, now: Timestamp) -> bool {
+        self.program.silence(incident, now).is_some()
     }
 
     pub fn decide(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {

@@ -1,16 +1,20 @@
-//! Routes: the first that matches says who is told, and when. Never decides whether somebody is told at all.
+//! Routes: the first that matches says who is told, and when; others may add their sinks. Never decides whether
+//! somebody is told at all.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Route;
+use crate::model::incident::Limit;
+use crate::model::{Route, Severity, TagName};
 
 use super::condition::{All, Reading};
 use super::diagnostic::{At, Diagnostic, DiagnosticSeverity, Faults};
 use super::matcher::Bindable;
 use super::rule::{Ids, read_id};
+use super::schedule::Schedule;
+use super::service::Services;
 use super::suggest;
-use super::walk::{Fields, Word};
+use super::walk::{self, Fields, Word};
 use super::yaml::Node;
 
 const HOLD: Duration = Duration::ZERO;
@@ -22,6 +26,12 @@ pub(super) struct RouteRule {
     pub(super) when: All,
     pub(super) route: Arc<Route>,
     pub(super) fold: Fold,
+    pub(super) further: Further,
+    /// Services whose registry names this partner, on EKS: the route only adds its sinks.
+    pub(super) partner: Option<Arc<str>>,
+    /// What a severity is told as.
+    pub(super) severity: Vec<(Severity, Severity)>,
+    pub(super) schedule: Schedule,
     /// `None`: every sink.
     to: Option<Vec<SinkName>>,
 }
@@ -31,6 +41,13 @@ pub(super) struct RouteRule {
 pub(super) enum Fold {
     Platforms,
     None,
+}
+
+/// Whether the routes behind one that matches are asked as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Further {
+    Stop,
+    Continue,
 }
 
 /// Remembers its place: whether the sink exists is known only when the settings are.
@@ -46,10 +63,14 @@ impl RouteRule {
     pub(super) fn read(
         node: &Node,
         reading: &mut Reading<'_>,
+        services: &Services,
         ids: &mut Ids,
         faults: &mut Faults<'_>,
     ) -> Option<RouteRule> {
-        const KEYS: [&str; 8] = ["id", "why", "when", "to", "hold", "update", "remind", "fold"];
+        const KEYS: [&str; 14] = [
+            "id", "why", "when", "to", "continue", "partner", "severity", "hold", "update", "remind", "fold", "active",
+            "mute", "limit",
+        ];
         let fields = Fields::read(node, "a route", &KEYS, faults)?;
         let by = read_id(&fields, "a route", ids, faults);
         fields.word("why", faults);
@@ -73,12 +94,31 @@ impl RouteRule {
             Some(Word { text: "none", .. }) => Fold::None,
             Some(_) | None => Fold::Platforms,
         };
-        let route = Arc::new(Route { by: by?, sinks: Vec::new(), hold, update, remind });
-        Some(RouteRule { when: when?, route, fold, to })
+        let further = match fields.one_of("continue", &["true", "false"], faults) {
+            Some(Word { text: "true", .. }) => Further::Continue,
+            Some(_) | None => Further::Stop,
+        };
+        let partner = read_partner(&fields, services, faults);
+        let severity = read_severities(&fields, faults);
+        let schedule = Schedule::read(&fields, faults);
+        let limit = read_limit(&fields, faults);
+        let also = Vec::new();
+        let route = Arc::new(Route { by: by?, sinks: Vec::new(), hold, update, remind, also, limit });
+        Some(RouteRule { when: when?, route, fold, further, partner, severity, schedule, to })
     }
 
+    /// Whether it decides for every alert, and ends the list.
     pub(super) fn matches_everything(&self) -> bool {
-        self.when.conditions.is_empty()
+        self.when.conditions.is_empty() && self.ends_the_search()
+    }
+
+    /// Whether no route behind it is asked where it matches.
+    pub(super) fn ends_the_search(&self) -> bool {
+        self.partner.is_none() && self.further == Further::Stop
+    }
+
+    pub(super) fn id(&self) -> &str {
+        super::roster::id_of(&self.route.by)
     }
 
     /// The sinks written out in `to`.
@@ -100,6 +140,71 @@ impl RouteRule {
         faults
     }
 }
+
+fn read_partner(fields: &Fields<'_>, services: &Services, faults: &mut Faults<'_>) -> Option<Arc<str>> {
+    let word = fields.word("partner", faults)?;
+    let team = services.team(word.text).cloned();
+    if team.is_none() {
+        faults.error(word.at, format!("unknown team `{}`", word.text), suggest::hint(word.text, services.teams()));
+    }
+    // It only adds sinks, so that what is said of anything else would not be heard.
+    for key in ["hold", "update", "remind", "fold", "severity", "limit", "active", "mute", "continue"] {
+        if let Some(at) = fields.key_at(key) {
+            let hint = "the route of the owner behind it decides that".to_owned();
+            faults.error(at, format!("a route of a partner has no `{key}`"), Some(hint));
+        }
+    }
+    if fields.get("to").is_none() {
+        fields.missing("to", "a route of a partner", Some("the partner's sinks".to_owned()), faults);
+    }
+    team
+}
+
+/// `{ critical: error }`, in words of any sender.
+fn read_severities(fields: &Fields<'_>, faults: &mut Faults<'_>) -> Vec<(Severity, Severity)> {
+    let Some(node) = fields.get("severity") else { return Vec::new() };
+    let mut map = Vec::new();
+    let read = |word: Word<'_>, faults: &mut Faults<'_>| {
+        let severity = Severity::from_word(word.text);
+        if severity.is_none() {
+            let hint = suggest::hint(word.text, ["info", "warning", "error", "critical"]);
+            faults.error(word.at, format!("unknown severity `{}`", word.text), hint);
+        }
+        severity
+    };
+    for entry in walk::entries(node, "`severity`", faults).unwrap_or_default() {
+        let from = read(Word { text: &entry.key, at: entry.key_at }, faults);
+        let to = walk::word(&entry.value, &format!("`{}`", entry.key), faults).and_then(|word| read(word, faults));
+        map.extend(from.zip(to));
+    }
+    map
+}
+
+/// `{ per: class, rate: 1/h }`.
+fn read_limit(fields: &Fields<'_>, faults: &mut Faults<'_>) -> Option<Limit> {
+    const PER: [&str; 4] = ["class", "service", "owner", "cell"];
+    let limit = Fields::read(fields.get("limit")?, "`limit`", &["per", "rate"], faults)?;
+    limit.required("per", "`limit`", faults)?;
+    let per = limit.one_of("per", &PER, faults).and_then(|word| TagName::parse(word.text));
+    let rate = limit.required("rate", "`limit`", faults)?;
+    let parsed = rate.text.split_once('/').and_then(|(count, window)| {
+        let window = match window {
+            "m" | "h" | "d" => walk::duration(&format!("1{window}")),
+            longer => walk::duration(longer),
+        };
+        Some((count.parse().ok().filter(|count: &u32| (1..=1000).contains(count))?, window?))
+    });
+    let Some((count, window)) = parsed.filter(|(_, window)| (MINUTE..=DAY).contains(window)) else {
+        let hint = "write `1/h`, `3/30m`; at most 1000, within a minute to a day".to_owned();
+        faults.error(rate.at, format!("`{}` is not a rate", rate.text), Some(hint));
+        return None;
+    };
+    Some(Limit { per: per?, count, window })
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// What has been paged is forgotten after a day.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl SinkName {
     fn fault(&self, sinks: &[Arc<str>]) -> Diagnostic {

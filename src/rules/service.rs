@@ -41,6 +41,8 @@ pub(super) struct Service {
     pub(super) runbook: Option<(Arc<str>, Arc<str>)>,
     /// The name and its exact aliases.
     pub(super) words: Vec<Box<str>>,
+    /// The team that is told as well while the service moves to EKS.
+    pub(super) partner: Option<Arc<str>>,
     /// Of a catalogue: the columns of the table `services` from `system` on.
     catalogued: [Option<Arc<str>>; 5],
 }
@@ -67,8 +69,34 @@ pub(super) struct Sources<'s> {
 }
 
 impl Services {
+    /// The partner of the service of that name.
+    pub(super) fn partner_of(&self, service: &str) -> Option<&Arc<str>> {
+        self.entries.get(*self.by_name.get(service)?)?.partner.as_ref()
+    }
+
     pub(super) fn get(&self, service: usize) -> &Service {
         &self.entries[service]
+    }
+
+    /// The one whose name or alias is the longest whole part of the given name; else the one spelled nearly so.
+    pub(super) fn likely(&self, name: &str) -> Option<&Service> {
+        const SURE_BYTES_MIN: usize = 4;
+        let name = plain(name);
+        let is_part = |word: &str| {
+            word.len() >= SURE_BYTES_MIN
+                && name.match_indices(word).any(|(at, _)| {
+                    let ends = |character: Option<char>| character.is_none_or(|character| !character.is_alphanumeric());
+                    ends(name[..at].chars().next_back()) && ends(name[at + word.len()..].chars().next())
+                })
+        };
+        let parts = self.by_plain_name.iter().filter(|(word, _)| is_part(word));
+        // Of equally long ones always the same.
+        let longest = parts.max_by_key(|(word, _)| (word.len(), word.as_str())).map(|(_, at)| *at);
+        let near = || {
+            let word = suggest::nearest(&name, self.by_plain_name.keys().map(String::as_str))?;
+            self.by_plain_name.get(word).copied()
+        };
+        Some(&self.entries[longest.or_else(near)?])
     }
 
     pub(super) fn team(&self, name: &str) -> Option<&Arc<str>> {
@@ -163,7 +191,7 @@ impl Services {
     }
 
     fn read_service(&mut self, node: &Node, sources: &mut Sources<'_>, faults: &mut Faults<'_>) {
-        const KEYS: [&str; 7] = ["name", "owner", "criticality", "aliases", "path", "runbook", "about"];
+        const KEYS: [&str; 8] = ["name", "owner", "criticality", "aliases", "path", "partner", "runbook", "about"];
         let Some(fields) = Fields::read(node, "a service", &KEYS, faults) else { return };
         let Some(name) = fields.required("name", "a service", faults) else { return };
         let by = |at: At, faults: &Faults<'_>| -> Arc<str> {
@@ -182,6 +210,14 @@ impl Services {
                 faults.error(owner.at, format!("unknown team `{}`", owner.text), hint);
             }
             team.map(|team| (team, by(fields.key_at("owner").unwrap_or(name.at), faults)))
+        });
+        service.partner = fields.word("partner", faults).and_then(|partner| {
+            let team = self.team(partner.text).cloned();
+            if team.is_none() {
+                let hint = suggest::hint(partner.text, self.teams());
+                faults.error(partner.at, format!("unknown team `{}`", partner.text), hint);
+            }
+            team
         });
         self.claim(name, number, &mut service.words, faults);
         for alias in fields.list("aliases", faults) {
@@ -299,12 +335,13 @@ impl Services {
             let row = teams.add_row(vec![Some(Arc::clone(team))]);
             teams.add_key(Arc::clone(team), row);
         }
-        const COLUMNS: [&str; 8] =
-            ["name", "owner", "criticality", "system", "lifecycle", "pagerduty", "sentry", "repository"];
+        const COLUMNS: [&str; 9] =
+            ["name", "owner", "criticality", "partner", "system", "lifecycle", "pagerduty", "sentry", "repository"];
         let mut services = Table::new("services", "services", &COLUMNS);
         for service in &self.entries {
             let value = |said: &Option<(Arc<str>, Arc<str>)>| said.as_ref().map(|(value, _)| Arc::clone(value));
             let mut cells = vec![Some(Arc::clone(&service.name)), value(&service.owner), value(&service.criticality)];
+            cells.push(service.partner.clone());
             cells.extend(service.catalogued.iter().cloned());
             let row = services.add_row(cells);
             for word in &service.words {
@@ -330,6 +367,7 @@ impl Service {
             criticality: None,
             runbook: None,
             words: Vec::new(),
+            partner: None,
             catalogued: Default::default(),
         }
     }

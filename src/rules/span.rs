@@ -31,7 +31,7 @@ impl RuleSet {
         let nameless = nameless();
         let scopes = Scopes { resource, span: attributes, ..Scopes::of_alert(&nameless, origin) };
         let values = self.program.keys.look_up(&scopes);
-        let Decided { decision, service, votes } =
+        let Decided { decision, service, votes, .. } =
             self.program.decide_on(&values, &nameless, origin, &Stamped::default());
         let votes = self.program.show_votes(&votes, &values);
         let shadow = explain::shadow(&self.program, &values, &decision.tags);

@@ -71,8 +71,11 @@ pub(crate) fn owl() -> Incident {
             hold: Duration::from_secs(30),
             update: Duration::from_secs(300),
             remind: Duration::from_secs(10_800),
+            also: Vec::new(),
+            limit: None,
         }),
         told: None,
+        quiet: None,
         next_expiry: at("2026-11-23T00:45:12Z"),
     }
 }

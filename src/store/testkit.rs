@@ -39,6 +39,8 @@ pub(crate) fn route(sinks: &[&str]) -> Arc<Route> {
         hold: Duration::ZERO,
         update: Duration::from_secs(60),
         remind: Duration::from_secs(3600),
+        also: Vec::new(),
+        limit: None,
     })
 }
 
@@ -78,6 +80,7 @@ pub(crate) fn open_incident(number: u32, next_expiry: Timestamp) -> Incident {
             cells: Vec::new(),
             acknowledged: false,
         }),
+        quiet: None,
         next_expiry,
     }
 }

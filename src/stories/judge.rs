@@ -46,7 +46,7 @@ impl Sent {
 type Difference = Option<(Spot, String, Option<String>)>;
 
 /// `told_before`: how many notices there were when the judged stretch began.
-pub(super) fn judge(wants: &[Want], scene: &Scene<'_>, world: &World, told_before: usize) -> Vec<Diagnostic> {
+pub(super) fn judge(wants: &[Want], scene: &Scene<'_>, world: &World<'_>, told_before: usize) -> Vec<Diagnostic> {
     let told = &world.notices[told_before..];
     let mut failures = Vec::new();
     for want in wants {
@@ -66,6 +66,7 @@ pub(super) fn judge(wants: &[Want], scene: &Scene<'_>, world: &World, told_befor
             | What::Cells(_)
             | What::Notices(_)
             | What::Deliveries(_)
+            | What::Quiet(_)
             | What::Title(_) => failures.extend(of_all(want, scene, world, told).map(fault)),
         }
     }
@@ -86,6 +87,7 @@ fn each(lists: &[Vec<Want>], spot: &Spot, scene: &Scene<'_>) -> Vec<Diagnostic> 
             match &want.what {
                 What::Rules(ids) => {
                     let by = sent.decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by));
+                    let by = by.chain(sent.decision.route.also.iter().cloned());
                     let decided = by.chain([Arc::clone(&sent.decision.route.by)]).collect();
                     failures.extend(rules(ids, &decided, scene.roster));
                 }
@@ -101,6 +103,7 @@ fn each(lists: &[Vec<Want>], spot: &Spot, scene: &Scene<'_>) -> Vec<Diagnostic> 
                 | What::Cells(_)
                 | What::Notices(_)
                 | What::Deliveries(_)
+                | What::Quiet(_)
                 | What::Title(_) => {
                     failures.extend(of_one(want, &sent.decision, scene).map(fault));
                 }
@@ -161,6 +164,7 @@ fn of_one(want: &Want, decision: &Decision, scene: &Scene<'_>) -> Difference {
         | What::Cells(_)
         | What::Notices(_)
         | What::Deliveries(_)
+        | What::Quiet(_)
         | What::Title(_) => None,
     }
 }
@@ -199,7 +203,7 @@ fn tag(name: TagName, want: &Value, by: Option<&str>, decision: &Decision) -> Op
 }
 
 /// An expectation of everything that happened.
-fn of_all(want: &Want, scene: &Scene<'_>, world: &World, told: &[Notice]) -> Difference {
+fn of_all(want: &Want, scene: &Scene<'_>, world: &World<'_>, told: &[Notice]) -> Difference {
     let at_want = |message: String, hint: Option<String>| Some((want.spot.clone(), message, hint));
     let count = |what: &str, seen: usize, wanted: usize| {
         if seen == wanted { None } else { at_want(format!("{seen} {what}, expected {wanted}"), None) }
@@ -219,6 +223,17 @@ fn of_all(want: &Want, scene: &Scene<'_>, world: &World, told: &[Notice]) -> Dif
             wanted.sort();
             let message = format!("firing legs are {}, expected {}", show_counts(&seen), show_counts(&wanted));
             if seen == wanted { None } else { at_want(message, None) }
+        }
+        What::Quiet(wanted) => {
+            let quiet = last_incident(scene, world).and_then(|incident| incident.quiet.as_ref());
+            let seen = quiet.map(|quiet| quiet.by.split_once(' ').map_or(&*quiet.by, |(_, id)| id));
+            let message =
+                format!("quiet by {}, expected {}", seen.unwrap_or("nothing"), wanted.as_deref().unwrap_or("nothing"));
+            if seen == wanted.as_deref() {
+                None
+            } else {
+                at_want(message, quiet.map(|quiet| format!("until {}", quiet.until)))
+            }
         }
         What::Cells(wanted) => {
             let cells = last_incident(scene, world).map(|incident| incident.cells.as_slice()).unwrap_or_default();
@@ -300,7 +315,7 @@ fn legs(incident: &Incident) -> Vec<(String, usize)> {
 }
 
 /// The place of the part that differs, where it has one of its own, and how.
-fn notices(wanted: &Notices, told: &[Notice], world: &World) -> Option<(Option<Spot>, String)> {
+fn notices(wanted: &Notices, told: &[Notice], world: &World<'_>) -> Option<(Option<Spot>, String)> {
     match wanted {
         Notices::Count(wanted) => {
             let message = format!("{} notices, expected {wanted}", told.len());
@@ -327,7 +342,7 @@ fn notices(wanted: &Notices, told: &[Notice], world: &World) -> Option<(Option<S
     }
 }
 
-fn notice_differs(wanted: &NoticeWant, notice: &Notice, world: &World) -> Option<String> {
+fn notice_differs(wanted: &NoticeWant, notice: &Notice, world: &World<'_>) -> Option<String> {
     let at = world.since_start(notice.at);
     if notice.kind.as_str() != wanted.kind {
         return Some(format!("a notice `{}`, expected `{}`", notice.kind.as_str(), wanted.kind));
@@ -352,7 +367,7 @@ fn wording(wanted: &Wording, title: &str) -> Option<String> {
 }
 
 /// `opened first_alert at 0s to pager, chat; …`, or `nothing`.
-fn show(told: &[Notice], world: &World) -> String {
+fn show(told: &[Notice], world: &World<'_>) -> String {
     const SHOWN_MAX: usize = 10;
     if told.is_empty() {
         return "nothing".to_owned();

@@ -6,6 +6,8 @@ mod judge;
 mod world;
 
 #[cfg(test)]
+mod quiet_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
@@ -87,7 +89,7 @@ struct Play<'p> {
 
 impl Play<'_> {
     fn case(&mut self, case: &Case) -> Vec<Diagnostic> {
-        let mut world = World::new(case.clock);
+        let mut world = World::new(self.rules, case.clock);
         let mut scene = Scene { sinks: self.rules.bound_sinks(), roster: self.roster, ..Scene::default() };
         let mut failures = Vec::new();
         for step in &case.steps {
@@ -120,7 +122,7 @@ impl Play<'_> {
         &mut self,
         given: &Given,
         step: &Step,
-        world: &mut World,
+        world: &mut World<'_>,
         scene: &mut Scene<'_>,
     ) -> Result<(), Box<Diagnostic>> {
         let mut rules = BTreeSet::new();
@@ -135,6 +137,7 @@ impl Play<'_> {
                 rules.extend(votes.into_iter().map(|vote| vote.rule));
                 rules.extend(decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by)));
                 rules.insert(Arc::clone(&decision.route.by));
+                rules.extend(decision.route.also.iter().cloned());
                 scene.sent.push(Sent::of_span(decision));
             }
             Given::Alert(_) | Given::Payload(_) => {
@@ -144,6 +147,7 @@ impl Play<'_> {
                     rules.extend(explanation.service.map(|service| service.read_by));
                     rules.extend(explanation.decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by)));
                     rules.insert(Arc::clone(&explanation.decision.route.by));
+                    rules.extend(explanation.decision.route.also.iter().cloned());
                     rules.extend(explanation.shadow);
                     rules.extend(explanation.votes.into_iter().map(|vote| vote.rule));
                     let (key, outcome) = world.hear(heard);

@@ -1,16 +1,20 @@
 //! A store and a clock for one story: what the committer and the timers do in the daemon, without waiting. Decides
 //! nothing: every change is a step of an incident.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::incidents::{Event, Heard, deadline, key_for, step};
+use crate::incidents::{Event, Facts, Heard, Pages, deadline, key_for, step};
 use crate::model::id::{IdMap, IdSet};
 use crate::model::{AlertOutcome, Identity, Incident, IncidentKey, Member, Notice, State, Timestamp};
+use crate::rules::RuleSet;
 
 /// More than this is a story that reminds each second for a month.
 const TICKS_MAX: usize = 100_000;
 
-pub(super) struct World {
+pub(super) struct World<'r> {
+    rules: &'r RuleSet,
+    pages: Arc<Pages>,
     started: Timestamp,
     now: Timestamp,
     members: IdMap<Identity, Box<Member>>,
@@ -21,9 +25,11 @@ pub(super) struct World {
     pub(super) notices: Vec<Notice>,
 }
 
-impl World {
-    pub(super) fn new(started: Timestamp) -> World {
+impl<'r> World<'r> {
+    pub(super) fn new(rules: &'r RuleSet, started: Timestamp) -> World<'r> {
         World {
+            rules,
+            pages: Arc::default(),
             started,
             now: started,
             members: IdMap::default(),
@@ -55,7 +61,7 @@ impl World {
         let member = if is_event { None } else { self.members.remove(&heard.alert.identity) };
         let key = key_for(&heard, member.as_deref());
         let incident = if is_event { None } else { self.incidents.remove(&key) };
-        let done = step(incident, Event::Heard { heard: Box::new(heard), member }, self.now);
+        let done = step(incident, Event::Heard { heard: Box::new(heard), member }, &self.facts(), self.now);
         let outcome = done.outcome;
         self.keep(done);
         (key, outcome)
@@ -92,8 +98,13 @@ impl World {
         }
         due.sort_by_key(|member| member.identity);
         let event = Event::Tick { due, next_expiry, listening_since: self.started };
-        let done = step(self.incidents.remove(&key), event, self.now);
+        let incident = self.incidents.remove(&key);
+        let done = step(incident, event, &self.facts(), self.now);
         self.keep(done);
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts { rules: Some(self.rules), pages: Some(&self.pages) }
     }
 
     fn keep(&mut self, done: crate::incidents::Step) {
@@ -104,6 +115,9 @@ impl World {
         for member in done.unchanged_member.into_iter().chain(done.members) {
             self.members.insert(member.identity, member);
         }
-        self.notices.extend(done.notices);
+        for notice in done.notices {
+            Pages::note(&mut self.pages, &notice);
+            self.notices.push(notice);
+        }
     }
 }

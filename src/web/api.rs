@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{Views, error, json as reply, unavailable};
 use crate::io::live_rules::LiveRules;
+use crate::model::incident::Quiet;
 use crate::model::{Incident, IncidentKey, Member, Phase};
 use crate::store::{DeliveryFilter, IncidentFilter};
 
@@ -31,6 +32,7 @@ pub(super) fn router(views: Arc<Views>) -> Router {
         .route("/api/v1/deliveries", get(deliveries))
         .route("/api/v1/rejects", get(rejects))
         .route("/api/v1/rules", get(rules))
+        .route("/api/v1/unowned", get(unowned))
         .route("/-/reload", post(reload).put(reload))
         .with_state(views)
 }
@@ -69,6 +71,7 @@ async fn index() -> Response {
         "/api/v1/deliveries?state=recent|pending|dead",
         "/api/v1/rejects",
         "/api/v1/rules",
+        "/api/v1/unowned",
         "/api/v2/alerts",
         "/metrics",
         "/livez",
@@ -205,10 +208,15 @@ fn summary(incident: &Incident) -> serde_json::Value {
         "tags": incident.tags,
         "legs": incident.legs,
         "cells": incident.cells,
+        "quiet": incident.quiet.as_ref().map(quiet),
         "route": incident.route.by,
         "sinks": incident.route.sinks,
         "rules_revision": incident.rules_revision,
     })
+}
+
+fn quiet(quiet: &Quiet) -> serde_json::Value {
+    json!({ "how": quiet.how, "by": quiet.by, "since": quiet.since.to_string(), "until": quiet.until.to_string() })
 }
 
 fn member(member: &Member) -> serde_json::Value {
@@ -266,6 +274,15 @@ async fn rules(State(views): State<Arc<Views>>) -> Response {
         "shadow": in_force.shadows.show(),
         "refused": refused,
     }))
+}
+
+/// What rang lately and belongs to nobody.
+async fn unowned(State(views): State<Arc<Views>>, filter: Filter) -> Response {
+    let count_max = filter.limit.unwrap_or(COUNT_MAX).min(COUNT_MAX);
+    match views.reader.incidents(IncidentFilter::Recent { count_max }).await {
+        Ok(found) => reply(&super::unowned::report(&found, &views.rules.get())),
+        Err(cause) => unavailable(&cause),
+    }
 }
 
 /// Reads the folder now. A set that is refused leaves the old one in force, and is told to whoever asked.

@@ -3,6 +3,7 @@
 
 mod alertmanager;
 mod api;
+mod unowned;
 
 use std::sync::Arc;
 

@@ -37,6 +37,14 @@ pub(super) fn show(alert: &Value) {
         route["update_s"],
         route["remind_s"]
     ));
+    for also in route["also"].as_array().into_iter().flatten() {
+        say(&format!("  {:<20} {}", "route, also", text(also)));
+    }
+    if let Some(quiet) = alert["quiet"].as_object() {
+        let (how, by) = (text(&quiet["how"]), text(&quiet["by"]));
+        let until = quiet["until"].as_i64().map(|ms| crate::model::Timestamp::from_ms(ms).to_string());
+        say(&format!("  {:<20} held back by {how} {by} until {}", "quiet", until.unwrap_or_default()));
+    }
     say(&format!("  {:<20} {}", "outcome", text(&alert["outcome"])));
     if let Some(read) = alert["service_read"].as_object() {
         let (raw, how) = (text(&read["raw"]), text(&read["how"]));

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Decided, Incoming, Outlet, Work};
-use crate::incidents::{Event, Heard, deadline, key_for, step};
+use crate::incidents::{Event, Facts, Heard, Pages, deadline, key_for, step};
 use crate::model::id::IdSet;
 use crate::model::{AlertOutcome, Identity, IncidentKey, State, Timestamp};
+use crate::rules::RuleSet;
 use crate::store::{Changes, Loaded, Record, RejectRecord};
 
 /// Runs the pure steps over what was loaded, in order of arrival.
@@ -17,14 +18,29 @@ pub(super) struct Decider {
     changed_members: IdSet<Identity>,
     changes: Changes,
     decided: Decided,
+    facts: InForce,
     now: Timestamp,
     listening_since: Timestamp,
+}
+
+/// What incidents ask before they speak, as it is during this transaction.
+#[derive(Clone, Default)]
+pub(super) struct InForce {
+    pub(super) rules: Option<Arc<RuleSet>>,
+    pub(super) pages: Arc<Pages>,
+}
+
+impl InForce {
+    fn facts(&self) -> Facts<'_> {
+        Facts { rules: self.rules.as_deref(), pages: Some(&self.pages) }
+    }
 }
 
 impl Decider {
     pub(super) fn new(
         loaded: Loaded,
         outlets: Arc<HashMap<Arc<str>, Outlet>>,
+        facts: InForce,
         now: Timestamp,
         listening_since: Timestamp,
     ) -> Decider {
@@ -35,6 +51,7 @@ impl Decider {
             changed_members: IdSet::default(),
             changes: Changes { now, ..Changes::default() },
             decided: Decided::default(),
+            facts,
             now,
             listening_since,
         }
@@ -71,6 +88,7 @@ impl Decider {
             }
         }
         self.changes.members.extend(self.changed_members.into_iter().filter_map(|identity| members.remove(&identity)));
+        self.decided.pages = self.facts.pages;
         (self.changes, self.decided)
     }
 
@@ -108,7 +126,7 @@ impl Decider {
         let member = if is_event { None } else { self.loaded.members.remove(&identity) };
         let key = key_for(&heard, member.as_deref());
         let incident = if is_event { None } else { self.loaded.incidents.remove(&key) };
-        let step = step(incident, Event::Heard { heard, member }, now);
+        let step = step(incident, Event::Heard { heard, member }, &self.facts.facts(), now);
         let outcome = step.outcome;
         self.keep(key, step);
         (key, outcome)
@@ -122,7 +140,7 @@ impl Decider {
         let next_expiry = if spoken_of.is_empty() { due.next_expiry } else { self.now };
         let event = Event::Tick { due: due_members, next_expiry, listening_since: self.listening_since };
         let incident = self.loaded.incidents.remove(&key);
-        let step = step(incident, event, self.now);
+        let step = step(incident, event, &self.facts.facts(), self.now);
         self.keep(key, step);
     }
 
@@ -145,6 +163,7 @@ impl Decider {
             // A sink that left the settings gets nothing new; one without words for this kind never does.
             let has_words = |sink: &&Arc<str>| self.outlets.get(*sink).is_some_and(|outlet| (outlet.says)(notice.kind));
             let sinks = notice.incident.route.sinks.iter().filter(has_words).cloned().collect();
+            Pages::note(&mut self.facts.pages, &notice);
             let notice = Arc::new(notice);
             self.decided.notices.push(notice.clone());
             self.changes.notices.push((notice, sinks));

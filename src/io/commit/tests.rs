@@ -102,6 +102,8 @@ impl Rig {
             cache: cache.clone(),
             outlets: Arc::new(HashMap::from([(Arc::from("pager"), outlet)])),
             metrics: Metrics::default(),
+            rules: None,
+            pages: Arc::default(),
             next_deadline: watch::channel(Timestamp::MAX).0,
             trouble: trouble_told,
         };

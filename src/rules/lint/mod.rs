@@ -42,6 +42,7 @@ impl RuleSet {
                 platform::check(&tree, &mut faults);
                 keys::check(&tree, &mut faults);
                 registry::check(&tree, &mut faults);
+                text::silences(&tree, facts.today, &mut faults);
             }
             found.extend(faults.into_found());
         }

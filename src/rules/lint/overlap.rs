@@ -150,6 +150,7 @@ fn routes(program: &Program, files: &[SourceFile]) -> Vec<Diagnostic> {
         // What stands behind a route for everything is already reported.
         let earlier = program.routes[..at].iter().zip(&branches).find(|(earlier, before)| {
             !earlier.matches_everything()
+                && earlier.ends_the_search()
                 && before
                     .as_ref()
                     .zip(branches[at].as_ref())

@@ -36,6 +36,16 @@ fn expired(rule: &RuleNode<'_>, today: Option<&str>, faults: &mut Faults<'_>) {
     }
 }
 
+pub(super) fn silences(tree: &Tree<'_>, today: Option<&str>, faults: &mut Faults<'_>) {
+    for silence in list(tree, "silences") {
+        let Some((node, until)) = get(silence, "until").and_then(|node| Some((node, text_of(node)?))) else { continue };
+        if today.zip(until.get(..10)).is_some_and(|(today, day)| day < today) {
+            let hint = "remove it, or give it a later end".to_owned();
+            faults.warning(node.at, format!("this silence has ended on {until}"), Some(hint));
+        }
+    }
+}
+
 /// Texts that have nothing in common: an expression that fits all of them fits anything.
 const PROBES: [&str; 6] = ["x", "0", "~ ", "Qq-9/é", "arn:aws:s3:::b", "10.0.0.1:80"];
 

@@ -64,6 +64,55 @@ pub(super) const ROUTES_FILE: Section = Section {
     rest: Rest::None,
 };
 
+pub(super) const SILENCES_FILE: Section = Section {
+    name: "silences",
+    about: "A file of `kind: silences`: what nobody is told of for a while.",
+    keys: &[
+        VERSION,
+        required("kind", Shape::OneOf(&["silences"]), "What the file says."),
+        TABLES,
+        optional("silences", Shape::List(&SILENCE), "Each holds by itself."),
+    ],
+    rest: Rest::None,
+};
+
+pub(super) const SILENCE: Section = Section {
+    name: "silence",
+    about: "Incidents for which the conditions hold are kept and counted, and nobody is told before its end.",
+    keys: &[
+        required("id", Shape::Text, "Unique over all files; letters, digits, `-`, `_`, `.`."),
+        required("why", Shape::Text, "A sentence for whoever wonders."),
+        required("when", Shape::When, "Conditions on `label.`, `annotation.`, `out.` and some of `field.`."),
+        optional("from", Shape::Time, "From this instant; from the beginning of time, where it is not written."),
+        required("until", Shape::Time, "Until this instant."),
+    ],
+    rest: Rest::None,
+};
+
+pub(super) const INTERVAL: Section = Section {
+    name: "interval",
+    about: "A part of time. All that is given must hold.",
+    keys: &[
+        optional("weekdays", Shape::Texts, "Days and ranges: `mon-fri`, `saturday`."),
+        optional("times", Shape::Texts, "`09:00-17:30`; the end does not belong to it, and may be `24:00`."),
+        optional("days", Shape::Texts, "Days of the month: `1-7`, `-1` is the last."),
+        optional("months", Shape::Texts, "`nov-dec`, `1-3`."),
+        optional("years", Shape::Texts, "`2026`, `2026-2027`."),
+        default("zone", Shape::Text, "UTC", "A zone of the IANA database, such as `Europe/Berlin`."),
+    ],
+    rest: Rest::None,
+};
+
+pub(super) const LIMIT: Section = Section {
+    name: "limit",
+    about: "How many incidents of a route may page. What is above it is told when its time is over, if it still fires.",
+    keys: &[
+        required("per", Shape::OneOf(&["class", "service", "owner", "cell"]), "Counted for each value of this tag."),
+        required("rate", Shape::Text, "A number and a span: `1/h`, `3/30m`."),
+    ],
+    rest: Rest::None,
+};
+
 pub(super) const RULE: Section = Section {
     name: "rule",
     about: "When all conditions hold, the tags are set that no earlier rule has set.",
@@ -86,10 +135,16 @@ pub(super) const ROUTE: Section = Section {
         WHY,
         default("when", Shape::When, "{}", "The conditions; `out.` asks for tags."),
         default("to", Shape::Texts, "every sink", "Names of sinks of the settings."),
+        default("continue", Shape::Bool, "false", "The routes behind it are asked too, and add their sinks."),
+        optional("partner", Shape::Text, "A team: adds `to` for what runs on EKS of services with this `partner`."),
+        optional("severity", Shape::TextMap, "What a severity is told as: `{ critical: error }`."),
         default("hold", Shape::Duration, "0s", "How long an alert must last before anybody is told."),
         default("update", Shape::Duration, "1m", "The least time between two notices about new legs or cells."),
         default("remind", Shape::Duration, "3h", "An open incident is told again after this."),
         default("fold", Shape::OneOf(&["platforms", "none"]), "platforms", "`none`: one incident for each platform."),
+        optional("active", Shape::List(&INTERVAL), "Told only within one of these; what comes outside waits."),
+        optional("mute", Shape::List(&INTERVAL), "What comes within one of these waits for its end."),
+        optional("limit", Shape::Map(&LIMIT), "How many incidents may page within a while."),
     ],
     rest: Rest::None,
 };
@@ -151,6 +206,7 @@ pub(super) const SERVICE: Section = Section {
         optional("criticality", Shape::OneOf(&["critical", "high", "medium", "low"]), "How bad its failure is."),
         optional("aliases", Shape::ListOfTextOr(&ALIAS), "Other names; each belongs to one service."),
         optional("path", Shape::Text, "Its folder in the repository: without `owner`, `codeowners` says whose it is."),
+        optional("partner", Shape::Text, "While it moves to EKS: the team that is told as well, by a `partner` route."),
         optional("runbook", Shape::Text, "A link, for alerts that bring none."),
         optional("about", Shape::Text, "A sentence for readers."),
     ],

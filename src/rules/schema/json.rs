@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 
 use crate::model::TagName;
 
-use super::files::{CELLS_FILE, PLATFORM_FILE, ROUTES_FILE, SERVICES_FILE};
+use super::files::{CELLS_FILE, PLATFORM_FILE, ROUTES_FILE, SERVICES_FILE, SILENCES_FILE};
 use super::stories::STORIES;
 use super::{Key, Need, Rest, Section, Shape};
 
-const FILES: [&Section; 4] = [&PLATFORM_FILE, &CELLS_FILE, &SERVICES_FILE, &ROUTES_FILE];
+const FILES: [&Section; 5] = [&PLATFORM_FILE, &CELLS_FILE, &SERVICES_FILE, &ROUTES_FILE, &SILENCES_FILE];
 
 /// The schema of rule files and of the files of their tests.
 pub fn json_schema() -> Value {

@@ -1,23 +1,27 @@
 //! The table as the reference that people read. Only the words of the table, in the order of the files.
 
 use super::files::{
-    ALIAS, ARN, CELL, CELLS_FILE, CLASS, IMPORT, MATCHER, PLATFORM_FILE, ROUTE, ROUTES_FILE, RULE, SERVICE,
-    SERVICES_FILE, STRIP, TABLE, TEAM, WHEN,
+    ALIAS, ARN, CELL, CELLS_FILE, CLASS, IMPORT, INTERVAL, LIMIT, MATCHER, PLATFORM_FILE, ROUTE, ROUTES_FILE, RULE,
+    SERVICE, SERVICES_FILE, SILENCE, SILENCES_FILE, STRIP, TABLE, TEAM, WHEN,
 };
 use super::stories::{ALERT, CASE, EXPECT, EXPECT_NOTICE, EXPECT_TAG, GIVEN, SPAN, STEP, STORIES};
 use super::{Need, Section, Shape};
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 26] = [
+pub static SECTIONS: [&Section; 30] = [
     &PLATFORM_FILE,
     &CELLS_FILE,
     &SERVICES_FILE,
     &ROUTES_FILE,
+    &SILENCES_FILE,
     &RULE,
     &WHEN,
     &MATCHER,
     &ARN,
     &ROUTE,
+    &INTERVAL,
+    &LIMIT,
+    &SILENCE,
     &TABLE,
     &CELL,
     &IMPORT,

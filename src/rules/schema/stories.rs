@@ -119,6 +119,7 @@ pub(in crate::rules) const EXPECT: Section = Section {
             "What was said, in order: `[]`, `[opened, resolved all_resolved]`; or how many, in all or per kind.",
         ),
         optional("deliveries", Shape::Counts, "Notices per sink."),
+        optional("quiet", Shape::Text, "The id of the silence or route that holds back what it has to say; or `no`."),
         optional("title", Shape::Text, "The title of the last notice."),
         optional("title_contains", Shape::Texts, "Parts of the title of the last notice."),
         optional("alerts", Shape::ListOfExpect, "Expectations per alert of what was sent last, in order."),

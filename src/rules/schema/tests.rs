@@ -8,7 +8,7 @@ use crate::rules::{RuleSet, SourceFile};
 fn files(section: &Section, entry: &str) -> Option<Vec<SourceFile>> {
     let set = |head: &str, body: &str| Some(format!("version: 1\nkind: {head}\n{body}"));
     let text = match section.name {
-        "platform" | "cells" | "services" | "routes" => set(section.name, &format!("{entry}\n")),
+        "platform" | "cells" | "services" | "routes" | "silences" => set(section.name, &format!("{entry}\n")),
         "rule" => set("platform", &format!("rules:\n- {{ {entry} }}\n")),
         "when" => set("platform", &format!("rules:\n- {{ id: x, set: {{ platform: ecs }}, when: {{ {entry} }} }}\n")),
         "matcher" => set(
@@ -22,6 +22,9 @@ fn files(section: &Section, entry: &str) -> Option<Vec<SourceFile>> {
             ),
         ),
         "route" => set("routes", &format!("routes:\n- {{ {entry} }}\n")),
+        "interval" => set("routes", &format!("routes:\n- {{ id: x, mute: [{{ {entry} }}] }}\n")),
+        "limit" => set("routes", &format!("routes:\n- {{ id: x, limit: {{ {entry} }} }}\n")),
+        "silence" => set("silences", &format!("silences:\n- {{ {entry} }}\n")),
         "table" => set("cells", &format!("tables:\n  t: {{ {entry} }}\n")),
         "cell" => set("cells", &format!("cells:\n- {{ {entry} }}\n")),
         "import" => set("services", &format!("import:\n- {{ {entry} }}\n")),

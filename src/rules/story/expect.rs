@@ -16,7 +16,7 @@ use super::{NoticeWant, Notices, Sameness, Spot, Value, Want, What, Wording};
 const KINDS: [NoticeKind; 5] =
     [NoticeKind::Opened, NoticeKind::Changed, NoticeKind::Reminder, NoticeKind::Resolved, NoticeKind::Event];
 
-const REASONS: [Reason; 10] = [
+const REASONS: [Reason; 11] = [
     Reason::FirstAlert,
     Reason::HoldOver,
     Reason::NewLeg,
@@ -24,6 +24,7 @@ const REASONS: [Reason; 10] = [
     Reason::WorseSeverity,
     Reason::Acknowledged,
     Reason::RemindInterval,
+    Reason::QuietOver,
     Reason::AllResolved,
     Reason::Stale,
     Reason::Event,
@@ -64,6 +65,7 @@ fn read_want(entry: &Entry, faults: &mut Faults<'_>) -> Option<Want> {
                 .collect(),
         ),
         "notices" => What::Notices(read_notices(node, faults)?),
+        "quiet" => What::Quiet(Some(text(faults)?.text.to_owned()).filter(|id| id != "no")),
         "title" => What::Title(Wording::Is(text(faults)?.text.to_owned())),
         "title_contains" => What::Title(Wording::Contains(texts(node, "`title_contains`", faults))),
         "alerts" => {

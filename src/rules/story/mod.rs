@@ -128,6 +128,8 @@ pub enum What {
     Deliveries(Vec<(String, usize, Spot)>),
     /// Sinks of the route.
     To(Vec<String>),
+    /// Id of the silence or route that holds back what the incident of what was sent last has to say.
+    Quiet(Option<String>),
     Title(Wording),
 }
 

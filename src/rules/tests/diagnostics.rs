@@ -156,7 +156,10 @@ fn a_faulty_head_is_reported_where_the_fault_stands() {
     for (text, expected) in [
         ("", "1:1 the file is empty | start it with `version: 1` and `kind: …`, or remove it"),
         ("# nothing but a comment\n", "1:1 the file is empty | start it with `version: 1` and `kind: …`, or remove it"),
-        ("version: 1\nkind: owners\n", "2:7 unknown kind `owners` | known: platform, cells, services, routes, alerts"),
+        (
+            "version: 1\nkind: owners\n",
+            "2:7 unknown kind `owners` | known: platform, cells, services, routes, alerts, silences",
+        ),
         ("version: 1\nkind: cels\n", "2:7 unknown kind `cels` | did you mean `cells`?"),
         ("version: 2\nkind: cells\n", "1:10 unknown version `2` | this program reads `version: 1`"),
         ("kind: cells\n", "1:1 a rule file needs `version`"),
