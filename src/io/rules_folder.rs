@@ -99,6 +99,12 @@ fn is_of_a_catalogue(path: &Path) -> bool {
     is_yaml || path.file_name().is_some_and(|name| name == CODEOWNERS)
 }
 
+/// A link to a folder that it lies in.
+fn leads_back(path: &Path, folder: &Path) -> bool {
+    let inside = |target: PathBuf| folder.canonicalize().is_ok_and(|folder| folder.starts_with(target));
+    path.is_symlink() && path.canonicalize().is_ok_and(inside)
+}
+
 /// Text that people copy or that a pipeline puts there, so nothing deep, nothing hidden and nothing without end.
 fn find(folder: &Path, depth: usize, is_wanted: fn(&Path) -> bool, found: &mut Found) -> Result<(), FolderError> {
     for entry in std::fs::read_dir(folder).map_err(|cause| wrong(folder, &cause))? {
@@ -108,7 +114,7 @@ fn find(folder: &Path, depth: usize, is_wanted: fn(&Path) -> bool, found: &mut F
         }
         found.entry_count += 1;
         let metadata = std::fs::metadata(&path).map_err(|cause| wrong(&path, &cause))?;
-        if metadata.is_dir() && depth < DEPTH_MAX {
+        if metadata.is_dir() && depth < DEPTH_MAX && !leads_back(&path, folder) {
             find(&path, depth + 1, is_wanted, found)?;
         } else if metadata.is_file() && is_wanted(&path) {
             found.bytes += metadata.len();
@@ -135,4 +141,50 @@ fn read_file(path: &Path) -> Result<SourceFile, FolderError> {
     let text = std::fs::read_to_string(path).map_err(|cause| wrong(path, &cause))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(SourceFile { name, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn catalogues_and_code_owners_are_read_from_folders_and_nothing_else_is() {
+        let home = tempfile::tempdir().unwrap();
+        let put = |name: &str| {
+            let path = home.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "a: 1\n").unwrap();
+        };
+        for name in [
+            "routes.yaml",
+            "CODEOWNERS",
+            "catalog/owl/catalog-info.yaml",
+            "catalog/owl/README.md",
+            "catalog/.git/config.yaml",
+            "repository/docs/CODEOWNERS",
+            "schema/rules.v1.json",
+            "tests/a.yaml",
+            "tests/payloads/a.json",
+        ] {
+            put(name);
+        }
+        // A link to a folder above must not turn for ever.
+        symlink(home.path(), home.path().join("catalog/up")).unwrap();
+        let files = read_with_tests(home.path()).unwrap();
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "routes.yaml",
+                "CODEOWNERS",
+                "catalog/owl/catalog-info.yaml",
+                "repository/docs/CODEOWNERS",
+                "tests/a.yaml",
+                "tests/payloads/a.json",
+            ]
+        );
+    }
 }

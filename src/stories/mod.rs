@@ -3,6 +3,7 @@
 
 mod arrive;
 mod judge;
+mod tag_wanted;
 mod world;
 
 #[cfg(test)]

@@ -108,7 +108,21 @@ fn every_rule_example_compiles() {
         let file = |name: &str, text: String| SourceFile { name: name.to_owned(), text };
         let mut files = match info.as_str() {
             "yaml rules" | "yaml routes" => RuleSet::built_in_files(),
-            "yaml file" => vec![file("routes.yaml", format!("version: 1\nkind: routes\nroutes:\n{REST}"))],
+            "yaml file" => {
+                let mut files = vec![file("routes.yaml", format!("version: 1\nkind: routes\nroutes:\n{REST}"))];
+                // What the example of catalogues imports.
+                let owned = |name: &str| format!("schema-version: v2.2\ndd-service: {name}\nteam: owl\n");
+                let component = "kind: Component\nmetadata: { name: lessons }\nspec: { owner: owl }\n";
+                for (name, text) in [
+                    ("catalog/lessons/catalog-info.yaml", component.to_owned()),
+                    ("services/payments/service.datadog.yaml", owned("payments")),
+                    ("dd/checkout.yaml", owned("checkout")),
+                    ("CODEOWNERS", "/services/owl/ @example/owl\n".to_owned()),
+                ] {
+                    files.push(file(name, text));
+                }
+                files
+            }
             other => panic!("a block of `{other}` in docs/rules.md: say `yaml rules`, `yaml routes` or `yaml file`"),
         };
         match info.as_str() {

@@ -88,7 +88,7 @@ fn import(native: &str) -> String {
     ))
 }
 
-fn with_catalogues<'a>(native: &'a str) -> Vec<(&'a str, &'a str)> {
+fn with_catalogues(native: &str) -> Vec<(&str, &str)> {
     vec![
         ("services.yaml", native),
         ("catalog/money/catalog-info.yaml", BACKSTAGE),

@@ -240,8 +240,8 @@ fn faulty_registries_are_reported_where_the_fault_stands() {
         (routes, "  - { id: a, fold: platform }", "4:20 unknown fold `platform` | did you mean `platforms`?"),
         (
             routes,
-            "  - { id: a, limit: 5 }",
-            "4:14 unknown key `limit` | known: id, why, when, to, hold, update, remind, fold",
+            "  - { id: a, colour: 5 }",
+            "4:14 unknown key `colour` | known: id, why, when, to, continue, partner, severity, hold, update, remind, fold, active, mute, limit",
         ),
     ] {
         check(&mut wrong, &format!("{head}{text}\n"), expected);
