@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::client::Client;
 use crate::daemon::{Daemon, Home};
 use crate::otlp_doors::speak::{EXPORT, PROTOBUF, framed, http2, send2};
 use crate::stand_in::otlp::Otlp;
@@ -22,7 +23,7 @@ use crate::telemetry::kit::{self, arrived, ids, metric, owls};
 use crate::wait::until_true;
 
 const KILL_COUNT_DEFAULT: u32 = 6;
-const SENDER_COUNT: usize = 4;
+const SENDER_COUNT: usize = 12;
 const SPANS_PER_REQUEST: usize = 12;
 /// After the last death, until everything is delivered.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(180);
@@ -45,7 +46,7 @@ fn spool_home(backend: &StandIn<Otlp>, more: &str) -> Home {
 }
 
 /// Whether the daemon at this address has acknowledged the request.
-async fn is_acknowledged(address: SocketAddr, body: &[u8], is_grpc: bool) -> bool {
+async fn is_acknowledged(client: &Client, address: SocketAddr, body: &[u8], is_grpc: bool) -> bool {
     if is_grpc {
         if TcpStream::connect(address).await.is_err() {
             return false;
@@ -60,7 +61,6 @@ async fn is_acknowledged(address: SocketAddr, body: &[u8], is_grpc: bool) -> boo
         let answer = timeout(ANSWER_PATIENCE, call).await;
         return answer.is_ok_and(|joined| joined.is_ok_and(|answer| answer.header("grpc-status") == "0"));
     }
-    let client = crate::client::Client::new();
     let posted = client.post_with(address, "/v1/traces", &[PROTOBUF], body.to_vec());
     match timeout(ANSWER_PATIENCE, posted).await {
         Ok(Ok(reply)) => {
@@ -77,13 +77,14 @@ async fn keep_sending(
     stop: Arc<AtomicBool>,
     is_grpc: bool,
 ) -> Vec<Vec<u8>> {
+    let client = Client::new();
     let mut acknowledged = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let body = owls(SPANS_PER_REQUEST);
         loop {
             let address = *places.borrow();
             let is_taken = match address {
-                Some(address) => is_acknowledged(address, &body, is_grpc).await,
+                Some(address) => is_acknowledged(&client, address, &body, is_grpc).await,
                 None => false,
             };
             if is_taken {
@@ -180,7 +181,7 @@ fn used(path: &PathBuf) -> u64 {
 async fn a_damaged_spool_starts_keeps_what_is_whole_and_counts_the_rest() {
     let seed = number_from_environment("TAWNY_SEED").unwrap_or_else(|| fastrand::u64(..));
     eprintln!("spool damage: TAWNY_SEED={seed}");
-    let mut chance = fastrand::Rng::with_seed(seed);
+    let (client, mut chance) = (Client::new(), fastrand::Rng::with_seed(seed));
     for round in 0..6 {
         let backend =
             StandIn::start_in(Otlp::default(), Weather::Always(Fault::Refuse { status: 503, retry_after: None })).await;
@@ -188,7 +189,7 @@ async fn a_damaged_spool_starts_keeps_what_is_whole_and_counts_the_rest() {
         let mut daemon = Daemon::start(&home).await;
         let sent: Vec<Vec<u8>> = (0..20).map(|_| owls(5)).collect();
         for body in &sent {
-            assert!(is_acknowledged(daemon.telemetry_addresses()[0], body, false).await);
+            assert!(is_acknowledged(&client, daemon.telemetry_addresses()[0], body, false).await);
         }
         daemon.kill();
         let paths = segments(&home);
@@ -232,7 +233,7 @@ async fn a_damaged_spool_starts_keeps_what_is_whole_and_counts_the_rest() {
         }
         // It goes on as if nothing had been.
         let more = owls(2);
-        assert!(is_acknowledged(daemon.telemetry_addresses()[0], &more, true).await);
+        assert!(is_acknowledged(&client, daemon.telemetry_addresses()[0], &more, true).await);
         until_true("the next one", DRAIN_PATIENCE, async || arrived(&backend).len() == got.len() + 2).await;
         assert!(daemon.terminate().await.success());
     }
@@ -240,7 +241,7 @@ async fn a_damaged_spool_starts_keeps_what_is_whole_and_counts_the_rest() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_are_no_segments_never_keep_the_daemon_from_starting() {
-    let backend = StandIn::start(Otlp::default()).await;
+    let (backend, client) = (StandIn::start(Otlp::default()).await, Client::new());
     let home = spool_home(&backend, "");
     let spool = home.path().join("spool");
     fs::create_dir(&spool).expect("a fresh home");
@@ -261,7 +262,7 @@ async fn files_that_are_no_segments_never_keep_the_daemon_from_starting() {
         let daemon = Daemon::start(&home).await;
         let body = owls(3);
         let before = arrived(&backend).len();
-        assert!(is_acknowledged(daemon.telemetry_addresses()[0], &body, false).await, "{}", home.log_tail());
+        assert!(is_acknowledged(&client, daemon.telemetry_addresses()[0], &body, false).await, "{}", home.log_tail());
         until_true("it to arrive", DRAIN_PATIENCE, async || arrived(&backend).len() == before + 3).await;
         assert!(daemon.terminate().await.success());
     }

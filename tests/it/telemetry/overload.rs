@@ -150,8 +150,8 @@ async fn far_more_than_a_sink_takes_stays_inside_the_budget_and_the_rest_may_com
     eprintln!(
         "overload: {seconds} s, offered {} MB, taken {} MB, sent on {} MB, {refused} of {} requests refused; memory {} MB idle, \
          {} MB peak, budget {} MB; slowest alert {slowest:?}; CPU {:?}; {counts:?}",
-        (taken + refused) * request_bytes >> 20,
-        taken * request_bytes >> 20,
+        ((taken + refused) * request_bytes) >> 20,
+        (taken * request_bytes) >> 20,
         slow.byte_count.load(Ordering::Relaxed) >> 20,
         taken + refused,
         idle >> 20,

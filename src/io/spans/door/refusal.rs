@@ -73,10 +73,8 @@ pub(super) fn settle(verdict: Verdict, repairs: &str) -> Result<Partial, Refusal
             outcome: Outcome::NotNow,
         }),
         Verdict::Passed { http, grpc, reason, retry_after } => {
-            let code = match Code::from_u8(grpc) {
-                Code::Ok => Code::Unknown,
-                code => code,
-            };
+            let told = Code::from_u8(grpc);
+            let code = if told == Code::Ok { Code::Unknown } else { told };
             Err(Refusal {
                 // A sink that refuses by something else than an error has broken the protocol, not the sender.
                 http: if (400..600).contains(&http) { http } else { 502 },
