@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
-#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

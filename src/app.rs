@@ -3,7 +3,7 @@
 
 mod spans;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,31 +90,11 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
         reader,
         workers_stop,
     };
-    let mut sinks = sinks;
-    let sides = sinks
-        .iter_mut()
-        .map(|plan| Sides { name: plan.name.clone(), telemetry: plan.telemetry.take(), errors: plan.errors.take() })
-        .collect();
+    let (sinks, sides) = sides_of(sinks);
     let shutdown = Duration::from_secs(limits.shutdown_seconds);
     let mut running = machine.start(writer, sinks, retention)?;
-    let intake = Arc::new(Intake {
-        rules: rules.clone(),
-        cache: machine.cache.clone(),
-        clock: machine.clock.clone(),
-        work: running.work.clone(),
-        metrics: machine.metrics.clone(),
-    });
-    let shared = Shared {
-        rules: rules.clone(),
-        clock: machine.clock.clone(),
-        intake: intake.clone(),
-        metrics: machine.metrics.clone(),
-        doors_stop: doors_stop.clone(),
-        workers_stop: machine.workers_stop.clone(),
-        shutdown,
-    };
-    let spans = spans::start(telemetry, sides, &shared).await?;
-    drop(shared);
+    let intake = Arc::new(machine.intake(running.work.clone()));
+    let spans = spans::start(telemetry, sides, &machine.shared(&intake, &doors_stop, shutdown)).await?;
     let addresses: Vec<SocketAddr> = addresses.into_iter().chain(spans.addresses.iter().copied()).collect();
     if let Some(value) = to_keep {
         live_rules::keep(&running.work, value).await;
@@ -123,10 +103,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), machine.workers_stop.clone())));
     strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
     let doors = Doors {
-        instances: instances
-            .into_iter()
-            .map(|held| (held.decoder.name.clone(), Arc::new(held)))
-            .collect::<BTreeMap<_, _>>(),
+        instances: instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect(),
         intake,
         budget: BodyBudget::new(limits.in_flight_bytes, Duration::from_secs(limits.body_seconds)),
     };
@@ -198,6 +175,17 @@ impl App {
     }
 }
 
+/// Takes the sides of sinks that telemetry knows out of their plans.
+fn sides_of(mut sinks: Vec<SinkPlan>) -> (Vec<SinkPlan>, Vec<Sides>) {
+    let side = |plan: &mut SinkPlan| Sides {
+        name: plan.name.clone(),
+        telemetry: plan.telemetry.take(),
+        errors: plan.errors.take(),
+    };
+    let sides = sinks.iter_mut().map(side).collect();
+    (sinks, sides)
+}
+
 /// A set that compiles must also fit the settings and hold its own tests.
 fn examine(sinks: Vec<Arc<str>>) -> Examine {
     Box::new(move |rules, files| {
@@ -232,6 +220,28 @@ struct Running {
 }
 
 impl Machine {
+    fn intake(&self, work: mpsc::Sender<Work>) -> Intake {
+        Intake {
+            rules: self.rules.clone(),
+            cache: self.cache.clone(),
+            clock: self.clock.clone(),
+            work,
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    fn shared(&self, intake: &Arc<Intake>, doors_stop: &watch::Receiver<bool>, shutdown: Duration) -> Shared {
+        Shared {
+            rules: self.rules.clone(),
+            clock: self.clock.clone(),
+            intake: intake.clone(),
+            metrics: self.metrics.clone(),
+            doors_stop: doors_stop.clone(),
+            workers_stop: self.workers_stop.clone(),
+            shutdown,
+        }
+    }
+
     fn start(&self, writer: Box<dyn Writer>, sinks: Vec<SinkPlan>, retention: Retention) -> anyhow::Result<Running> {
         let (work, waiting) = mpsc::channel(WAITING_COUNT_MAX);
         let (next_deadline, deadline_seen) = watch::channel(Timestamp::MAX);

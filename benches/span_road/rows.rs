@@ -95,7 +95,11 @@ pub fn measure(wanted: Option<&str>, scale: f64) -> Vec<Row> {
     rows
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests, made of small numbers")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of requests, made of small numbers"
+)]
 fn row(road: &Road, spans: usize, scale: f64) -> Row {
     let swallow = Swallow::start(road.protocol);
     let process = match &road.who {

@@ -242,7 +242,9 @@ impl Line {
         };
         let body = match &self.body {
             Value::String(text) => text.clone().into_bytes(),
-            other => other.to_string().into_bytes(),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                other.to_string().into_bytes()
+            }
         };
         let received_at = match &self.received_at {
             None => Clock::default().now(),

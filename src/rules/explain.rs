@@ -18,8 +18,7 @@ const SEEN_CHARACTERS_MAX: usize = 200;
 
 pub(super) fn explain(program: &Program, alert: &Alert<'_>, origin: Origin<'_>) -> Explanation {
     let values = program.keys.look_up(&Scopes::of_alert(alert, origin));
-    let Decided { decision, service, votes, fold } =
-        program.decide_on(&values, alert, origin, &Stamped::default());
+    let Decided { decision, service, votes, fold } = program.decide_on(&values, alert, origin, &Stamped::default());
     let mut key_parts = Vec::new();
     visit_key_parts(&decision.tags, &decision.class, fold, alert, origin, |name, value| {
         key_parts.push(KeyPart { name, value: value.map(Arc::from) });

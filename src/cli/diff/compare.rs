@@ -12,7 +12,7 @@ use crate::rules::Decision;
 const EXAMPLE_COUNT_MAX: usize = 5;
 
 /// Kinds of changes, in the order in which people read them: who is told, then why.
-pub(super) const KINDS: [&str; 16] = [
+pub(super) const KINDS: [&str; 17] = [
     "owner",
     "service",
     "platform",
@@ -21,6 +21,7 @@ pub(super) const KINDS: [&str; 16] = [
     "severity",
     "class",
     "runbook",
+    "criticality",
     "platform.variant",
     "platform.cluster",
     "platform.confidence",
@@ -202,7 +203,9 @@ impl Comparison {
 }
 
 /// What of a route people care about. Its line in the file moves with every edit and is no change.
-const ROUTE_KINDS: [(&str, fn(&Route) -> String); 3] = [
+type RouteKind = (&'static str, fn(&Route) -> String);
+
+const ROUTE_KINDS: [RouteKind; 3] = [
     ("route", |route| route.by.split_once(' ').map_or(&*route.by, |(_, id)| id).to_owned()),
     ("sinks", |route| {
         let mut sinks: Vec<&str> = route.sinks.iter().map(AsRef::as_ref).collect();

@@ -45,9 +45,12 @@ pub struct Tally {
     items: [[AtomicU64; ItemOutcome::ALL.len()]; Signal::ALL.len()],
     invalid_ids: AtomicU64,
     omitted_alerts: AtomicU64,
-    platforms: Mutex<BTreeMap<(Box<str>, Box<str>), Arc<PlatformTally>>>,
+    platforms: Mutex<Platforms>,
     unknown_cells: Mutex<BTreeMap<Box<str>, u64>>,
 }
+
+/// By the names of platform and confidence.
+type Platforms = BTreeMap<(Box<str>, Box<str>), Arc<PlatformTally>>;
 
 /// By platform and confidence, which are closed sets of few values.
 #[derive(Debug, Default)]

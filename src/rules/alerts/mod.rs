@@ -199,7 +199,8 @@ const fn scope_of(records: Records) -> Scope {
 /// Row and bit of a glance in [`RecordSet::glances`].
 fn place_of(glance: Glance) -> (usize, u32) {
     match glance {
-        Glance::Log(severity) => (0, severity.map_or(LogSeverity::ALL.len() as u32, |severity| severity as u32)),
+        // Behind the known ones.
+        Glance::Log(severity) => (0, severity.map_or(LogSeverity::Fatal as u32 + 1, |severity| severity as u32)),
         Glance::Span { status, kind } => (status as usize, kind as u32),
     }
 }
