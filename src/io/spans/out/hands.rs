@@ -52,7 +52,7 @@ impl Driven {
             self.running.append(&mut given);
             for at in (0..self.running.len()).rev() {
                 if self.running[at].as_mut().poll(context).is_ready() {
-                    self.running.remove(at);
+                    drop(self.running.remove(at));
                 }
             }
             if new_count == 0 {
