@@ -62,7 +62,7 @@ impl Maker {
             template: Template::new(span_count),
             coding,
             random: seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            gzip: libdeflater::Compressor::new(libdeflater::CompressionLvl::fastest()),
+            gzip: libdeflater::Compressor::new(libdeflater::CompressionLvl::new(1).unwrap()),
             zstd: zstd::bulk::Compressor::new(1).unwrap(),
         }
     }
