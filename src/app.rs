@@ -76,13 +76,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
         .collect();
     let shutdown = Duration::from_secs(limits.shutdown_seconds);
     let mut running = machine.start(writer, sinks, retention)?;
-    let intake = Arc::new(Intake {
-        rules: rules.clone(),
-        cache: machine.cache.clone(),
-        clock: machine.clock.clone(),
-        work: running.work.clone(),
-        metrics: machine.metrics.clone(),
-    });
+    let intake = machine.intake(&rules, &running.work);
     let shared = Shared {
         rules: rules.clone(),
         clock: machine.clock.clone(),
@@ -200,6 +194,17 @@ struct Running {
 }
 
 impl Machine {
+    /// What every alert goes through, whoever it comes from.
+    fn intake(&self, rules: &Arc<LiveRules>, work: &mpsc::Sender<Work>) -> Arc<Intake> {
+        Arc::new(Intake {
+            rules: rules.clone(),
+            cache: self.cache.clone(),
+            clock: self.clock.clone(),
+            work: work.clone(),
+            metrics: self.metrics.clone(),
+        })
+    }
+
     fn start(&self, writer: Box<dyn Writer>, sinks: Vec<SinkPlan>, retention: Retention) -> anyhow::Result<Running> {
         let (work, waiting) = mpsc::channel(WAITING_COUNT_MAX);
         let (next_deadline, deadline_seen) = watch::channel(Timestamp::MAX);
