@@ -103,8 +103,6 @@ struct Sorted<'a> {
     /// Blocks that another request holds.
     shared: Vec<oneshot::Receiver<bool>>,
     alerts: alerts::Found,
-    /// By which everything was decided.
-    book: Arc<Book>,
 }
 
 impl Road for SpanRoad {
@@ -117,13 +115,16 @@ impl SpanRoad {
     async fn take_in(&self, arrival: Arrival) -> Verdict {
         let mut observed = Observed::default();
         let scanned = scan(arrival.signal, &arrival.body, &mut observed);
-        let sorted = scanned.and_then(|scan| Ok((self.sort(&arrival, &scan, &observed)?, scan.invalid_id_count)));
+        // All of a request is decided by one book.
+        let book = self.book();
+        let sorted =
+            scanned.and_then(|scan| Ok((self.sort(&arrival, &scan, &observed, &book)?, scan.invalid_id_count)));
         let (sorted, invalid_id_count) = match sorted {
             Ok(sorted) => sorted,
             Err(malformed) => return Verdict::Malformed { reason: malformed.to_string() },
         };
         // Before anything is offered: what the store refuses comes again whole, and then nothing of it went out twice.
-        if let Err(reason) = self.alerts.take(sorted.alerts, &sorted.book, &self.tally).await {
+        if let Err(reason) = self.alerts.take(sorted.alerts, &book, &self.tally).await {
             let count = sorted.loads.values().map(|load| load.item_count).sum();
             self.tally.items(arrival.signal, ItemOutcome::NotNow, count);
             return come_back(&reason);
@@ -142,10 +143,15 @@ impl SpanRoad {
     }
 
     /// Everything up to the offers: no waiting.
-    fn sort<'a>(&self, arrival: &'a Arrival, scan: &Scan, observed: &Observed) -> Result<Sorted<'a>, Malformed> {
-        let book = self.book();
+    fn sort<'a>(
+        &self,
+        arrival: &'a Arrival,
+        scan: &Scan,
+        observed: &Observed,
+        book: &Book,
+    ) -> Result<Sorted<'a>, Malformed> {
         let alerts = alerts::Found::default();
-        let mut sorted = Sorted { loads: BTreeMap::new(), shared: Vec::new(), alerts, book: book.clone() };
+        let mut sorted = Sorted { loads: BTreeMap::new(), shared: Vec::new(), alerts };
         let asked = AlertWay::asked(&book.rules, arrival.signal);
         // Fields that nobody knows stand between the blocks; they go with the block behind them, or the last.
         let mut gaps = scan.gaps(arrival.body.len()).peekable();

@@ -136,6 +136,7 @@ mod tests {
         tally.platform("eks", "strong").errors.fetch_add(1, Ordering::Relaxed);
         tally.platform("eks", "strong").entries.fetch_add(2, Ordering::Relaxed);
         tally.unknown_cell("c\"9");
+        tally.omitted_alerts(7);
         let lines = tally.lines();
         let of = |name: &str, part: &str| {
             lines.iter().find(|line| line.0 == name && line.1.contains(part)).map(|line| line.2)
@@ -143,6 +144,7 @@ mod tests {
         assert_eq!(of("tawny_telemetry_items_total", "signal=\"logs\",outcome=\"resent\""), Some(3));
         assert_eq!(of("tawny_platform_items_total", "platform=\"eks\",confidence=\"strong\""), Some(2));
         assert_eq!(of("tawny_entry_spans_total", "outcome=\"ok\""), Some(1));
+        assert_eq!(of("tawny_telemetry_alerts_omitted_total", ""), Some(7));
         assert_eq!(of("tawny_unknown_cells_total", "c\\\"9"), Some(1));
     }
 

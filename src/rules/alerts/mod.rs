@@ -196,12 +196,14 @@ const fn scope_of(records: Records) -> Scope {
     }
 }
 
+/// The bit behind those of the severities.
+const UNSAID: u8 = 6;
+
 /// Row and bit of a glance in [`RecordSet::glances`].
-fn place_of(glance: Glance) -> (usize, u32) {
+fn place_of(glance: Glance) -> (usize, u8) {
     match glance {
-        // Behind the known ones.
-        Glance::Log(severity) => (0, severity.map_or(LogSeverity::Fatal as u32 + 1, |severity| severity as u32)),
-        Glance::Span { status, kind } => (status as usize, kind as u32),
+        Glance::Log(severity) => (0, severity.map_or(UNSAID, |severity| severity as u8)),
+        Glance::Span { status, kind } => (status as usize, kind as u8),
     }
 }
 

@@ -112,7 +112,7 @@ impl LogSeverity {
         ];
         let text = text.trim();
         let is_known = |known: &&str| known.eq_ignore_ascii_case(text);
-        WORDS.iter().find(|(_, words)| words.iter().any(&is_known)).map(|(severity, _)| *severity)
+        WORDS.iter().find(|(_, words)| words.iter().any(is_known)).map(|(severity, _)| *severity)
     }
 }
 
