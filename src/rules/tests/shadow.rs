@@ -59,5 +59,5 @@ fn what_is_past_its_date_is_named_and_stays_in_force() {
     let rules = compile(&[("a.yaml", text)]);
     assert!(rules.expired("2026-03-01").is_empty(), "the last day is still wanted");
     assert_eq!(rules.expired("2026-03-02"), [std::sync::Arc::from("a.yaml:4 old")]);
-    assert_eq!(super::decide(&rules, &[("x", "y")]).tags.value(TagName::Platform), Some("ecs"));
+    assert_eq!(decide(&rules, &[("x", "y")]).tags.value(TagName::Platform), Some("ecs"));
 }
