@@ -121,8 +121,17 @@ pub(super) const RULE: Section = Section {
         WHY,
         required("when", Shape::When, "The conditions; `{}` always holds."),
         required("set", Shape::Set, "Tags and their values; `${…}` fills in what was found."),
-        default("stage", Shape::OneOf(&["live", "shadow"]), "live", "A `shadow` rule is evaluated and sets nothing."),
-        optional("expires", Shape::Date, "`tawny check` warns from this day on."),
+        default(
+            "stage",
+            Shape::OneOf(&["live", "shadow"]),
+            "live",
+            "A `shadow` rule sets nothing; what it would change is counted.",
+        ),
+        optional(
+            "expires",
+            Shape::Date,
+            "The last day it is wanted; later it stays in force, and `tawny check` warns.",
+        ),
     ],
     rest: Rest::None,
 };
