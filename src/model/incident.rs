@@ -48,9 +48,11 @@ pub struct Route {
     #[serde(with = "millis")]
     pub remind: Duration,
     /// Further routes whose sinks are among them, as `file:line rule-id`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    // Written even when it is nothing: a state is a list of fields, and only the last may be missing.
+    #[serde(default)]
     pub also: Vec<Arc<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // Written even when it is nothing: a state is a list of fields, and only the last may be missing.
+    #[serde(default)]
     pub limit: Option<Limit>,
 }
 
@@ -146,7 +148,8 @@ pub struct Incident {
     pub route: Arc<Route>,
     pub told: Option<Told>,
     /// Present while something is held back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // Written even when it is nothing: a state is a list of fields, and only the last may be missing.
+    #[serde(default)]
     pub quiet: Option<Quiet>,
     /// No firing member expires before this instant. A lower bound: refreshes do not raise it.
     pub next_expiry: Timestamp,

@@ -54,7 +54,7 @@ fn of_revision(name: &str, folder: &Path) -> anyhow::Result<(Vec<SourceFile>, St
     let unknown = || format!("`{name}` is neither a folder nor a git revision that holds rules");
     let commit = line(here, &["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")], &unknown)?;
     let tree = line(here, &["rev-parse", "--verify", "--quiet", &tree], &unknown)?;
-    let list = git(here, &["ls-tree", "-z", &tree]).with_context(unknown)?;
+    let list = git(here, &["ls-tree", "-z", "--full-tree", &tree]).with_context(unknown)?;
     let mut files = Vec::new();
     for entry in list.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
         let entry = std::str::from_utf8(entry).context("a file name that is not UTF-8")?;

@@ -37,10 +37,43 @@ const ABOUT: [(&str, &str); 24] = [
 ];
 
 /// Keys of each kind of sink; `true` for those that are always a secret.
-const SINK_KEYS: [(&str, &[(&str, bool)]); 5] = [
+const SINK_KEYS: [(&str, &[(&str, bool)]); 6] = [
     ("pagerduty", &[("routing_key", true), ("region", false), ("rate_per_minute", false), ("in_flight", false)]),
     ("sentry", &[("dsn", true), ("in_flight", false)]),
-    ("honeycomb", &[("api_key", true), ("dataset", false), ("region", false)]),
+    (
+        "honeycomb",
+        &[
+            ("api_key", true),
+            ("dataset", false),
+            ("region", false),
+            ("telemetry_dataset", false),
+            ("compression", false),
+            ("compression_level", false),
+            ("timeout_seconds", false),
+            ("give_up_seconds", false),
+            ("queue_bytes", false),
+            ("join_bytes", false),
+            ("in_flight", false),
+            ("signals", false),
+            ("graft", false),
+        ],
+    ),
+    (
+        "otlp",
+        &[
+            ("protocol", false),
+            ("headers", false),
+            ("compression", false),
+            ("compression_level", false),
+            ("timeout_seconds", false),
+            ("give_up_seconds", false),
+            ("queue_bytes", false),
+            ("join_bytes", false),
+            ("in_flight", false),
+            ("signals", false),
+            ("graft", false),
+        ],
+    ),
     (
         "webhook",
         &[("url", false), ("secret", true), ("secret_previous", true), ("headers", false), ("in_flight", false)],

@@ -25,7 +25,7 @@ fn a_shadow_rule_is_tried_in_its_own_place_with_all_that_follows_from_it() {
     let first = "  - { id: s, stage: shadow, when: { label.x: y }, set: { cell: c2 } }\n";
     let live = "  - { id: l, when: { label.x: y }, set: { cell: c1 } }\n";
     let follows = "  - { id: f, when: { out.cell: c2 }, set: { env: staging } }\n";
-    assert_eq!(changes(&[first, live, follows].concat(), &[("x", "y")]), ["s cell c1 -> c2", "s env - -> staging"]);
+    assert_eq!(changes(&[first, live, follows].concat(), &[("x", "y")]), ["s env - -> staging", "s cell c1 -> c2"]);
     // Behind the live rule it would have come too late.
     assert!(changes(&[live, first, follows].concat(), &[("x", "y")]).is_empty());
     assert!(changes(&[first, live, follows].concat(), &[("x", "z")]).is_empty());
