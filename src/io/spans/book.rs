@@ -144,3 +144,37 @@ impl Book {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::wire::put_bytes;
+
+    /// A Resource message with one attribute.
+    fn resource(value: &str) -> Vec<u8> {
+        let (mut any, mut attribute, mut message) = (Vec::new(), Vec::new(), Vec::new());
+        put_bytes(&mut any, 1, value.as_bytes());
+        put_bytes(&mut attribute, 1, b"service.name");
+        put_bytes(&mut attribute, 2, &any);
+        put_bytes(&mut message, 1, &attribute);
+        message
+    }
+
+    #[test]
+    fn a_resource_is_decided_once_however_large_it_is_and_whatever_came_between() {
+        let rules = RuleSet::built_in();
+        let book = Book::new(Arc::new(rules), Arc::default());
+        let telling = Telling { attributes: vec![(TagName::Service, "tawny.service".to_owned())], mode: Mode::Upsert };
+        let (routes, tally) = (SpanRoutes::default(), Tally::default());
+        let look_up = |message: &[u8]| book.look_up(message, &telling, &routes, &tally).unwrap();
+        // More than the front has places, so that they take each other's.
+        let messages: Vec<_> = (0..3 * FRONT_COUNT).map(|number| resource(&format!("owl-{number}"))).collect();
+        let large = resource(&"x".repeat(2 * FRONT_BYTES_MAX));
+        let first: Vec<_> = messages.iter().chain([&large]).map(|message| look_up(message)).collect();
+        for (message, known) in messages.iter().chain([&large]).zip(&first) {
+            assert!(Arc::ptr_eq(&look_up(message), known));
+            assert!(Arc::ptr_eq(&look_up(message), known));
+            assert!(known.resource.field.windows(message.len()).any(|window| window == &message[..]), "it is its own");
+        }
+    }
+}
