@@ -1,18 +1,22 @@
 //! What is known of one alert (or one resource of a trace) while rules look at it: each key that any rule mentions
 //! is looked up once. Never holds a value that no rule asks for.
 
-use crate::model::{Alert, Incident, Labels, TagName, Tags};
+mod scopes;
 
-use super::Origin;
-use super::alerts::{self, RecordFacts, Records};
+use crate::model::{TagName, Tags};
+
+use super::alerts::{self, Records};
 use super::diagnostic::Faults;
 use super::hash::FastMap;
-use super::resource::Telemetry;
 use super::rule::Stage;
 use super::self_scope;
 use super::suggest;
 use super::table::Tables;
 use super::walk::Word;
+
+pub(super) use scopes::Scopes;
+
+use scopes::USUAL;
 
 /// Who says it: a rule names the scope, so that a thing's own words and those about its peers never mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,109 +44,6 @@ const SCOPES: [(Scope, &str); 9] = [
     (Scope::Log, "log"),
     (Scope::Out, "out"),
 ];
-
-/// The sorted pairs of each scope.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scopes<'a> {
-    pub(super) resource: &'a Labels<'a>,
-    pub(super) span: &'a Labels<'a>,
-    pub(super) label: &'a Labels<'a>,
-    pub(super) annotation: &'a Labels<'a>,
-    pub(super) dimension: &'a Labels<'a>,
-    pub(super) field: &'a Labels<'a>,
-    /// Also answers for a label that is not there.
-    pub(super) constant: &'a Labels<'a>,
-    pub(super) log: &'a Labels<'a>,
-    /// Fields that every alert has, where `field` does not say otherwise, in the order of [`USUAL`].
-    pub(super) usual: [&'a str; USUAL.len()],
-}
-
-/// Fields that everything has, whatever its source: their keys are known without a look-up.
-const USUAL: [&str; 7] = ["source", "instance", "name", "title", "severity", "state", "span_kind"];
-
-static NOTHING: Labels<'static> = Labels::new();
-
-impl<'a> Scopes<'a> {
-    pub(super) fn of_alert(alert: &'a Alert<'a>, origin: Origin<'a>) -> Scopes<'a> {
-        Scopes {
-            resource: &NOTHING,
-            span: &NOTHING,
-            label: &alert.labels,
-            annotation: &alert.annotations,
-            dimension: &NOTHING,
-            field: &alert.fields,
-            constant: origin.constants,
-            log: &NOTHING,
-            usual: [
-                origin.kind,
-                origin.instance,
-                &alert.name,
-                &alert.title,
-                alert.severity.as_str(),
-                alert.state.as_str(),
-                "",
-            ],
-        }
-    }
-
-    /// What an incident keeps of the alert that opened it.
-    pub(super) fn of_incident(incident: &'a Incident) -> Scopes<'a> {
-        let lead = &incident.lead;
-        Scopes {
-            resource: &NOTHING,
-            span: &NOTHING,
-            label: &lead.labels,
-            annotation: &lead.annotations,
-            dimension: &NOTHING,
-            field: &NOTHING,
-            constant: &NOTHING,
-            log: &NOTHING,
-            usual: [
-                &lead.source.kind,
-                &lead.source.instance,
-                &lead.name,
-                &lead.title,
-                incident.severity.as_str(),
-                "",
-                "",
-            ],
-        }
-    }
-
-    pub(super) fn of_telemetry(telemetry: Telemetry<'a>, origin: Origin<'a>) -> Scopes<'a> {
-        let span_kind = if telemetry.server_span.is_some() { "server" } else { "" };
-        Scopes {
-            resource: telemetry.resource,
-            span: telemetry.server_span.unwrap_or(&NOTHING),
-            label: &NOTHING,
-            annotation: &NOTHING,
-            dimension: &NOTHING,
-            field: &NOTHING,
-            constant: origin.constants,
-            log: &NOTHING,
-            usual: [origin.kind, origin.instance, "", "", "", "", span_kind],
-        }
-    }
-
-    /// One log record or span, for the rules that make alerts of them.
-    pub(super) fn of_record(records: Records, facts: &RecordFacts<'a>) -> Scopes<'a> {
-        let (log, span) = match records {
-            Records::Logs => (facts.record, &NOTHING),
-            Records::Spans => (&NOTHING, facts.record),
-        };
-        Scopes {
-            resource: facts.resource,
-            span,
-            label: &NOTHING,
-            annotation: &NOTHING,
-            dimension: &NOTHING,
-            field: &NOTHING,
-            constant: &NOTHING,
-            log,
-            usual: [""; USUAL.len()],
-        }
-    }
-}
 
 /// The number of a key that rules mention. The tags come first, in their own order.
 pub(super) type Key = usize;

@@ -89,11 +89,21 @@ impl Door {
     }
 
     async fn hand_over(&self, entry: Entry) -> Result<Partial, Refusal> {
-        let Entry { signal, body, member, repairs, share } = entry;
+        let Entry { signal, body, member, repairs, mut share } = entry;
+        if !share.grow(cost_of(body.len())) {
+            return Err(Refusal::of(&Fault::NoRoom, self));
+        }
         let said = repairs.clone();
         let verdict = self.road.take(Arrival { signal, body, member, repairs, share: Arc::new(share) }).await;
         refusal::settle(verdict, &said)
     }
+}
+
+/// What a request of so many bytes takes of memory while it waits: the allocator rounds up by as much as an eighth, and
+/// a parcel and its place in each queue are not free either.
+fn cost_of(body_bytes: usize) -> usize {
+    const PARCEL_BYTES: usize = 1024;
+    body_bytes + body_bytes / 8 + PARCEL_BYTES
 }
 
 /// A request that has come in whole.
