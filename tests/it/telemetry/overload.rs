@@ -244,7 +244,8 @@ async fn a_small_bomb_costs_no_more_than_the_limit() {
     }
     let peak = daemon.memory_peak_bytes();
     eprintln!("bombs: {} MB at most", peak >> 20);
-    // Each holds the limit of 64 MiB while it is looked at; the allocator of each thread keeps freed pages for a moment.
-    assert!(peak < (64 << 20) * 3 + IDLE_BYTES_MAX, "{} MB of memory", peak >> 20);
+    // Each has a buffer of 72 MiB while it is looked at, and the allocator keeps one for a moment on each thread that
+    // had one: two workers, and those that stand in for a worker which inflates. Eight bombs were sent.
+    assert!(peak < (72 << 20) * 4 + IDLE_BYTES_MAX, "{} MB of memory", peak >> 20);
     assert_eq!(post(address, "/v1/traces", &[PROTOBUF], &owls(1)).await.status, 200);
 }
