@@ -334,7 +334,13 @@ impl State {
             }
         };
         // While a group is on its way to the committer, its end wakes us.
-        let settle = if self.settling { None } else { self.settle_not_before.or(self.gather_until) };
+        let settle = if self.settling || self.unsettled.is_empty() {
+            None
+        } else {
+            // The later of both: who wakes between them finds nothing to do, again and again.
+            let gather = self.gather_until.filter(|_| self.unsettled.len() < SETTLE_COUNT);
+            self.settle_not_before.into_iter().chain(gather).max().or_else(|| Some(Instant::now()))
+        };
         [ready, settle, self.read_not_before].into_iter().flatten().min()
     }
 }
