@@ -19,7 +19,7 @@ use super::mailbox::{Mailbox, PENDING_COUNT_MAX};
 use super::secrets::SecretSet;
 use super::transport::{NoAnswer, Received, Transport};
 use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, Notice, Timestamp};
-use crate::sinks::{EncodeError, HttpAnswer, Judgement, Limits, Outgoing, Sink};
+use crate::sinks::{EncodeError, Judgement, Limits, Outgoing, Sink};
 use crate::store::{Pending, Reader, Settlement};
 use crate::telemetry::Metrics;
 use jobs::{Died, Jobs};
@@ -206,16 +206,8 @@ impl Deliverer {
     fn judge(&self, answer: Result<Received, NoAnswer>, count: usize) -> Vec<Judgement> {
         match answer {
             Ok(received) => {
-                // The reason of a judgement is kept and logged, and some answers repeat the key that was wrong.
                 let body = self.secrets.masked(&received.body);
-                let answer = HttpAnswer {
-                    status: received.status,
-                    retry_after: received.retry_after.as_deref(),
-                    rate_limits: received.rate_limits.as_deref(),
-                    body: &body,
-                    received_at: self.clock.now(),
-                };
-                let mut judgements = self.sink.judge(&answer, count);
+                let mut judgements = self.sink.judge(&received.answer(&body, self.clock.now()), count);
                 // A sink that judges fewer than it sent has a bug; nothing may vanish for that.
                 judgements.resize(count, Judgement::Transient { reason: "not judged".to_owned() });
                 judgements

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::sinks::HttpRequest;
+use crate::model::Timestamp;
+use crate::sinks::{HttpAnswer, HttpRequest};
 use crate::store::Later;
 use plain::{PlainClient, Target};
 
@@ -27,6 +28,19 @@ pub struct Received {
     pub retry_after: Option<String>,
     pub rate_limits: Option<String>,
     pub body: Vec<u8>,
+}
+
+impl Received {
+    /// As a sink judges it. `body` is what may be kept and logged of it: some answers repeat the key that was wrong.
+    pub fn answer<'a>(&'a self, body: &'a [u8], received_at: Timestamp) -> HttpAnswer<'a> {
+        HttpAnswer {
+            status: self.status,
+            retry_after: self.retry_after.as_deref(),
+            rate_limits: self.rate_limits.as_deref(),
+            body,
+            received_at,
+        }
+    }
 }
 
 /// No answer came: nobody knows whether the request arrived.

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::model::{NoticeKind, Timestamp};
-use crate::sinks::{HttpRequest, Secrets};
+use crate::sinks::{HttpAnswer, HttpRequest, Secrets};
 use crate::store::testkit::{START, pending};
 use crate::store::{
     Counts, Deadlines, DeliveryFilter, DeliveryRow, IncidentFilter, Later, RejectRow, StoreError, Stray,

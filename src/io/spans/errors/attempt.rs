@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::queue::lost_to;
 use super::{ErrorOutlet, Outcome, Parts};
 use crate::model::ErrorEvent;
-use crate::sinks::{EncodeError, HttpAnswer, HttpRequest, Judgement, Lost, LostWhy};
+use crate::sinks::{EncodeError, HttpRequest, Judgement, Lost, LostWhy};
 
 /// The first, and two more.
 const ATTEMPT_COUNT_MAX: u32 = 3;
@@ -75,16 +75,8 @@ async fn ask(event: &ErrorEvent, lost: &[Lost], parts: &Parts) -> Answer {
     match parts.transport.post(request, parts.sink.limits().timeout).await {
         Err(error) => Answer { judgement: Judgement::Transient { reason: error.reason }, status: 0 },
         Ok(received) => {
-            // The reason is logged, and some answers repeat the key that was wrong.
             let body = parts.secrets.masked(&received.body);
-            let answer = HttpAnswer {
-                status: received.status,
-                retry_after: received.retry_after.as_deref(),
-                rate_limits: received.rate_limits.as_deref(),
-                body: &body,
-                received_at: parts.clock.now(),
-            };
-            let judgement = parts.sink.judge(&answer, 1).pop();
+            let judgement = parts.sink.judge(&received.answer(&body, parts.clock.now()), 1).pop();
             let unjudged = || Judgement::Transient { reason: "not judged".to_owned() };
             Answer { judgement: judgement.unwrap_or_else(unjudged), status: received.status }
         }
