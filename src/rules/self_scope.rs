@@ -63,6 +63,7 @@ fn may_name_lambda(name: &str) -> bool {
     name == "cloud.resource_id" || (name.starts_with("faas.") && !is_peer(name))
 }
 
-fn is_peer(name: &str) -> bool {
+/// Whether it names the other end of a call.
+pub(super) fn is_peer(name: &str) -> bool {
     PEERS.iter().any(|peer| name.starts_with(peer)) || PEER_NAMES.contains(&name)
 }

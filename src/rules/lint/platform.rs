@@ -3,23 +3,10 @@
 
 use super::{Entry, Node, RuleNode, Tree, Wanted, get, matchers, text_of};
 use crate::rules::diagnostic::Faults;
+use crate::rules::self_scope;
 
-/// Names that speak of whom a program talks to.
-const PEERS: [&str; 13] = [
-    "aws.remote.",
-    "peer.",
-    "service.peer.",
-    "server.",
-    "client.",
-    "network.peer.",
-    "net.peer.",
-    "url.",
-    "http.",
-    "rpc.",
-    "db.",
-    "messaging.",
-    "faas.invoked_",
-];
+/// The older name of `network.peer.`, which the compiler lets pass.
+const OLD_PEER: &str = "net.peer.";
 
 /// Names whose shape hints at a platform and proves none: addresses, hosts, services.
 const HINTS: [&str; 18] = [
@@ -64,7 +51,7 @@ fn peer(key: &str) -> Option<&'static str> {
         "span" if !speaks_of_itself => Some("tells what was called"),
         "annotation" => Some("is prose and tells what somebody wrote"),
         "field" if name == "title" => Some("is prose and tells what somebody wrote"),
-        "resource" | "label" if PEERS.iter().any(|peer| name.starts_with(peer)) || name == "aws.lambda.invoked_arn" => {
+        "resource" | "label" if self_scope::is_peer(name) || name.starts_with(OLD_PEER) => {
             Some("tells what was called")
         }
         _ => None,
