@@ -182,7 +182,12 @@ impl LiveRules {
         Loads { load_count: state.load_count, refused_count: state.refused_count, refusal: state.refusal.clone() }
     }
 
-    /// Whether the folder holds something that was not looked at yet.
+    /// Whether they can change while the daemon runs.
+    pub fn are_in_a_folder(&self) -> bool {
+        self.source.folder().is_some()
+    }
+
+    /// What the folder holds that was not looked at yet. Blocks for as long as a look at each file takes.
     pub fn has_news(&self) -> Option<u64> {
         let folder = self.source.folder()?;
         let fingerprint = rules_watch::fingerprint(folder).unwrap_or_default();

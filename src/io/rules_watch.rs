@@ -12,8 +12,7 @@ use twox_hash::XxHash3_128;
 use super::commit::Work;
 use super::live_rules::{LiveRules, keep};
 use super::rules_folder::{self, DEPTH_MAX, FolderError};
-use crate::model::id::IdHasher;
-use crate::rules::SourceFile;
+use crate::rules::{SourceFile, content_hash};
 
 /// How often the folder is looked at: some `stat`s.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -80,16 +79,19 @@ pub fn read(folder: &Path) -> Result<Snapshot, FolderError> {
     Err(wrong("the folder does not stop changing".to_owned()))
 }
 
-/// Follows the folder until told to stop.
+/// Follows the folder until told to stop; rules that are compiled in have none.
 pub async fn follow(reloader: Reloader, mut stop: watch::Receiver<bool>) {
+    if !reloader.rules.are_in_a_folder() {
+        return;
+    }
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        let Some(seen) = reloader.rules.has_news() else { continue };
+        let Some(seen) = reloader.news().await else { continue };
         tokio::time::sleep(STILL_FOR).await;
-        if reloader.rules.has_news() == Some(seen) {
+        if reloader.news().await == Some(seen) {
             // The refusal was logged and stands on the probes.
             let _ = reloader.reload().await;
         }
@@ -104,6 +106,13 @@ pub struct Reloader {
 }
 
 impl Reloader {
+    /// What the folder holds that was not looked at yet. Away from the threads that serve: a catalogue may have
+    /// thousands of files.
+    async fn news(&self) -> Option<u64> {
+        let rules = self.rules.clone();
+        tokio::task::spawn_blocking(move || rules.has_news()).await.ok().flatten()
+    }
+
     /// Reads the folder now; the revision in force, or why it is still the old one.
     pub async fn reload(&self) -> Result<Arc<str>, Vec<String>> {
         // Away from the threads that serve.
@@ -126,13 +135,7 @@ fn revision(target: &Path, files: &[SourceFile]) -> Option<String> {
         return Some(commit[..12].to_owned());
     }
     let commit = target.ancestors().find_map(|folder| head(&folder.join(".git")))?;
-    let mut hasher = IdHasher::new("rules");
-    for file in files {
-        hasher.part(&file.name);
-        hasher.part(&file.text);
-    }
-    let digits: String = hasher.finish()[..3].iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{}+{digits}", commit.get(..12)?))
+    Some(format!("{}+{}", commit.get(..12)?, &content_hash(files.iter())[..6]))
 }
 
 /// The commit that is checked out (gitrepository-layout(5)): `.git` may be a file that names the real one.

@@ -79,6 +79,13 @@ pub struct SourceFile {
     pub text: String,
 }
 
+impl SourceFile {
+    /// Whether it belongs to the tests of the rules: their stories and payloads.
+    pub fn is_of_tests(&self) -> bool {
+        self.name.starts_with("tests/")
+    }
+}
+
 /// Where an alert came in: what the settings know about it before it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
@@ -160,7 +167,9 @@ impl RuleSet {
     /// Reports all faults that it can find, not only the first.
     pub fn compile(files: &[SourceFile]) -> Result<RuleSet, Vec<Diagnostic>> {
         let (program, warnings) = compile::compile(files)?;
-        Ok(RuleSet { program, warnings, revision: content_hash(files) })
+        // Tests change nothing that the rules say.
+        let rules = files.iter().filter(|file| !file.is_of_tests());
+        Ok(RuleSet { program, warnings, revision: Arc::from(content_hash(rules)) })
     }
 
     /// The rules that ship with the program.
@@ -282,13 +291,12 @@ impl RuleSet {
     }
 }
 
-/// Tests are left out: they change nothing that the rules say.
-fn content_hash(files: &[SourceFile]) -> Arc<str> {
+/// 12 hex digits of names and texts, in this order.
+pub fn content_hash<'f>(files: impl Iterator<Item = &'f SourceFile>) -> String {
     let mut hasher = IdHasher::new("rules");
-    for file in files.iter().filter(|file| !file.name.starts_with("tests/")) {
+    for file in files {
         hasher.part(&file.name);
         hasher.part(&file.text);
     }
-    let digits: String = hasher.finish()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    Arc::from(digits)
+    hasher.finish()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -209,7 +209,7 @@ impl Said {
 /// Catalogues lie in folders of their own; what stands beside our own files is ours.
 fn named<'f>(pattern: Word<'_>, files: &'f [SourceFile]) -> Vec<&'f SourceFile> {
     let parts = PathPattern::new(pattern.text);
-    let is_foreign = |file: &&SourceFile| file.name.contains('/') && !file.name.starts_with("tests/");
+    let is_foreign = |file: &&SourceFile| file.name.contains('/') && !file.is_of_tests();
     let fits = |file: &&SourceFile| parts.matches(&file.name.split('/').collect::<Vec<_>>());
     files.iter().filter(is_foreign).filter(fits).collect()
 }
