@@ -45,20 +45,6 @@ impl SinkSet {
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
-
-    #[must_use]
-    pub fn and(self, other: SinkSet) -> SinkSet {
-        SinkSet(self.0 & other.0)
-    }
-
-    pub fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// As the spool kept it.
-    pub fn from_bits(bits: u64) -> SinkSet {
-        SinkSet(bits)
-    }
 }
 
 impl SpanRoutes {
