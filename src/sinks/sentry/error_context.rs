@@ -7,6 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::super::words;
+use super::deployment::Deployment;
 use super::event::{MAP_BYTES_MAX, TEXT_BYTES_MAX, tag_value};
 use crate::model::TagName;
 use crate::model::exception::{ErrorEvent, TraceRef};
@@ -50,22 +51,6 @@ struct Otel<'a> {
 }
 
 #[derive(Serialize)]
-struct Deployment<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    platform: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    variant: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    confidence: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cell: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<Cow<'a, str>>,
-}
-
-#[derive(Serialize)]
 struct Tawny {
     /// The rule behind each tag.
     by: String,
@@ -74,7 +59,6 @@ struct Tawny {
 impl<'a> Contexts<'a> {
     pub(super) fn of(event: &'a ErrorEvent) -> Contexts<'a> {
         let resource = &*event.resource;
-        let tag = |name| resource.tags.value(name).map(|value| words::clip_bytes(value, TEXT_BYTES_MAX));
         let stacktrace = event.stack_text.as_deref().map(|text| words::clip_bytes(text, MAP_BYTES_MAX));
         let mut room = MAP_BYTES_MAX - stacktrace.as_ref().map_or(0, |text| text.len());
         // What the span knows tells more about one exception than what its program is.
@@ -84,15 +68,7 @@ impl<'a> Contexts<'a> {
         Contexts {
             trace: event.trace.as_ref().map(trace),
             otel: Otel { stacktrace, resource: Pairs::of(&resource.attributes, room), attributes },
-            deployment: Deployment {
-                platform: tag(TagName::Platform),
-                variant: tag(TagName::PlatformVariant),
-                cluster: tag(TagName::PlatformCluster),
-                confidence: tag(TagName::PlatformConfidence),
-                cell: tag(TagName::Cell),
-                namespace: of(&resource.attributes, "k8s.namespace.name")
-                    .map(|value| words::clip_bytes(value, TEXT_BYTES_MAX)),
-            },
+            deployment: Deployment::of(&resource.tags, None, of(&resource.attributes, "k8s.namespace.name")),
             tawny: (!by.is_empty()).then_some(Tawny { by }),
         }
     }

@@ -6,6 +6,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::super::words::{self, Shown};
+use super::deployment::Deployment;
 use crate::model::{Incident, IncidentKey, Labels, Notice, NoticeKind, Severity, TagName, Timestamp};
 
 const TITLE_CHARS_MAX: usize = 8192;
@@ -107,21 +108,6 @@ struct AlertContext<'a> {
 }
 
 #[derive(Serialize)]
-struct Deployment<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    platform: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    variant: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    confidence: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cell: Option<Cow<'a, str>>,
-    legs: String,
-}
-
-#[derive(Serialize)]
 struct Tawny<'a> {
     incident: Shown<IncidentKey>,
     dedup_key: String,
@@ -165,14 +151,7 @@ fn event(notice: &Notice, event_id: &str, now: Timestamp) -> Vec<u8> {
             },
             labels: Map(&incident.lead.labels),
             annotations: Map(&incident.lead.annotations),
-            deployment: Deployment {
-                platform: text(TagName::Platform),
-                variant: text(TagName::PlatformVariant),
-                cluster: text(TagName::PlatformCluster),
-                confidence: text(TagName::PlatformConfidence),
-                cell: text(TagName::Cell),
-                legs: words::clip_bytes(&words::legs(incident), TEXT_BYTES_MAX).into_owned(),
-            },
+            deployment: Deployment::of(&incident.tags, Some(&words::legs(incident)), None),
             tawny: Tawny {
                 incident: Shown(incident.key),
                 dedup_key: words::dedup_key(incident),

@@ -8,6 +8,7 @@
 //! | reminder, event | nothing: neither is news to an issue |
 //! | exception of telemetry | an error of the issue that its own stack trace makes |
 
+mod deployment;
 mod dsn;
 mod error;
 mod error_context;
