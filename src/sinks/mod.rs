@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::model::{ErrorEvent, Notice, NoticeKind, Secret, Timestamp};
 
-pub use telemetry::{Compression, Protocol, Reply, TelemetryAnswer, TelemetryPlan, TelemetrySink};
+pub use telemetry::{Compression, PLAN_KEYS, Protocol, Reply, TelemetryAnswer, TelemetryPlan, TelemetrySink};
 
 /// All kinds, in the order of the docs. A new sink is its file and two lines here.
 pub static SINK_KINDS: &[&dyn SinkKind] =

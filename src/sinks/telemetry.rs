@@ -120,7 +120,7 @@ pub trait TelemetrySink: Send + Sync {
 }
 
 /// Options that every kind with a telemetry side takes.
-pub(super) const PLAN_KEYS: [&str; 9] = [
+pub const PLAN_KEYS: [&str; 9] = [
     "compression",
     "compression_level",
     "timeout_seconds",

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::rules::schema::root_schema;
 use crate::settings::Settings;
-use crate::sinks::SINK_KINDS;
+use crate::sinks::{PLAN_KEYS, SINK_KINDS};
 use crate::sources::SOURCES;
 
 /// What a key means, where its name does not say it.
@@ -36,50 +36,38 @@ const ABOUT: [(&str, &str); 24] = [
     ("sinks[].endpoint", "Replaces the vendor's address, for a proxy or a stand-in."),
 ];
 
-/// Keys of each kind of sink; `true` for those that are always a secret.
-const SINK_KEYS: [(&str, &[(&str, bool)]); 6] = [
-    ("pagerduty", &[("routing_key", true), ("region", false), ("rate_per_minute", false), ("in_flight", false)]),
-    ("sentry", &[("dsn", true), ("in_flight", false)]),
-    (
-        "honeycomb",
-        &[
-            ("api_key", true),
-            ("dataset", false),
-            ("region", false),
-            ("telemetry_dataset", false),
-            ("compression", false),
-            ("compression_level", false),
-            ("timeout_seconds", false),
-            ("give_up_seconds", false),
-            ("queue_bytes", false),
-            ("join_bytes", false),
-            ("in_flight", false),
-            ("signals", false),
-            ("graft", false),
-        ],
-    ),
-    (
-        "otlp",
-        &[
-            ("protocol", false),
-            ("headers", false),
-            ("compression", false),
-            ("compression_level", false),
-            ("timeout_seconds", false),
-            ("give_up_seconds", false),
-            ("queue_bytes", false),
-            ("join_bytes", false),
-            ("in_flight", false),
-            ("signals", false),
-            ("graft", false),
-        ],
-    ),
-    (
-        "webhook",
-        &[("url", false), ("secret", true), ("secret_previous", true), ("headers", false), ("in_flight", false)],
-    ),
-    ("console", &[]),
+/// The keys of each kind of sink, and which of them are always a secret.
+const SINK_KEYS: [SinkKeys; 6] = [
+    SinkKeys {
+        kind: "pagerduty",
+        own: &["routing_key", "region", "rate_per_minute", "in_flight"],
+        shared: &[],
+        secret: &["routing_key"],
+    },
+    SinkKeys { kind: "sentry", own: &["dsn", "in_flight"], shared: &[], secret: &["dsn"] },
+    SinkKeys {
+        kind: "honeycomb",
+        own: &["api_key", "dataset", "region", "telemetry_dataset"],
+        shared: &PLAN_KEYS,
+        secret: &["api_key"],
+    },
+    SinkKeys { kind: "otlp", own: &["protocol", "headers"], shared: &PLAN_KEYS, secret: &[] },
+    SinkKeys {
+        kind: "webhook",
+        own: &["url", "secret", "secret_previous", "headers", "in_flight"],
+        shared: &[],
+        secret: &["secret", "secret_previous"],
+    },
+    SinkKeys { kind: "console", own: &[], shared: &[], secret: &[] },
 ];
+
+struct SinkKeys {
+    kind: &'static str,
+    own: &'static [&'static str],
+    /// With the other kinds that take telemetry.
+    shared: &'static [&'static str],
+    secret: &'static [&'static str],
+}
 
 pub(super) fn json_schema() -> Value {
     let defaults = serde_json::to_value(Settings::default()).expect("settings are plain data");
@@ -176,10 +164,10 @@ fn sink() -> Value {
     ]);
     let per_kind: Vec<Value> = SINK_KEYS
         .iter()
-        .map(|(kind, keys)| {
+        .map(|SinkKeys { kind, own, shared, secret }| {
             let mut properties = common.clone();
-            for (key, is_secret) in *keys {
-                let property = if *is_secret { json!({ "$ref": "#/$defs/secret" }) } else { json!({}) };
+            for key in own.iter().chain(*shared) {
+                let property = if secret.contains(key) { json!({ "$ref": "#/$defs/secret" }) } else { json!({}) };
                 properties.insert((*key).to_owned(), property);
             }
             json!({
