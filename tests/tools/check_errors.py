@@ -6,10 +6,10 @@ through sentry-sdk's reader. With --schemas, a directory that holds `sentry-even
 that too (pip: jsonschema). A copy of one event is then damaged in the ways that Sentry punishes without a word; every
 damage must be noticed here, or the check itself is at fault.
 
-    python3 -m venv /tmp/sinks && /tmp/sinks/bin/pip install sentry-relay==0.10.1 sentry-sdk jsonschema
-    /tmp/sinks/bin/python tests/tools/check_errors.py tests/fixtures/sinks/sentry-errors --schemas DIR
+    target/sdks/python/bin/python tests/tools/check_errors.py tests/fixtures/sinks/sentry-errors --schemas DIR
 
-Exits with 1 if anything is wrong, and with 2 if there was nothing to check.
+`scripts/test` makes that Python and runs this (tests/it/golden.rs). Exits with 1 if anything is wrong, and with 2
+if there was nothing to check.
 """
 
 import argparse

@@ -6,10 +6,10 @@ through sentry-sdk's reader of envelopes; webhook signatures are made again by t
 standardwebhooks). With --schemas, a directory that holds `sentry-event.schema.json` and
 `pagerduty-events-v2.openapi.json`, bodies are checked against those too (pip: jsonschema).
 
-    python3 -m venv /tmp/sinks && /tmp/sinks/bin/pip install sentry-relay==0.10.1 sentry-sdk standardwebhooks jsonschema
-    /tmp/sinks/bin/python tests/tools/check_sinks.py tests/fixtures/sinks --schemas DIR
+    target/sdks/python/bin/python tests/tools/check_sinks.py tests/fixtures/sinks --schemas DIR
 
-Exits with 1 if anything is wrong, and with 2 if there was nothing to check.
+`scripts/test` makes that Python and runs this (tests/it/golden.rs). Exits with 1 if anything is wrong, and with 2
+if there was nothing to check.
 """
 
 import argparse
