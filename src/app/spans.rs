@@ -93,6 +93,10 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
         tally: tally.clone(),
         clock: shared.clock.clone(),
         alerts: AlertWay::new(shared.intake.clone()),
+        reading: match plan.json {
+            JsonReading::Lenient => json::Mode::Lenient,
+            JsonReading::Strict => json::Mode::Strict,
+        },
     };
     let options = DoorOptions {
         body_bytes_max: plan.request_bytes,
@@ -275,6 +279,5 @@ async fn listen(addresses: &[(SocketAddr, bool)]) -> anyhow::Result<Vec<TcpListe
 
 fn read_json(signal: Signal, body: &[u8], mode: json::Mode) -> Result<JsonRead, String> {
     let read = json::to_protobuf(signal, body, mode).map_err(|fault| fault.to_string())?;
-    let repairs = if read.repairs.is_empty() { String::new() } else { read.repairs.to_string() };
-    Ok(JsonRead { protobuf: read.protobuf, repairs })
+    Ok(JsonRead { protobuf: read.protobuf, repairs: read.repairs })
 }

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use super::faces::{Arrival, Budget, Road, Share};
 use crate::model::Signal;
 use crate::otlp::enrich::Member;
+use crate::otlp::json::Repairs;
 use fault::Fault;
 use inflate::{Buffers, Codings};
 use life::Life;
@@ -85,7 +86,7 @@ impl Door {
             let keeping = options.keeps_members;
             inflate::inflate_keeping(codings, body, options.body_bytes_max, &mut share, buffers, keeping)?
         };
-        Ok(Entry { signal, body, member, repairs: String::new(), share })
+        Ok(Entry { signal, body, member, repairs: Repairs::default(), share })
     }
 
     async fn hand_over(&self, entry: Entry) -> Result<Partial, Refusal> {
@@ -93,9 +94,8 @@ impl Door {
         if !share.grow(cost_of(body.len())) {
             return Err(Refusal::of(&Fault::NoRoom, self));
         }
-        let said = repairs.clone();
         let verdict = self.road.take(Arrival { signal, body, member, repairs, share: Arc::new(share) }).await;
-        refusal::settle(verdict, &said)
+        refusal::settle(verdict)
     }
 }
 
@@ -111,7 +111,7 @@ struct Entry {
     signal: Signal,
     body: Bytes,
     member: Option<Member>,
-    repairs: String,
+    repairs: Repairs,
     share: Share,
 }
 

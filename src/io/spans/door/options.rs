@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::io::auth::Guard;
 use crate::model::Signal;
+use crate::otlp::json::Repairs;
 
 /// Makes protobuf of a JSON request, or says what is wrong with it.
 pub type ReadJson = fn(Signal, &[u8]) -> Result<JsonRead, String>;
@@ -13,8 +14,8 @@ pub type ReadJson = fn(Signal, &[u8]) -> Result<JsonRead, String>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonRead {
     pub protobuf: Vec<u8>,
-    /// What was mended on the way; empty for most.
-    pub repairs: String,
+    /// What was mended on the way.
+    pub repairs: Repairs,
 }
 
 #[derive(Clone, Debug)]
