@@ -102,6 +102,7 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
         body_bytes_max: plan.request_bytes,
         idle_timeout: plan.idle,
         connection_age_max: plan.connection_age,
+        tls: plan.tls.map(Arc::new),
         guard: Arc::new(plan.token.map_or(Guard::Open, Guard::Token)),
         path_prefix: plan.path_prefix,
         keeps_members,

@@ -11,6 +11,7 @@ pub mod report;
 mod semantics;
 pub mod speak;
 mod target;
+mod tls;
 mod transport;
 
 use report::Report;

@@ -15,6 +15,8 @@ mod read;
 mod reflection;
 mod refusal;
 mod reply;
+mod tls;
+mod wire;
 
 use std::sync::Arc;
 
@@ -37,6 +39,7 @@ use reply::Response;
 pub use connection::serve_telemetry;
 pub use counts::{Count, Counts, Outcome, Transport};
 pub use options::{DoorOptions, JsonRead, ReadJson};
+pub use tls::{Tls, TlsError};
 
 /// One door; both listeners may share it.
 pub struct Door {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::tls::Tls;
 use crate::io::auth::Guard;
 use crate::model::Signal;
 use crate::otlp::json::Repairs;
@@ -24,7 +25,7 @@ pub struct DoorOptions {
     pub body_bytes_max: usize,
     /// From the head of a request to the end of its body.
     pub body_timeout: Duration,
-    /// How long a new connection may say nothing.
+    /// How long a new connection may say nothing, and how long its handshake may take.
     pub first_byte_timeout: Duration,
     /// From the first byte of a request's head to its end.
     pub head_timeout: Duration,
@@ -44,6 +45,8 @@ pub struct DoorOptions {
     /// What a sender is told to wait when the budget is used up; up to twice as long, so that senders do not come
     /// back together.
     pub retry_after: Duration,
+    /// The certificate of the door. `None`: connections are bare.
+    pub tls: Option<Arc<Tls>>,
     /// What senders of telemetry must show. Health and reflection are answered without it: load balancers ask them.
     pub guard: Arc<Guard>,
     /// Accepted in front of the paths of OTLP/HTTP, beside the bare ones: `/otlp`. Empty: none.
@@ -67,6 +70,7 @@ impl DoorOptions {
             linger_timeout: Duration::from_secs(2),
             streams_max: 256,
             retry_after: Duration::from_secs(2),
+            tls: None,
             guard: Arc::new(Guard::Open),
             path_prefix: String::new(),
             keeps_members: false,
