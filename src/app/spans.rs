@@ -29,7 +29,7 @@ use crate::io::transport::HttpTransport;
 use crate::model::Signal;
 use crate::otlp::enrich::Mode;
 use crate::otlp::json;
-use crate::settings::{Durability, ErrorSetup, Existing, JsonReading, TelemetryPlan, TelemetrySetup};
+use crate::settings::{Durability, ErrorSetup, Existing, JsonReading, SpanRoadPlan, TelemetrySetup};
 use crate::telemetry::Metrics;
 
 /// What the road shares with the rest of the daemon.
@@ -64,7 +64,7 @@ pub(super) struct SpanSide {
     door: Arc<Door>,
 }
 
-pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<SpanSide> {
+pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<SpanSide> {
     let listeners = listen(&plan.listen).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let budget = Budget::new(plan.in_flight_bytes);
@@ -173,7 +173,7 @@ struct Outs {
 }
 
 impl Outs {
-    fn start(plan: &TelemetryPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<Outs> {
+    fn start(plan: &SpanRoadPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<Outs> {
         let machinery = Machinery::new(shared.clock.clone()).context("the clients of telemetry")?;
         let transport = Arc::new(HttpTransport::new().context("the HTTP client")?);
         let patience = match plan.durability {
@@ -223,7 +223,7 @@ impl Outs {
 }
 
 /// The sinks whose answer decides for some route: the first of each that takes telemetry.
-fn firsts(plan: &TelemetryPlan, sides: &[Sides]) -> Vec<usize> {
+fn firsts(plan: &SpanRoadPlan, sides: &[Sides]) -> Vec<usize> {
     let takes = |at: &usize| {
         let name = &plan.sinks[*at];
         sides.iter().any(|side| *side.name == **name && side.telemetry.is_some())
@@ -233,7 +233,7 @@ fn firsts(plan: &TelemetryPlan, sides: &[Sides]) -> Vec<usize> {
 }
 
 fn promise(
-    plan: &TelemetryPlan,
+    plan: &SpanRoadPlan,
     outs: &Outs,
     budget: &Arc<Budget>,
     metrics: &Metrics,

@@ -140,7 +140,7 @@ impl Default for SpanSettings {
 }
 
 /// The span road as it runs.
-pub struct TelemetryPlan {
+pub struct SpanRoadPlan {
     /// Each with whether nobody chose it: a default address may be taken or missing on the host.
     pub listen: Vec<(SocketAddr, bool)>,
     pub token: Option<LiveSecret>,
@@ -175,7 +175,7 @@ const TOLD: [TagName; 7] = [
     TagName::Environment,
 ];
 
-pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<TelemetryPlan, SettingsError> {
+pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<SpanRoadPlan, SettingsError> {
     let otlp = &loaded.settings.otlp;
     let spans = &loaded.settings.spans;
     let mut listen = addresses(loaded, "otlp.grpc", otlp.grpc.as_ref(), DEFAULT_GRPC)?;
@@ -189,7 +189,7 @@ pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Telemet
     if spans.durability == Durability::Spool {
         holds_a_request(loaded, "spans.spool_bytes", spool_bytes, request_bytes)?;
     }
-    Ok(TelemetryPlan {
+    Ok(SpanRoadPlan {
         listen,
         token: token(loaded, secrets)?,
         tls: tls(loaded, secrets)?,
