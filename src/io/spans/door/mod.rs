@@ -3,6 +3,7 @@
 
 mod connection;
 mod counts;
+mod descriptors;
 mod fault;
 mod frames;
 mod grpc;
