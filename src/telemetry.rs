@@ -45,6 +45,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "Items with a trace or span id of a wrong length, passed on as they are.",
     ),
     (
+        "tawny_telemetry_repairs_total",
+        "repairs",
+        "Known mistakes of senders that were mended, in requests that were taken, by kind.",
+    ),
+    (
         "tawny_telemetry_alerts_omitted_total",
         "records",
         "Log records and spans beyond the 256 alerts that one request may make.",

@@ -29,7 +29,7 @@ use crate::io::transport::HttpTransport;
 use crate::model::Signal;
 use crate::otlp::enrich::Mode;
 use crate::otlp::json;
-use crate::settings::{Durability, ErrorSetup, Existing, JsonReading, TelemetryPlan, TelemetrySetup};
+use crate::settings::{Durability, ErrorSetup, Existing, JsonReading, SpanRoadPlan, TelemetrySetup};
 use crate::telemetry::Metrics;
 
 /// What the road shares with the rest of the daemon.
@@ -64,7 +64,7 @@ pub(super) struct SpanSide {
     door: Arc<Door>,
 }
 
-pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<SpanSide> {
+pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<SpanSide> {
     let listeners = listen(&plan.listen).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let budget = Budget::new(plan.in_flight_bytes);
@@ -93,11 +93,16 @@ pub(super) async fn start(plan: TelemetryPlan, sides: Vec<Sides>, shared: &Share
         tally: tally.clone(),
         clock: shared.clock.clone(),
         alerts: AlertWay::new(shared.intake.clone()),
+        reading: match plan.json {
+            JsonReading::Lenient => json::Mode::Lenient,
+            JsonReading::Strict => json::Mode::Strict,
+        },
     };
     let options = DoorOptions {
         body_bytes_max: plan.request_bytes,
         idle_timeout: plan.idle,
         connection_age_max: plan.connection_age,
+        tls: plan.tls.map(Arc::new),
         guard: Arc::new(plan.token.map_or(Guard::Open, Guard::Token)),
         path_prefix: plan.path_prefix,
         keeps_members,
@@ -168,7 +173,7 @@ struct Outs {
 }
 
 impl Outs {
-    fn start(plan: &TelemetryPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<Outs> {
+    fn start(plan: &SpanRoadPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<Outs> {
         let machinery = Machinery::new(shared.clock.clone()).context("the clients of telemetry")?;
         let transport = Arc::new(HttpTransport::new().context("the HTTP client")?);
         let patience = match plan.durability {
@@ -218,7 +223,7 @@ impl Outs {
 }
 
 /// The sinks whose answer decides for some route: the first of each that takes telemetry.
-fn firsts(plan: &TelemetryPlan, sides: &[Sides]) -> Vec<usize> {
+fn firsts(plan: &SpanRoadPlan, sides: &[Sides]) -> Vec<usize> {
     let takes = |at: &usize| {
         let name = &plan.sinks[*at];
         sides.iter().any(|side| *side.name == **name && side.telemetry.is_some())
@@ -228,7 +233,7 @@ fn firsts(plan: &TelemetryPlan, sides: &[Sides]) -> Vec<usize> {
 }
 
 fn promise(
-    plan: &TelemetryPlan,
+    plan: &SpanRoadPlan,
     outs: &Outs,
     budget: &Arc<Budget>,
     metrics: &Metrics,
@@ -275,6 +280,5 @@ async fn listen(addresses: &[(SocketAddr, bool)]) -> anyhow::Result<Vec<TcpListe
 
 fn read_json(signal: Signal, body: &[u8], mode: json::Mode) -> Result<JsonRead, String> {
     let read = json::to_protobuf(signal, body, mode).map_err(|fault| fault.to_string())?;
-    let repairs = if read.repairs.is_empty() { String::new() } else { read.repairs.to_string() };
-    Ok(JsonRead { protobuf: read.protobuf, repairs })
+    Ok(JsonRead { protobuf: read.protobuf, repairs: read.repairs })
 }

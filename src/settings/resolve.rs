@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    LimitSettings, Loaded, SettingsError, SinkEntry, SourceEntry, TelemetryPlan, parse_bytes, parse_span, telemetry,
+    LimitSettings, Loaded, SettingsError, SinkEntry, SourceEntry, SpanRoadPlan, parse_bytes, parse_span, telemetry,
 };
 use crate::io::auth::Guard;
 use crate::io::instance::Instance;
@@ -30,7 +30,7 @@ pub struct Ready {
     pub sinks: Vec<SinkPlan>,
     pub limits: LimitSettings,
     pub retention: Retention,
-    pub telemetry: TelemetryPlan,
+    pub telemetry: SpanRoadPlan,
 }
 
 /// One configured sink.

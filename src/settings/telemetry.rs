@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loaded, OneOrMany, SettingsError, parse_bytes, parse_span};
 use crate::io::secrets::{LiveSecret, SecretRef};
+use crate::io::spans::door::Tls;
 use crate::io::spans::routes::{SINK_COUNT_MAX, SinkSet, SpanRoute, SpanRoutes};
 use crate::model::TagName;
 use crate::settings::SecretsPolicy;
@@ -25,6 +26,9 @@ pub struct OtlpSettings {
     pub http: Option<OneOrMany>,
     /// `{ env: NAME }` or `{ file: PATH }`: senders must show it as a bearer token.
     pub token: Option<serde_json::Value>,
+    /// PEM files; with both, the doors take nothing but TLS.
+    pub tls_certificate: String,
+    pub tls_key: String,
     /// In front of `/v1/traces` and its like.
     pub path_prefix: String,
     pub json: JsonReading,
@@ -106,6 +110,8 @@ impl Default for OtlpSettings {
             grpc: None,
             http: None,
             token: None,
+            tls_certificate: String::new(),
+            tls_key: String::new(),
             path_prefix: String::new(),
             json: JsonReading::Lenient,
             request_bytes: "64MiB".to_owned(),
@@ -134,10 +140,11 @@ impl Default for SpanSettings {
 }
 
 /// The span road as it runs.
-pub struct TelemetryPlan {
+pub struct SpanRoadPlan {
     /// Each with whether nobody chose it: a default address may be taken or missing on the host.
     pub listen: Vec<(SocketAddr, bool)>,
     pub token: Option<LiveSecret>,
+    pub tls: Option<Tls>,
     pub path_prefix: String,
     pub json: JsonReading,
     pub request_bytes: usize,
@@ -168,7 +175,7 @@ const TOLD: [TagName; 7] = [
     TagName::Environment,
 ];
 
-pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<TelemetryPlan, SettingsError> {
+pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<SpanRoadPlan, SettingsError> {
     let otlp = &loaded.settings.otlp;
     let spans = &loaded.settings.spans;
     let mut listen = addresses(loaded, "otlp.grpc", otlp.grpc.as_ref(), DEFAULT_GRPC)?;
@@ -182,9 +189,10 @@ pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Telemet
     if spans.durability == Durability::Spool {
         holds_a_request(loaded, "spans.spool_bytes", spool_bytes, request_bytes)?;
     }
-    Ok(TelemetryPlan {
+    Ok(SpanRoadPlan {
         listen,
         token: token(loaded, secrets)?,
+        tls: tls(loaded, secrets)?,
         path_prefix: otlp.path_prefix.trim_end_matches('/').to_owned(),
         json: otlp.json,
         request_bytes,
@@ -236,6 +244,27 @@ fn token(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Option<LiveSecret>, 
         return Ok(None);
     }
     LiveSecret::open(place).map(Some).map_err(|cause| fault(loaded, "otlp.token", cause.to_string(), ""))
+}
+
+fn tls(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Option<Tls>, SettingsError> {
+    let OtlpSettings { tls_certificate, tls_key, .. } = &loaded.settings.otlp;
+    let missing = |key: &str, other: &str| {
+        let message = format!("proves nothing without `{key}`");
+        fault(loaded, other, message, &format!("write both, or leave `{other}` out"))
+    };
+    match (tls_certificate.as_str(), tls_key.as_str()) {
+        ("", "") => Ok(None),
+        (_, "") => Err(missing("otlp.tls_key", "otlp.tls_certificate")),
+        ("", _) => Err(missing("otlp.tls_certificate", "otlp.tls_key")),
+        _ if secrets == SecretsPolicy::Ignored => Ok(None),
+        (certificate, key) => {
+            let opened = Tls::open(certificate.as_ref(), key.as_ref());
+            opened.map(Some).map_err(|cause| {
+                let key = if cause.is_about_the_key() { "otlp.tls_key" } else { "otlp.tls_certificate" };
+                fault(loaded, key, cause.to_string(), "")
+            })
+        }
+    }
 }
 
 fn duration(loaded: &Loaded, key: &str, text: &str) -> Result<Duration, SettingsError> {

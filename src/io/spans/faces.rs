@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::out::Encoded;
 use crate::model::Signal;
 use crate::otlp::enrich::{Grafted, Member};
+use crate::otlp::json::Repairs;
 use crate::store::Later;
 
 /// One request, inflated and in protobuf, as a door read it.
@@ -19,8 +20,8 @@ pub struct Arrival {
     pub body: Bytes,
     /// The gzip member that it came in, where a sink may use it again.
     pub member: Option<Member>,
-    /// What a JSON reader mended on the way, for the answer: `3 x base64 id`. Empty for protobuf.
-    pub repairs: String,
+    /// What was mended on the way, for the answer and the counts.
+    pub repairs: Repairs,
     /// Its place in the budget of bytes in flight; given back when the last copy is dropped.
     pub share: Arc<Share>,
 }

@@ -2,6 +2,7 @@
 //! span, and never answers before the promise of the mode is kept.
 
 mod answers;
+mod mend;
 mod observe;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 use answers::{come_back, passed, with_warnings, worse};
 use arc_swap::ArcSwap;
+use mend::Mending;
 use observe::Observed;
 use tokio::sync::oneshot;
 
@@ -26,7 +28,7 @@ use crate::io::live_rules::LiveRules;
 use crate::model::{ErrorEvent, Signal};
 use crate::otlp::enrich::{Assembly, Grafted, graft};
 use crate::otlp::wire::{Block, Scan, scan};
-use crate::otlp::{Malformed, alerts, exceptions};
+use crate::otlp::{Malformed, alerts, exceptions, json};
 use crate::rules::{RuleSet, Stamped, Stamps};
 use crate::store::Later;
 
@@ -62,6 +64,8 @@ pub struct SpanRoad {
     pub memory: Memory,
     /// Where alerts go that rules make of what passes.
     pub alerts: AlertWay,
+    /// Whether ids that hold their hex letters are mended, as a lenient reader of JSON mends them.
+    pub reading: json::Mode,
 }
 
 /// What the road remembers between requests.
@@ -112,9 +116,20 @@ impl Road for SpanRoad {
 }
 
 impl SpanRoad {
-    async fn take_in(&self, arrival: Arrival) -> Verdict {
+    async fn take_in(&self, mut arrival: Arrival) -> Verdict {
         let mut observed = Observed::default();
-        let scanned = scan(arrival.signal, &arrival.body, &mut observed);
+        let mut scanned = scan(arrival.signal, &arrival.body, &mut observed);
+        let has_odd_ids = scanned.as_ref().is_ok_and(|scan| scan.invalid_id_count > 0);
+        if has_odd_ids && self.reading == json::Mode::Lenient {
+            match mend::mend_ids(&mut arrival) {
+                Ok(Mending::Nothing) => {}
+                Ok(Mending::Mended) => {
+                    observed = Observed::default();
+                    scanned = scan(arrival.signal, &arrival.body, &mut observed);
+                }
+                Err(NoRoom) => return come_back("there is no memory to mend the ids in"),
+            }
+        }
         // All of a request is decided by one book.
         let book = self.book();
         let sorted =
@@ -138,7 +153,10 @@ impl SpanRoad {
                 verdict = worse(verdict, come_back("the same spans are on their way and were not taken yet"));
             }
         }
-        self.tally.invalid_ids(invalid_id_count);
+        if matches!(verdict, Verdict::Taken | Verdict::Partly { .. }) {
+            self.tally.invalid_ids(invalid_id_count);
+            self.tally.repairs(&arrival.repairs);
+        }
         with_warnings(verdict, &arrival, invalid_id_count)
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::Signal;
+use crate::otlp::json::{Repair, Repairs};
 
 /// What became of an item at the road itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,7 @@ const UNKNOWN_CELL_COUNT_MAX: usize = 64;
 pub struct Tally {
     items: [[AtomicU64; ItemOutcome::ALL.len()]; Signal::ALL.len()],
     invalid_ids: AtomicU64,
+    repairs: [AtomicU64; Repair::ALL.len()],
     omitted_alerts: AtomicU64,
     platforms: Mutex<Platforms>,
     unknown_cells: Mutex<BTreeMap<Box<str>, u64>>,
@@ -74,6 +76,12 @@ impl Tally {
         self.invalid_ids.fetch_add(count as u64, Ordering::Relaxed);
     }
 
+    pub fn repairs(&self, repairs: &Repairs) {
+        for (repair, count) in repairs.iter() {
+            self.repairs[repair as usize].fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
     pub fn platform(&self, platform: &str, confidence: &str) -> Arc<PlatformTally> {
         let mut platforms = self.platforms.lock().unwrap_or_else(PoisonError::into_inner);
         platforms.entry((platform.into(), confidence.into())).or_default().clone()
@@ -101,6 +109,10 @@ impl Tally {
             }
         }
         lines.push(("tawny_telemetry_invalid_ids_total", String::new(), read(&self.invalid_ids)));
+        for repair in Repair::ALL {
+            let labels = format!("{{repair=\"{}\"}}", repair.as_str());
+            lines.push(("tawny_telemetry_repairs_total", labels, read(&self.repairs[repair as usize])));
+        }
         lines.push(("tawny_telemetry_alerts_omitted_total", String::new(), read(&self.omitted_alerts)));
         let platforms = self.platforms.lock().unwrap_or_else(PoisonError::into_inner);
         for ((platform, confidence), tally) in platforms.iter() {

@@ -2,11 +2,10 @@
 //! their HTTP counterparts. Never decides whether something was taken; it only words the decision.
 
 mod body;
-mod code;
 mod trailer;
 
+pub use crate::model::Code;
 pub use body::{Detail, Encoding, Status, partial_body, success_body};
-pub use code::{Code, Delay, http_is_retryable};
 pub use trailer::{grpc_message, status_details_bin};
 
 #[cfg(test)]

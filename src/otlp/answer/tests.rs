@@ -147,26 +147,6 @@ fn a_warning_rejects_nothing() {
 }
 
 #[test]
-fn what_may_be_sent_again_is_as_otlp_lists_it() {
-    let retryable = [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::OutOfRange, Code::Unavailable];
-    for code in Code::ALL {
-        let always = retryable.contains(&code) || code == Code::DataLoss;
-        assert_eq!(code.is_retryable(Delay::None), always, "{code:?}");
-        assert_eq!(code.is_retryable(Delay::Named), always || code == Code::ResourceExhausted, "{code:?}");
-        assert_eq!(http_is_retryable(code.http_status()), code.is_retryable(Delay::Named), "{code:?}");
-        assert_eq!(Code::from_u8(code.as_u8()), code);
-    }
-    assert_eq!(Code::from_u8(200), Code::Unknown);
-    let again: Vec<u16> = (100..600).filter(|status| http_is_retryable(*status)).collect();
-    assert_eq!(again, [429, 502, 503, 504]);
-    for status in 100..600 {
-        let code = Code::from_http(status);
-        assert_eq!(code.is_retryable(Delay::Named), http_is_retryable(status) || status == 413, "{status}");
-    }
-    assert_eq!([200, 400, 413, 415, 500, 503].map(|status| Code::from_http(status).as_u8()), [0, 3, 8, 3, 13, 14]);
-}
-
-#[test]
 fn trailers_hold_only_what_a_header_may_hold() {
     assert_eq!(grpc_message("plain words, ~"), "plain words, ~");
     assert_eq!(grpc_message("100% é\n\u{7f}"), "100%25 %C3%A9%0A%7F");

@@ -4,32 +4,25 @@
 use super::id;
 use super::out::{Open, Out};
 use super::table::{self, Field, Kind, Message, Part};
+use super::{Read, Repair, Repairs};
 use crate::model::Signal;
 use crate::otlp::Malformed;
 use crate::otlp::wire::{Fields, Value};
 
-/// What was mended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mended {
-    pub protobuf: Vec<u8>,
-    /// Never 0.
-    pub id_count: u64,
-}
-
 /// Rewrites a protobuf request whose ids are 32 or 16 ASCII hex digits where 16 or 8 bytes belong; nothing when there
 /// are none. Walks the whole request, so call it only when a scan has found ids of the wrong length. Profiles are left
 /// alone.
-pub fn mend_hex_ids(signal: Signal, request: &[u8]) -> Result<Option<Mended>, Malformed> {
+pub fn mend_hex_ids(signal: Signal, request: &[u8]) -> Result<Option<Read>, Malformed> {
     let Some(message) = table::request(signal) else { return Ok(None) };
-    let mut mending = Mending { out: Out::with_capacity(request.len()), id_count: 0 };
+    let mut mending = Mending { out: Out::with_capacity(request.len()), repairs: Repairs::default() };
     mending.message(message, request)?;
-    let Mending { out, id_count } = mending;
-    Ok((id_count > 0).then_some(Mended { protobuf: out.bytes, id_count }))
+    let Mending { out, repairs } = mending;
+    Ok((!repairs.is_empty()).then_some(Read { protobuf: out.bytes, repairs }))
 }
 
 struct Mending {
     out: Out,
-    id_count: u64,
+    repairs: Repairs,
 }
 
 impl Mending {
@@ -60,7 +53,7 @@ impl Mending {
         let open = self.out.open(number, 1);
         match id::from_hex::<N>(given) {
             Some(id) => {
-                self.id_count += 1;
+                self.repairs.add(Repair::HexTextId);
                 self.out.bytes.extend_from_slice(&id);
             }
             None => self.out.bytes.extend_from_slice(given),

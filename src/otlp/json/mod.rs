@@ -13,7 +13,7 @@ mod value;
 mod walk;
 
 pub use fault::JsonFault;
-pub use mend::{Mended, mend_hex_ids};
+pub use mend::mend_hex_ids;
 pub use repairs::{Repair, Repairs};
 
 use cursor::{Cursor, Outcome};

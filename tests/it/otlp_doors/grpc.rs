@@ -102,6 +102,19 @@ async fn reflection(target: &dyn Receiver, report: &mut Report) {
         let answer = call(target.address(), &path, &[], framed(0, &[0x22, 1, b'x'])).await;
         let is_not_found = answer.body.windows(2).any(|part| part == [0x08, 5]);
         let seen = format!("{} {is_not_found}", answer.header("grpc-status"));
-        report.check(&format!("reflection {version} of a symbol"), GRPC, "0 true", seen);
+        report.check(&format!("reflection {version} of an unknown symbol"), GRPC, "0 true", seen);
+        // file_containing_symbol and file_by_filename: file_descriptor_response, which is field 4.
+        let file = "opentelemetry/proto/trace/v1/trace.proto";
+        for (field, asked) in [(0x22, "opentelemetry.proto.trace.v1.Span.Event"), (0x1a, file)] {
+            let length = u8::try_from(asked.len()).unwrap();
+            let question = [&[field, length][..], asked.as_bytes()].concat();
+            let answer = call(target.address(), &path, &[], framed(0, &question)).await;
+            // Behind the question, which is repeated, and the prefix of the message.
+            let after = answer.body.get(5 + 2 + question.len()..).unwrap_or_default();
+            let has_file =
+                after.first() == Some(&0x22) && after.windows(file.len()).any(|part| part == file.as_bytes());
+            let seen = format!("{} {has_file}", answer.header("grpc-status"));
+            report.check(&format!("reflection {version} of {asked}"), GRPC, "0 true", seen);
+        }
     }
 }

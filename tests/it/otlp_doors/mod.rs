@@ -5,11 +5,13 @@ mod bytes;
 mod compression;
 mod connections;
 mod grpc;
+mod ids;
 mod json;
 pub mod report;
 mod semantics;
 pub mod speak;
 mod target;
+mod tls;
 mod transport;
 
 use report::Report;
@@ -34,6 +36,7 @@ async fn probe_daemon(report: &mut Report) {
         let mut whole = Whole::start(&home, backend).await;
         report.ask(mode.asked());
         json::probe(&whole, mode, report).await;
+        ids::probe(&whole, mode, report).await;
         if mode == json::Mode::Lenient {
             probe_all(&whole, report).await;
             let refused = whole.backend.role.refused();

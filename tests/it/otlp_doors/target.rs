@@ -13,6 +13,7 @@ use prost::Message;
 use tawny::io::spans::door::{Door, DoorOptions, JsonRead, serve_telemetry};
 use tawny::io::spans::faces::{Arrival, Budget, Road, Verdict};
 use tawny::model::Signal;
+use tawny::otlp::json::Repairs;
 use tawny::store::Later;
 use tokio::sync::{Semaphore, watch};
 
@@ -80,7 +81,7 @@ pub struct Target {
 /// JSON as the official crate reads it, so that only the door's part is under test.
 fn read_json(_: Signal, bytes: &[u8]) -> Result<JsonRead, String> {
     let request: ExportTraceServiceRequest = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
-    Ok(JsonRead { protobuf: request.encode_to_vec(), repairs: String::new() })
+    Ok(JsonRead { protobuf: request.encode_to_vec(), repairs: Repairs::default() })
 }
 
 impl Target {

@@ -56,7 +56,7 @@ fn scope() -> Option<InstrumentationScope> {
     Some(InstrumentationScope { name: "owls".to_owned(), version: "1".to_owned(), ..InstrumentationScope::default() })
 }
 
-fn logs() -> ResourceLogs {
+pub fn logs() -> ResourceLogs {
     let record = |at: u64| LogRecord {
         time_unix_nano: 1_795_394_411_000_000_000 + at,
         observed_time_unix_nano: 1_795_394_412_000_000_000,
@@ -78,7 +78,7 @@ fn logs() -> ResourceLogs {
     }
 }
 
-fn metrics() -> ResourceMetrics {
+pub fn metrics() -> ResourceMetrics {
     let exemplars =
         vec![Exemplar { value: Some(exemplar::Value::AsInt(5)), trace_id: vec![1; 16], ..Exemplar::default() }];
     let number = |value| NumberDataPoint {
@@ -133,7 +133,7 @@ fn metrics() -> ResourceMetrics {
 }
 
 /// Takes away what was set, after a look that it was.
-fn without_tags(resource: &mut Option<Resource>) {
+pub fn without_tags(resource: &mut Option<Resource>) {
     let resource = resource.as_mut().expect("a resource");
     for (key, value) in [("tawny.service", "owl-service"), ("tawny.owner", "owl"), ("tawny.env", "production")] {
         assert_eq!(attribute(resource, key), Some(value), "{resource:?}");

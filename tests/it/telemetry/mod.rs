@@ -3,6 +3,7 @@
 
 mod content;
 mod exceptions;
+mod graft;
 pub mod kit;
 mod overload;
 mod promise;

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::life::{Life, Sight, Watch, Watched};
 use super::reply::Response;
+use super::tls::{self, Tls};
+use super::wire::Wire;
 use super::{Door, DoorOptions};
 
 /// An accept that fails for want of file handles is tried again after this, not at once.
@@ -114,13 +116,31 @@ async fn detect(stream: &TcpStream) -> Option<Protocol> {
     }
 }
 
+/// What a new connection speaks. `None`: it hung up, or there was no agreement.
+async fn open(stream: TcpStream, tls: Option<&Tls>) -> Option<(Wire, Protocol)> {
+    let Some(tls) = tls else {
+        let protocol = detect(&stream).await?;
+        return Some((Wire::Bare(stream), protocol));
+    };
+    match tls.accept(stream).await {
+        Ok(stream) => {
+            let protocol = if tls::is_http2(&stream) { Protocol::Http2 } else { Protocol::Http1 };
+            Some((Wire::Tls(Box::new(stream)), protocol))
+        }
+        Err(cause) => {
+            tracing::debug!(error = %cause, "a telemetry connection did not get through its handshake");
+            None
+        }
+    }
+}
+
 async fn live(stream: TcpStream, door: Arc<Door>, mut stop: watch::Receiver<bool>) {
     let options = &door.options;
-    let protocol = tokio::select! {
-        protocol = timeout(options.first_byte_timeout, detect(&stream)) => protocol,
+    let opened = tokio::select! {
+        opened = timeout(options.first_byte_timeout, open(stream, options.tls.as_deref())) => opened,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    let Ok(Some(protocol)) = protocol else { return };
+    let Ok(Some((stream, protocol))) = opened else { return };
     let life = Arc::new(Life::default());
     let stream = Watched::new(stream, life.clone(), options.linger_timeout);
     let service = service_fn({

@@ -11,8 +11,9 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+
+use super::wire::Wire;
 
 #[derive(Debug, Default)]
 pub(super) struct Life {
@@ -98,7 +99,7 @@ const LINGERING_BYTES_MAX: usize = 128 << 20;
 /// A sender's stream. When hyper has closed its side, it is read on for a moment and the bytes are thrown away: a
 /// socket that is dropped with unread bytes resets the connection, and the reset may overtake our last answer.
 pub(super) struct Watched {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Wire>,
     life: Arc<Life>,
     linger_timeout: Duration,
     lingering: Option<Lingering>,
@@ -110,7 +111,7 @@ struct Lingering {
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, life: Arc<Life>, linger_timeout: Duration) -> Watched {
+    pub(super) fn new(stream: Wire, life: Arc<Life>, linger_timeout: Duration) -> Watched {
         Watched { stream: TokioIo::new(stream), life, linger_timeout, lingering: None }
     }
 }

@@ -3,6 +3,7 @@
 
 mod connection;
 mod counts;
+mod descriptors;
 mod fault;
 mod frames;
 mod grpc;
@@ -15,6 +16,8 @@ mod read;
 mod reflection;
 mod refusal;
 mod reply;
+mod tls;
+mod wire;
 
 use std::sync::Arc;
 
@@ -27,6 +30,7 @@ use tokio::sync::watch;
 use super::faces::{Arrival, Budget, Road, Share};
 use crate::model::Signal;
 use crate::otlp::enrich::Member;
+use crate::otlp::json::Repairs;
 use fault::Fault;
 use inflate::{Buffers, Codings};
 use life::Life;
@@ -36,6 +40,7 @@ use reply::Response;
 pub use connection::serve_telemetry;
 pub use counts::{Count, Counts, Outcome, Transport};
 pub use options::{DoorOptions, JsonRead, ReadJson};
+pub use tls::{Tls, TlsError};
 
 /// One door; both listeners may share it.
 pub struct Door {
@@ -85,7 +90,7 @@ impl Door {
             let keeping = options.keeps_members;
             inflate::inflate_keeping(codings, body, options.body_bytes_max, &mut share, buffers, keeping)?
         };
-        Ok(Entry { signal, body, member, repairs: String::new(), share })
+        Ok(Entry { signal, body, member, repairs: Repairs::default(), share })
     }
 
     async fn hand_over(&self, entry: Entry) -> Result<Partial, Refusal> {
@@ -93,9 +98,8 @@ impl Door {
         if !share.grow(cost_of(body.len())) {
             return Err(Refusal::of(&Fault::NoRoom, self));
         }
-        let said = repairs.clone();
         let verdict = self.road.take(Arrival { signal, body, member, repairs, share: Arc::new(share) }).await;
-        refusal::settle(verdict, &said)
+        refusal::settle(verdict)
     }
 }
 
@@ -111,7 +115,7 @@ struct Entry {
     signal: Signal,
     body: Bytes,
     member: Option<Member>,
-    repairs: String,
+    repairs: Repairs,
     share: Share,
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::tls::Tls;
 use crate::io::auth::Guard;
 use crate::model::Signal;
+use crate::otlp::json::Repairs;
 
 /// Makes protobuf of a JSON request, or says what is wrong with it.
 pub type ReadJson = fn(Signal, &[u8]) -> Result<JsonRead, String>;
@@ -13,8 +15,8 @@ pub type ReadJson = fn(Signal, &[u8]) -> Result<JsonRead, String>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonRead {
     pub protobuf: Vec<u8>,
-    /// What was mended on the way; empty for most.
-    pub repairs: String,
+    /// What was mended on the way.
+    pub repairs: Repairs,
 }
 
 #[derive(Clone, Debug)]
@@ -23,7 +25,7 @@ pub struct DoorOptions {
     pub body_bytes_max: usize,
     /// From the head of a request to the end of its body.
     pub body_timeout: Duration,
-    /// How long a new connection may say nothing.
+    /// How long a new connection may say nothing, and how long its handshake may take.
     pub first_byte_timeout: Duration,
     /// From the first byte of a request's head to its end.
     pub head_timeout: Duration,
@@ -43,6 +45,8 @@ pub struct DoorOptions {
     /// What a sender is told to wait when the budget is used up; up to twice as long, so that senders do not come
     /// back together.
     pub retry_after: Duration,
+    /// The certificate of the door. `None`: connections are bare.
+    pub tls: Option<Arc<Tls>>,
     /// What senders of telemetry must show. Health and reflection are answered without it: load balancers ask them.
     pub guard: Arc<Guard>,
     /// Accepted in front of the paths of OTLP/HTTP, beside the bare ones: `/otlp`. Empty: none.
@@ -66,6 +70,7 @@ impl DoorOptions {
             linger_timeout: Duration::from_secs(2),
             streams_max: 256,
             retry_after: Duration::from_secs(2),
+            tls: None,
             guard: Arc::new(Guard::Open),
             path_prefix: String::new(),
             keeps_members: false,

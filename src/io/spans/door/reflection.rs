@@ -1,5 +1,5 @@
 //! Server reflection, version 1 and its older twin (grpc-proto, grpc/reflection/v1/reflection.proto): lists the
-//! services. Descriptors are not compiled in, and a question for one is answered with that.
+//! services and describes what they take. Never knows an extension; OTLP has none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::body::{Frame, Incoming};
 use tokio::sync::mpsc;
 
+use super::descriptors;
 use super::fault::{Fault, shown};
 use super::frames::{Messages, framed};
 use super::grpc::{self, Call};
@@ -56,8 +57,9 @@ pub(super) fn answer(
     Ok(grpc::respond(Reply::Stream(Stream::new(maker, frames, life.begin()))))
 }
 
-/// Fields of a question that ask for something, besides the list of services.
+/// Fields of a question that ask for something.
 const FILE_BY_NAME: u32 = 3;
+const FILE_WITH_SYMBOL: u32 = 4;
 const LIST_SERVICES: u32 = 7;
 
 fn respond(question: &[u8]) -> Result<Vec<u8>, Malformed> {
@@ -66,7 +68,7 @@ fn respond(question: &[u8]) -> Result<Vec<u8>, Malformed> {
     for field in Fields::new(question) {
         let field = field?;
         if (FILE_BY_NAME..=LIST_SERVICES).contains(&field.number) {
-            asked = Some(field.number);
+            asked = Some((field.number, field.value.bytes().unwrap_or_default()));
         }
         if field.number == 1
             && let Some(host) = field.value.bytes()
@@ -77,7 +79,7 @@ fn respond(question: &[u8]) -> Result<Vec<u8>, Malformed> {
     put_bytes(&mut out, 2, question);
     let mut inner = Vec::new();
     match asked {
-        Some(LIST_SERVICES) => {
+        Some((LIST_SERVICES, _)) => {
             for service in services().filter(|service| !service.is_empty()) {
                 let mut entry = Vec::new();
                 put_bytes(&mut entry, 1, service.as_bytes());
@@ -86,8 +88,18 @@ fn respond(question: &[u8]) -> Result<Vec<u8>, Malformed> {
             put_bytes(&mut out, 6, &inner);
         }
         asked => {
+            let file = match asked {
+                Some((FILE_BY_NAME, name)) => descriptors::file_named(name),
+                Some((FILE_WITH_SYMBOL, symbol)) => descriptors::file_with(symbol),
+                Some(_) | None => None,
+            };
+            if let Some(file) = file {
+                put_bytes(&mut inner, 1, file);
+                put_bytes(&mut out, 4, &inner);
+                return Ok(out);
+            }
             let (code, message) = match asked {
-                Some(_) => (Code::NotFound, "descriptors are not served; use the files of opentelemetry-proto"),
+                Some(_) => (Code::NotFound, "nothing of this name is described here"),
                 None => (Code::InvalidArgument, "the request asks for nothing"),
             };
             put_key(&mut inner, 1, 0);

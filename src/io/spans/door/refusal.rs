@@ -55,13 +55,11 @@ fn jittered(delay: Duration) -> Duration {
     delay.mul_f64(1.0 + fastrand::f64())
 }
 
-/// What the road said, with what the reader of JSON mended on the way.
-pub(super) fn settle(verdict: Verdict, repairs: &str) -> Result<Partial, Refusal> {
+/// What the road said.
+pub(super) fn settle(verdict: Verdict) -> Result<Partial, Refusal> {
     match verdict {
-        Verdict::Taken if repairs.is_empty() => Ok(None),
-        Verdict::Taken => Ok(Some((0, repairs.to_owned()))),
-        Verdict::Partly { rejected, message } if message.contains(repairs) => Ok(Some((rejected, message))),
-        Verdict::Partly { rejected, message } => Ok(Some((rejected, format!("{message}; {repairs}")))),
+        Verdict::Taken => Ok(None),
+        Verdict::Partly { rejected, message } => Ok(Some((rejected, message))),
         Verdict::Malformed { reason } => Err(Refusal {
             http: 400,
             status: about_the_request(Code::InvalidArgument, reason),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::dice::Dice;
-use super::mend_hex_ids;
+use super::{Repair, mend_hex_ids};
 use crate::model::Signal;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 
@@ -32,7 +32,7 @@ proptest! {
             }
         }
         let mended = mend_hex_ids(Signal::Traces, &bad.encode_to_vec()).unwrap();
-        prop_assert_eq!(mended.as_ref().map_or(0, |mended| mended.id_count), count);
+        prop_assert_eq!(mended.as_ref().map_or(0, |mended| mended.repairs.count(Repair::HexTextId)), count);
         if let Some(mended) = mended {
             prop_assert_eq!(mended.protobuf, good.encode_to_vec());
         }
@@ -47,7 +47,7 @@ proptest! {
             as_letters(&mut log.span_id, &mut count);
         }
         if let Some(mended) = mend_hex_ids(Signal::Logs, &bad.encode_to_vec()).unwrap() {
-            prop_assert_eq!((mended.protobuf, mended.id_count), (good.encode_to_vec(), count));
+            prop_assert_eq!((mended.protobuf, mended.repairs.count(Repair::HexTextId)), (good.encode_to_vec(), count));
         } else {
             prop_assert_eq!(count, 0);
         }
@@ -73,7 +73,7 @@ proptest! {
             }
         }
         if let Some(mended) = mend_hex_ids(Signal::Metrics, &bad.encode_to_vec()).unwrap() {
-            prop_assert_eq!((mended.protobuf, mended.id_count), (good.encode_to_vec(), count));
+            prop_assert_eq!((mended.protobuf, mended.repairs.count(Repair::HexTextId)), (good.encode_to_vec(), count));
         } else {
             prop_assert_eq!(count, 0);
         }
