@@ -76,6 +76,12 @@ impl Witnesses {
         }
     }
 
+    /// Every key that it looks at.
+    pub(super) fn visit_keys(&self, visit: &mut dyn FnMut(Key)) {
+        let identities = [self.task_arn, self.pod_uid, self.pod_name, self.node_name, self.host_name];
+        identities.iter().chain(&self.accounts).chain(&self.regions).for_each(|key| visit(*key));
+    }
+
     /// The account and region of the sender, where they have the form of one: an account may also be called `prod`.
     pub(super) fn place<'v>(&self, values: &[Option<&'v str>]) -> Place<'v> {
         let first = |keys: &[Key], fits: fn(&str) -> bool| {

@@ -13,6 +13,7 @@ use super::decide::Program;
 use super::diagnostic::{At, Diagnostic, DiagnosticSeverity, Faults};
 use super::facts::{Asker, Keys};
 use super::index::Index;
+use super::look::Looks;
 use super::route::RouteRule;
 use super::rule::{Ids, Rule};
 use super::service::{Services, Sources};
@@ -247,6 +248,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
     let alerts = alerts.finish();
     let shadows = Program::shadows_of(&rules);
+    let looks = Looks::new(&rules, &routes, &witnesses, keys.len());
     Program {
         keys,
         tables,
@@ -256,6 +258,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         witnesses,
         unknown_by,
         index,
+        looks,
         shadows,
         routes,
         route_index,

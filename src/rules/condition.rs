@@ -99,6 +99,26 @@ impl All {
         }
     }
 
+    /// Every test of a value, wherever it stands.
+    pub(super) fn visit_tests(&self, visit: &mut dyn FnMut(Key, &Matcher)) {
+        for condition in &self.conditions {
+            match &condition.test {
+                Test::Value { key, matcher } => visit(*key, matcher),
+                Test::Any(branches) => branches.iter().for_each(|branch| branch.visit_tests(visit)),
+                Test::Not(all) => all.visit_tests(visit),
+            }
+        }
+    }
+
+    /// Whether one of its tests of this key, wherever it stands, holds for the value.
+    pub(super) fn has_test_that_holds(&self, key: Key, value: &str, view: &View<'_>) -> bool {
+        self.conditions.iter().any(|condition| match &condition.test {
+            Test::Value { key: tested, matcher } => *tested == key && matcher.holds(Some(value), view),
+            Test::Any(branches) => branches.iter().any(|branch| branch.has_test_that_holds(key, value, view)),
+            Test::Not(all) => all.has_test_that_holds(key, value, view),
+        })
+    }
+
     /// Whether it cannot hold unless such a key has exactly this value.
     pub(super) fn requires(&self, is_meant: impl Fn(Key) -> bool, value: &str) -> bool {
         self.conditions.iter().any(|condition| match &condition.test {

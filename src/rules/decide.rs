@@ -13,6 +13,7 @@ use super::ballot::Witnesses;
 use super::condition::Findings;
 use super::facts::{Facts, Keys, Place, Scopes, View};
 use super::index::{Candidates, Index};
+use super::look::Looks;
 use super::platform::Cast;
 use super::route::{Fold, Further, RouteRule};
 use super::rule::{Rule, Stage, bit};
@@ -36,6 +37,8 @@ pub(super) struct Program {
     /// What says `unknown` when the votes decide nothing: `file:line rules`.
     pub(super) unknown_by: Arc<str>,
     pub(super) index: Index,
+    /// What of an alert the rules and routes can tell apart.
+    pub(super) looks: Looks,
     /// Rules in the shadow stage.
     pub(super) shadows: Vec<usize>,
     /// The last one matches everything.

@@ -8,7 +8,6 @@ use crate::model::{TagName, Tags};
 use super::alerts::{self, Records};
 use super::diagnostic::Faults;
 use super::hash::FastMap;
-use super::rule::Stage;
 use super::self_scope;
 use super::suggest;
 use super::table::Tables;
@@ -62,9 +61,6 @@ pub(super) enum Asker {
 #[derive(Debug)]
 pub(super) struct Keys {
     texts: Vec<Box<str>>,
-    /// Which keys a rule that sets something looks at. The others only serve explanations.
-    live: Vec<bool>,
-    reading: Stage,
     /// What the rule that is read may look at.
     asker: Asker,
     /// Fields that the rule files declare to be `true` of everything.
@@ -75,25 +71,44 @@ pub(super) struct Keys {
     usual: [Option<Key>; USUAL.len()],
 }
 
+/// Keys that have a value, each once and in an order that only depends on where they stood: few, however many keys the
+/// rules mention.
+#[derive(Debug)]
+pub(super) struct Present<'a>(Vec<(Key, &'a str)>);
+
+impl<'a> Present<'a> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &'a str)> {
+        self.0.iter().copied()
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&'a str> {
+        self.0.iter().find(|(held, _)| *held == key).map(|(_, value)| *value)
+    }
+
+    /// For a key that cannot be there yet.
+    fn push(&mut self, key: Key, value: &'a str) {
+        if !value.is_empty() {
+            self.0.push((key, value));
+        }
+    }
+
+    fn push_first(&mut self, key: Key, value: &'a str) {
+        if self.get(key).is_none() {
+            self.push(key, value);
+        }
+    }
+}
+
 /// The values of one alert or resource: those of all keys, and which keys have one.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     values: Vec<Option<&'a str>>,
-    present: Vec<Key>,
+    present: Present<'a>,
 }
 
 impl<'a> Facts<'a> {
-    /// Keys that have a value, each once: few, however many keys the rules mention.
     pub(super) fn present(&self) -> impl Iterator<Item = (Key, &'a str)> {
-        self.present.iter().filter_map(|key| Some((*key, self.values[*key]?)))
-    }
-
-    fn set_first(&mut self, key: Key, value: &'a str) {
-        let place = &mut self.values[key];
-        if place.is_none() && !value.is_empty() {
-            *place = Some(value);
-            self.present.push(key);
-        }
+        self.present.iter()
     }
 }
 
@@ -109,19 +124,12 @@ impl Keys {
     pub(super) fn new() -> Keys {
         let texts = TagName::ALL.iter().map(|name| format!("out.{}", name.as_str()).into()).collect();
         Keys {
-            live: vec![false; TagName::ALL.len()],
             texts,
-            reading: Stage::Live,
             asker: Asker::Anyone,
             declared: Vec::new(),
             numbers: Default::default(),
             usual: [None; USUAL.len()],
         }
-    }
-
-    /// Whose keys are read next.
-    pub(super) fn reading(&mut self, stage: Stage) {
-        self.reading = stage;
     }
 
     /// Who asks from here on.
@@ -131,7 +139,6 @@ impl Keys {
 
     /// A key that the program itself looks at, whether a rule mentions it or not.
     pub(super) fn own(&mut self, scope: Scope, name: &str) -> Key {
-        self.reading = Stage::Live;
         let text = format!("{}.{name}", SCOPES[scope as usize].1);
         self.intern(scope, name, &text)
     }
@@ -140,11 +147,6 @@ impl Keys {
     pub(super) fn declare(&mut self, field: &str) {
         let key = self.own(Scope::Field, field);
         self.declared.push(key);
-    }
-
-    /// The values that an answer can depend on.
-    pub(super) fn live<'v>(&self, facts: &Facts<'v>) -> impl Iterator<Item = (Key, &'v str)> {
-        facts.present().filter(|(key, _)| self.live[*key])
     }
 
     pub(super) fn len(&self) -> usize {
@@ -213,16 +215,13 @@ impl Keys {
     }
 
     fn intern(&mut self, scope: Scope, name: &str, text: &str) -> Key {
-        let is_live = self.reading == Stage::Live;
         let numbers = &mut self.numbers[scope as usize];
         if let Some(key) = numbers.get(name) {
-            self.live[*key] |= is_live;
             return *key;
         }
         let key = self.texts.len();
         numbers.insert(name.into(), key);
         self.texts.push(text.into());
-        self.live.push(is_live);
         if let (Scope::Field, Some(at)) = (scope, USUAL.iter().position(|usual| *usual == name)) {
             self.usual[at] = Some(key);
         }
@@ -231,14 +230,26 @@ impl Keys {
 
     /// One value per key, empty values absent. Places of tags stay `None`: those are read from the tags.
     pub(super) fn look_up<'a>(&self, scopes: &Scopes<'a>) -> Facts<'a> {
+        self.spread(self.present(scopes))
+    }
+
+    /// The same values, found by their keys.
+    pub(super) fn spread<'a>(&self, present: Present<'a>) -> Facts<'a> {
+        let mut values = vec![None; self.texts.len()];
+        for (key, value) in present.iter() {
+            values[key] = Some(value);
+        }
+        Facts { values, present }
+    }
+
+    /// What there is to look at.
+    pub(super) fn present<'a>(&self, scopes: &Scopes<'a>) -> Present<'a> {
         const PRESENT_COUNT_USUAL: usize = 32;
-        let mut facts =
-            Facts { values: vec![None; self.texts.len()], present: Vec::with_capacity(PRESENT_COUNT_USUAL) };
-        let mut fill = |scope: Scope, name: &str, value: &'a str| {
-            if let Some(key) = self.numbers[scope as usize].get(name) {
-                facts.set_first(*key, value);
-            }
-        };
+        let mut present = Present(Vec::with_capacity(PRESENT_COUNT_USUAL));
+        for key in &self.declared {
+            present.push_first(*key, "true");
+        }
+        let declared_count = present.0.len();
         for (scope, labels) in [
             (Scope::Resource, scopes.resource),
             (Scope::Span, scopes.span),
@@ -248,13 +259,26 @@ impl Keys {
             (Scope::Field, scopes.field),
             (Scope::Constant, scopes.constant),
             (Scope::Log, scopes.log),
-            // After the labels, so that a constant speaks only where no label does.
-            (Scope::Label, scopes.constant),
         ] {
-            if !self.numbers[scope as usize].is_empty() {
-                labels.iter().for_each(|(name, value)| fill(scope, name, value));
+            let numbers = &self.numbers[scope as usize];
+            // Names are unique within a scope, so that only what was declared can be there already.
+            if !numbers.is_empty() {
+                for (name, value) in labels.iter() {
+                    match numbers.get(name) {
+                        Some(key) if declared_count == 0 => present.push(*key, value),
+                        Some(key) => present.push_first(*key, value),
+                        None => {}
+                    }
+                }
             }
         }
+        let mut fill = |scope: Scope, name: &str, value: &'a str| {
+            if let Some(key) = self.numbers[scope as usize].get(name) {
+                present.push_first(*key, value);
+            }
+        };
+        // After the labels, so that a constant speaks only where no label does.
+        scopes.constant.iter().for_each(|(name, value)| fill(Scope::Label, name, value));
         // A source that reads a metric's dimensions or a program's resource hands them over among its fields.
         for (name, value) in scopes.field.iter() {
             if let Some(name) = name.strip_prefix("dimension.") {
@@ -264,13 +288,9 @@ impl Keys {
             }
         }
         for (key, value) in self.usual.iter().zip(scopes.usual) {
-            key.iter().for_each(|key| facts.set_first(*key, value));
+            key.iter().for_each(|key| present.push_first(*key, value));
         }
-        for key in &self.declared {
-            facts.set_first(*key, "true");
-            facts.values[*key] = Some("true");
-        }
-        facts
+        present
     }
 }
 

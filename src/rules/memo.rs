@@ -1,5 +1,5 @@
-//! Answers of one batch: its alerts often differ only in what no rule looks at (the instance, the pod). Holds
-//! answers that the rules gave to exactly the same values, and never one that depends on an alert's identity.
+//! Answers of one batch: its alerts often differ only in what no rule wants (the instance, the pod). Holds answers that
+//! the rules gave to what looked exactly the same to them, and never one that depends on an alert's identity.
 
 use std::hash::Hasher;
 
@@ -24,23 +24,23 @@ struct Known {
     hash: u64,
     name: Box<str>,
     severity: Severity,
-    /// What there was to look at, and nothing of what was absent.
+    /// What the rules were shown, and nothing of what was absent.
     values: Vec<(Key, Box<str>)>,
     decision: Decision,
 }
 
 impl Memo {
     pub(super) fn decide(&mut self, program: &Program, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {
-        let facts = program.keys.look_up(&Scopes::of_alert(alert, origin));
+        let present = program.keys.present(&Scopes::of_alert(alert, origin));
+        let shown = program.looks.shown(program, &present);
         let mut hasher = FastHasher::default();
         hasher.write(alert.name.as_bytes());
-        program.keys.live(&facts).for_each(|(_, value)| hasher.write(value.as_bytes()));
+        shown.iter().for_each(|(_, value)| hasher.write(value.as_bytes()));
         let hash = hasher.finish();
-        if let Some(known) =
-            self.known.iter().find(|known| known.hash == hash && known.is_same(alert, program.keys.live(&facts)))
-        {
+        if let Some(known) = self.known.iter().find(|known| known.hash == hash && known.is_same(alert, &shown)) {
             return known.decision.clone();
         }
+        let facts = program.keys.spread(present);
         let decision = program.decide_on(&facts, alert, origin, &Stamped::default()).decision;
         // Without a service the key is made of the identity, which is not compared here.
         if self.known.len() < KNOWN_COUNT_MAX && decision.tags.get(TagName::Service).is_some() {
@@ -48,7 +48,7 @@ impl Memo {
                 hash,
                 name: alert.name.as_ref().into(),
                 severity: alert.severity,
-                values: program.keys.live(&facts).map(|(key, value)| (key, value.into())).collect(),
+                values: shown.into_iter().map(|(key, value)| (key, value.into())).collect(),
                 decision: decision.clone(),
             });
         }
@@ -57,11 +57,10 @@ impl Memo {
 }
 
 impl Known {
-    fn is_same<'v>(&self, alert: &Alert<'_>, mut values: impl Iterator<Item = (Key, &'v str)>) -> bool {
-        let mut known = self.values.iter();
+    fn is_same(&self, alert: &Alert<'_>, shown: &[(Key, &str)]) -> bool {
         self.severity == alert.severity
             && self.name.as_ref() == alert.name
-            && values.all(|(key, value)| known.next().is_some_and(|(held, text)| *held == key && **text == *value))
-            && known.next().is_none()
+            && self.values.len() == shown.len()
+            && self.values.iter().zip(shown).all(|((held, text), (key, value))| held == key && **text == **value)
     }
 }

@@ -19,6 +19,7 @@ mod hash;
 mod index;
 mod lint;
 mod literal;
+mod look;
 mod matcher;
 mod memo;
 mod platform;

@@ -81,7 +81,6 @@ impl Rule {
         {
             faults.error(date.at, format!("`{}` is not a date", date.text), Some("write `2027-06-30`".to_owned()));
         }
-        reading.keys.reading(stage);
         let votes = fields.get("set").and_then(|set| entry_of(set, TagName::Platform)).is_some();
         reading.keys.asked_by(if votes { Asker::Voter } else { Asker::Anyone });
         let mut bindable = Bindable::default();

@@ -10,7 +10,7 @@ use super::decide::Program;
 use super::diagnostic::Faults;
 use super::facts::Scopes;
 use super::matcher::Bindable;
-use super::rule::{Ids, Stage, read_id};
+use super::rule::{Ids, read_id};
 use super::schedule::read_instant;
 use super::walk::Fields;
 use super::yaml::Node;
@@ -43,8 +43,6 @@ impl Silence {
             Some(word) => read_instant(word, faults)?,
             None => Timestamp::from_ms(i64::MIN),
         };
-        // No decision of the rules depends on what only silences look at.
-        reading.keys.reading(Stage::Shadow);
         let when = match fields.get("when") {
             Some(node) => All::read(node, reading, &mut Bindable::default(), faults)?,
             None => {

@@ -1,11 +1,11 @@
 //! What a rule may ask of one value. Never looks at anything but that value, the tables, and the values that `where`
 //! compares with.
 
+mod pattern;
 mod read;
+mod shape;
 
 use std::sync::Arc;
-
-use regex::Regex;
 
 use super::address::{self, Network};
 use super::arn::Arn;
@@ -14,14 +14,15 @@ use super::glob::Glob;
 use super::literal;
 use super::table::{Tables, Want};
 
+use pattern::{ANCHORS, Pattern};
+
 #[derive(Debug)]
 pub(in crate::rules) enum Matcher {
     Exact(Box<str>),
     Prefix(Box<str>),
     Suffix(Box<str>),
     Glob(Glob),
-    /// Anchored at both ends.
-    Pattern(Regex),
+    Pattern(Pattern),
     Within(Vec<Network>),
     Arn {
         service: Box<str>,
@@ -101,7 +102,7 @@ impl Matcher {
             Matcher::Prefix(want) => text.starts_with(&**want),
             Matcher::Suffix(want) => text.ends_with(&**want),
             Matcher::Glob(glob) => glob.matches(text),
-            Matcher::Pattern(regex) => regex.is_match(text),
+            Matcher::Pattern(pattern) => pattern.is_match(text),
             Matcher::Within(networks) => {
                 address::parse_addresses(text).any(|address| networks.iter().any(|network| network.contains(address)))
             }
@@ -120,16 +121,8 @@ impl Matcher {
     /// Notes what a value that holds gives to `${…}`.
     pub(in crate::rules) fn bind<'a>(&'a self, text: &'a str, view: &View<'_>, bindings: &mut Bindings<'a>) {
         match self {
-            Matcher::Pattern(regex) => {
-                // Nothing to name means nothing to remember, and the plain match is cheaper.
-                if regex.captures_len() > 1
-                    && let Some(captures) = regex.captures(text)
-                {
-                    for name in regex.capture_names().flatten() {
-                        let value = captures.name(name).map(|found| found.as_str()).filter(|found| !found.is_empty());
-                        bindings.captures.extend(value.map(|value| (name, value)));
-                    }
-                }
+            Matcher::Pattern(pattern) => {
+                pattern.visit_captures(text, |name, value| bindings.captures.push((name, value)));
             }
             Matcher::Arn { service, kinds, table } => {
                 let arn = parse_arn(service, kinds, text);
@@ -215,6 +208,25 @@ impl Matcher {
         }
     }
 
+    /// Whether it looks at nothing but the value: at no table and at no other key.
+    pub(in crate::rules) fn is_alone(&self) -> bool {
+        match self {
+            Matcher::In { .. } => false,
+            Matcher::Arn { table, .. } => table.is_none(),
+            Matcher::AnyOf(matchers) | Matcher::AllOf(matchers) => matchers.iter().all(Matcher::is_alone),
+            Matcher::Exact(_)
+            | Matcher::Prefix(_)
+            | Matcher::Suffix(_)
+            | Matcher::Glob(_)
+            | Matcher::Pattern(_)
+            | Matcher::Within(_)
+            | Matcher::Above(_)
+            | Matcher::Below(_)
+            | Matcher::Present
+            | Matcher::Absent => true,
+        }
+    }
+
     /// What every value that holds begins or ends with, one of a list.
     pub(in crate::rules) fn affixes(&self) -> Option<Vec<Affix<'_>>> {
         match self {
@@ -225,8 +237,8 @@ impl Matcher {
                 let (prefix, suffix) = glob.ends();
                 if prefix.len() >= suffix.len() { Affix::Prefix(prefix).alone() } else { Affix::Suffix(suffix).alone() }
             }
-            Matcher::Pattern(regex) => {
-                literal::prefixes(inner(regex)).map(|prefixes| prefixes.into_iter().map(Affix::Prefix).collect())
+            Matcher::Pattern(pattern) => {
+                literal::prefixes(pattern.inner()).map(|prefixes| prefixes.into_iter().map(Affix::Prefix).collect())
             }
             Matcher::AnyOf(matchers) => {
                 let lists: Option<Vec<Vec<Affix<'_>>>> = matchers.iter().map(Matcher::affixes).collect();
@@ -262,14 +274,6 @@ impl<'m> Affix<'m> {
         (!is_empty).then(|| vec![self])
     }
 }
-
-/// The pattern as it was written, without the anchors that compiling puts around it.
-fn inner(regex: &Regex) -> &str {
-    let text = regex.as_str();
-    text.strip_prefix(ANCHORS.0).and_then(|text| text.strip_suffix(ANCHORS.1)).unwrap_or("")
-}
-
-const ANCHORS: (&str, &str) = (r"\A(?:", r")\z");
 
 fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|number: &f64| !number.is_nan())

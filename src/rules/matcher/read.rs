@@ -2,7 +2,7 @@
 
 use regex::RegexBuilder;
 
-use super::{ANCHORS, Bindable, Matcher, number};
+use super::{ANCHORS, Bindable, Matcher, Pattern, number};
 use crate::rules::address::Network;
 use crate::rules::arn;
 use crate::rules::condition::Reading;
@@ -104,7 +104,7 @@ fn read_pattern(fields: &Fields<'_>, bindable: &mut Bindable, faults: &mut Fault
     match compiled {
         Ok(regex) => {
             bindable.captures.extend(regex.capture_names().flatten().map(str::to_owned));
-            Some(Matcher::Pattern(regex))
+            Some(Matcher::Pattern(Pattern::new(regex, word.text)))
         }
         Err(error) => {
             // The last line says what is wrong; those before it draw the pattern again.
