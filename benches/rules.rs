@@ -12,10 +12,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tawny::model::alert::Voice;
 use tawny::io::spans::book::{Book, Telling};
 use tawny::io::spans::routes::SpanRoutes;
 use tawny::io::spans::tally::Tally;
+use tawny::model::alert::Voice;
 use tawny::model::{Alert, Identity, Labels, SenderId, Severity, State, TagName};
 use tawny::otlp::enrich::Mode;
 use tawny::otlp::wire::put_bytes;

@@ -221,8 +221,8 @@ impl Program {
             let Some(rendered) = template.render(&view, &findings) else { continue };
             // Kept before fitting, which turns it into the registry's own name.
             // A cell's is only told where no registry knows it.
-            let is_kept = *name == TagName::Service
-                || (*name == TagName::Cell && !self.values.cells.knows(rendered.as_str()));
+            let is_kept =
+                *name == TagName::Service || (*name == TagName::Cell && !self.values.cells.knows(rendered.as_str()));
             let raw: Option<Box<str>> = is_kept.then(|| rendered.as_str().into());
             let Some(fit) = self.values.fit(*name, rendered) else { continue };
             let mut by = &rule.by;
