@@ -142,7 +142,7 @@ fn client() -> reqwest::Client {
 /// The shipped rules; nothing is held, so that both programs speak at once.
 fn rules_without_hold(folder: &Path) {
     std::fs::create_dir(folder).unwrap();
-    for file in tawny::rules::RuleSet::built_in_files() {
+    for file in tawny::rules::RuleSet::built_in_files().into_iter().filter(|file| !file.is_of_tests()) {
         let text: Vec<&str> = file.text.lines().filter(|line| !line.trim_start().starts_with("hold:")).collect();
         std::fs::write(folder.join(file.name), text.join("\n")).unwrap();
     }

@@ -1,6 +1,7 @@
 //! What a message does to the member it is about and to the incident of that member. Never decides when to
 //! speak: `speak` does.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,15 +110,20 @@ fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>, facts:
     }
 }
 
-/// Records the sender's word: it fires, until then.
-fn say(member: &mut Member, heard: &Heard) {
-    let word = Word {
+/// The sender's word: it fires, until then.
+fn word_of(heard: &Heard) -> Word {
+    Word {
         sender: heard.alert.sender,
         voice: heard.alert.voice,
         heard_at: heard.received_at,
         expires_at: heard.received_at.plus(heard.alert.holds_for),
         said_ends_at: heard.alert.ends_at,
-    };
+    }
+}
+
+/// Records the sender's word.
+fn say(member: &mut Member, heard: &Heard) {
+    let word = word_of(heard);
     // Words of other senders that lapsed long ago count for nothing, and where senders change their addresses
     // they would add up. One more span is left to them, because a start may count it again (see `tick`).
     let is_over = |held: &Word| {
@@ -183,29 +189,26 @@ fn member_of(
     cell: Option<Arc<str>>,
     severity: Severity,
 ) -> Box<Member> {
-    let mut member = Box::new(Member {
-        identity: heard.alert.identity,
+    let words = vec![word_of(&heard)];
+    // All that the message owns becomes the member's.
+    let Heard { mut alert, source, received_at, .. } = heard;
+    Box::new(Member {
+        identity: alert.identity,
         incident: Some(incident.key),
         episode: incident.episode,
         platform,
         cell,
         severity,
-        starts_at: heard.alert.starts_at.unwrap_or(heard.received_at),
+        starts_at: alert.starts_at.unwrap_or(received_at),
         ended: None,
-        words: Vec::with_capacity(1),
-        name: String::new(),
-        title: String::new(),
-        labels: Default::default(),
-        annotations: Default::default(),
-        source: heard.source.clone(),
-        generator_url: heard.alert.fields.get("generatorURL").map(str::to_owned),
-    });
-    say(&mut member, &heard);
-    member.name = heard.alert.name.into_owned();
-    member.title = heard.alert.title.into_owned();
-    member.labels = heard.alert.labels;
-    member.annotations = heard.alert.annotations;
-    member
+        words,
+        name: alert.name.into_owned(),
+        title: alert.title.into_owned(),
+        labels: alert.labels,
+        annotations: alert.annotations,
+        source,
+        generator_url: alert.fields.remove("generatorURL").map(Cow::into_owned),
+    })
 }
 
 /// The incident of an event without an end: nothing but its lead.

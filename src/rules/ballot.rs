@@ -12,7 +12,7 @@ use super::cell::{CLUSTER_PLACE, CLUSTERS};
 use super::condition::Findings;
 use super::decide::{Program, note};
 use super::facts::{Key, Keys, Place, Scope, View};
-use super::platform::{self, Cast, Circumstances, Family, Platform, Verdict, VoteOutcome};
+use super::platform::{self, Cast, Circumstances, Family, Platform, Tier, Verdict, VoteOutcome};
 use super::resource::instance_of;
 use super::rule::{Rule, Says, Stage};
 use super::stamp::{Disputed, IDENTITY_BYTES_MAX, Stamped};
@@ -188,13 +188,12 @@ impl Program {
                 let seen = self.note_of(&findings);
                 set(TagName::Platform, self.values.platform(votes[vote].platform), &rule.by, seen.clone());
                 set(TagName::PlatformConfidence, self.values.confidence(confidence), &rule.by, seen.clone());
-                let agreeing = with(votes, vote);
                 for name in [TagName::PlatformVariant, TagName::PlatformCluster] {
-                    let told = agreeing.iter().find_map(|number| {
-                        let rule = &self.rules[*number];
+                    let told = with(votes, vote).find_map(|number| {
+                        let rule = &self.rules[number];
                         let template = template_of(rule, name)?;
                         // The one that decided is asked first and most often has the answer: it is looked at once.
-                        let value = match *number == votes[vote].rule {
+                        let value = match number == votes[vote].rule {
                             true => self.rendered(template, name, &view, &findings),
                             false => self.rendered(template, name, &view, &found(rule, &view)),
                         };
@@ -335,10 +334,10 @@ fn template_of(rule: &Rule, name: TagName) -> Option<&Template> {
 }
 
 /// Rules that say the same as the one that decided: itself, then the others, the strongest first.
-fn with(votes: &[Cast], decider: usize) -> Vec<usize> {
-    let mut agreeing: Vec<&Cast> = votes.iter().filter(|vote| vote.outcome == VoteOutcome::Agreed).collect();
-    agreeing.sort_by_key(|vote| vote.tier);
-    std::iter::once(votes[decider].rule).chain(agreeing.iter().map(|vote| vote.rule)).collect()
+fn with(votes: &[Cast], decider: usize) -> impl Iterator<Item = usize> {
+    let agrees = |tier: Tier| move |vote: &&Cast| vote.outcome == VoteOutcome::Agreed && vote.tier == tier;
+    let agreeing = Tier::ALL.into_iter().flat_map(move |tier| votes.iter().filter(agrees(tier)));
+    std::iter::once(votes[decider].rule).chain(agreeing.map(|vote| vote.rule))
 }
 
 /// Whether a rule takes part in the count.

@@ -79,6 +79,10 @@ impl Cells {
         self.by_name.get(name).map(|at| &self.cells[*at])
     }
 
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> + Clone {
         self.cells.iter().map(|cell| cell.id.as_ref())
     }

@@ -12,6 +12,7 @@ use super::alerts::AlertSets;
 use super::ballot::Witnesses;
 use super::condition::Findings;
 use super::facts::{Facts, Keys, Place, Scopes, View};
+use super::few::Few;
 use super::index::{Candidates, Index};
 use super::look::Looks;
 use super::platform::Cast;
@@ -206,12 +207,12 @@ impl Program {
         values: &[Option<&str>],
         place: Place<'_>,
         tagging: &mut Tagging,
-    ) -> Vec<(TagName, Tag)> {
+    ) -> Few<(TagName, Tag)> {
         let Tagging { tags, service, unknown_cell, .. } = tagging;
         let view = self.view(values, tags, place);
         let mut findings = Findings::default();
         rule.when.find(&view, &mut findings);
-        let mut made = Vec::with_capacity(rule.sets.len());
+        let mut made = Few::default();
         let mut seen: Option<Arc<str>> = None;
         for (name, template) in &rule.sets {
             if tags.get(*name).is_some() || (rule.ballot.is_some() && PLATFORM_TAGS.contains(name)) {
@@ -219,8 +220,10 @@ impl Program {
             }
             let Some(rendered) = template.render(&view, &findings) else { continue };
             // Kept before fitting, which turns it into the registry's own name.
-            let raw: Option<Box<str>> =
-                matches!(name, TagName::Service | TagName::Cell).then(|| rendered.as_str().into());
+            // A cell's is only told where no registry knows it.
+            let is_kept =
+                *name == TagName::Service || (*name == TagName::Cell && !self.values.cells.knows(rendered.as_str()));
+            let raw: Option<Box<str>> = is_kept.then(|| rendered.as_str().into());
             let Some(fit) = self.values.fit(*name, rendered) else { continue };
             let mut by = &rule.by;
             if seen.is_none() {

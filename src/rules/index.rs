@@ -9,6 +9,8 @@ use super::prefixes::Prefixes;
 #[derive(Debug, Default)]
 pub(super) struct Index {
     keys: Vec<KeyIndex>,
+    /// One bit per key behind which there is anything to find.
+    used: Vec<u64>,
     always: Vec<u64>,
 }
 
@@ -58,6 +60,10 @@ impl Index {
             keys.prefixes = Prefixes::new(prefixes);
             keys.suffixes = Prefixes::new(suffixes);
         }
+        index.used = vec![0; key_count.div_ceil(64)];
+        for (number, _) in (0_u32..).zip(&index.keys).filter(|(_, key)| !key.is_empty()) {
+            insert(&mut index.used, number);
+        }
         index
     }
 
@@ -65,18 +71,24 @@ impl Index {
     pub(super) fn start(&self, facts: &Facts<'_>) -> Candidates {
         let mut candidates = Candidates(self.always.clone());
         for (key, value) in facts.present() {
-            self.keys[key].add(value, &mut candidates);
+            self.add(key, value, &mut candidates);
         }
         candidates
     }
 
     /// Adds the rules that have a chance now that `key` has a value.
     pub(super) fn add(&self, key: Key, value: &str, candidates: &mut Candidates) {
-        self.keys[key].add(value, candidates);
+        if self.used[key / 64] & 1 << (key % 64) != 0 {
+            self.keys[key].add(value, candidates);
+        }
     }
 }
 
 impl KeyIndex {
+    fn is_empty(&self) -> bool {
+        self.present.is_empty() && self.exact.is_empty() && self.prefixes.is_empty() && self.suffixes.is_empty()
+    }
+
     fn add(&self, value: &str, candidates: &mut Candidates) {
         for rule in &self.present {
             insert(&mut candidates.0, *rule);
@@ -88,8 +100,12 @@ impl KeyIndex {
                 insert(&mut candidates.0, *rule);
             }
         }
-        self.prefixes.visit(value.bytes(), |rule| insert(&mut candidates.0, rule));
-        self.suffixes.visit(value.bytes().rev(), |rule| insert(&mut candidates.0, rule));
+        if !self.prefixes.is_empty() {
+            self.prefixes.visit(value.as_bytes(), |rule| insert(&mut candidates.0, rule));
+        }
+        if !self.suffixes.is_empty() {
+            self.suffixes.visit_backwards(value.as_bytes(), |rule| insert(&mut candidates.0, rule));
+        }
     }
 }
 

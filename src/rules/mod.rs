@@ -14,6 +14,7 @@ mod decide;
 mod diagnostic;
 mod explain;
 mod facts;
+mod few;
 mod glob;
 mod hash;
 mod index;

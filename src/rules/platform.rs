@@ -78,6 +78,8 @@ impl Platform {
 }
 
 impl Tier {
+    pub(super) const ALL: [Tier; 5] = [Tier::Explicit, Tier::Conclusive, Tier::Strong, Tier::Inferred, Tier::Hint];
+
     /// The word for people. An explicit rule is proof enough.
     pub(super) const fn confidence(self) -> &'static str {
         match self {
@@ -174,15 +176,11 @@ pub(super) fn resolve(votes: &mut [Cast], around: &dyn Circumstances) -> Verdict
         set_machine_aside(votes);
         return Verdict::Unknown;
     }
-    let mut families: Vec<Family> = Vec::with_capacity(2);
-    for vote in votes.iter().filter(|vote| vote.tier == best && may_decide(vote)) {
-        if !families.contains(&vote.platform.family()) {
-            families.push(vote.platform.family());
-        }
-    }
-    let (family, settled) = match families[..] {
-        [family] => (family, ""),
-        _ => match settle(votes, &families, around) {
+    let mut strongest = votes.iter().filter(|vote| vote.tier == best && may_decide(vote));
+    let first = strongest.next().expect("the best tier was found among these votes").platform.family();
+    let (family, settled) = match strongest.all(|vote| vote.platform.family() == first) {
+        true => (first, ""),
+        false => match settle(votes, &families_of(votes, best, may_decide), around) {
             Some(settled) => settled,
             None => return contradiction(votes, best),
         },
@@ -190,6 +188,17 @@ pub(super) fn resolve(votes: &mut [Cast], around: &dyn Circumstances) -> Verdict
     let decider = decider(votes, family, best);
     let confidence = if settled == BY_HINTS { Tier::Hint } else { votes[decider].tier }.confidence();
     close(votes, decider, confidence, settled)
+}
+
+/// The families of the votes of that tier, each once, in the order of the votes.
+fn families_of(votes: &[Cast], best: Tier, may_decide: impl Fn(&Cast) -> bool) -> Vec<Family> {
+    let mut families = Vec::new();
+    for vote in votes.iter().filter(|vote| vote.tier == best && may_decide(vote)) {
+        if !families.contains(&vote.platform.family()) {
+            families.push(vote.platform.family());
+        }
+    }
+    families
 }
 
 /// Families of which an identity is stamped lose all their votes: what carried the identity carried the rest too.

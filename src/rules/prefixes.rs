@@ -5,6 +5,8 @@
 pub(super) struct Prefixes {
     /// Sorted and different from each other.
     entries: Vec<Entry>,
+    /// Of the longest entry.
+    bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -33,29 +35,41 @@ impl Prefixes {
             }
             entries.push(Entry { prefix: prefix.into(), parent, rules: vec![rule] });
         }
-        Prefixes { entries }
+        let bytes_max = entries.iter().map(|entry| entry.prefix.len()).max().unwrap_or(0);
+        Prefixes { entries, bytes_max }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Visits the rules of all beginnings of the text read backwards.
+    pub(super) fn visit_backwards(&self, text: &[u8], visit: impl FnMut(u32)) {
+        // What stands before the longest entry makes no difference.
+        let mut buffer = [0; 64];
+        let end = &text[text.len().saturating_sub(self.bytes_max)..];
+        match buffer.get_mut(..end.len()) {
+            Some(backwards) => {
+                backwards.iter_mut().zip(end.iter().rev()).for_each(|(to, from)| *to = *from);
+                self.visit(backwards, visit);
+            }
+            None => self.visit(&end.iter().rev().copied().collect::<Vec<u8>>(), visit),
+        }
     }
 
     /// Visits the rules of all beginnings of the text.
-    pub(super) fn visit(&self, text: impl Iterator<Item = u8> + Clone, mut visit: impl FnMut(u32)) {
-        if self.entries.is_empty() {
-            return;
-        }
+    pub(super) fn visit(&self, text: &[u8], mut visit: impl FnMut(u32)) {
         // Every beginning of the text sorts at or before it, and is a beginning of the nearest entry before it or of
         // one of that entry's parents.
-        let behind = self.entries.partition_point(|entry| entry.prefix.iter().copied().le(text.clone()));
+        let behind = self.entries.partition_point(|entry| *entry.prefix <= *text);
         let mut at = behind.checked_sub(1);
         while let Some(entry) = at.map(|at| &self.entries[at]) {
-            if starts_with(text.clone(), &entry.prefix) {
+            if text.starts_with(&entry.prefix) {
                 entry.rules.iter().for_each(|rule| visit(*rule));
             }
             at = entry.parent;
         }
     }
-}
-
-fn starts_with(mut text: impl Iterator<Item = u8>, prefix: &[u8]) -> bool {
-    prefix.iter().all(|byte| text.next() == Some(*byte))
 }
 
 #[cfg(test)]
@@ -71,8 +85,13 @@ mod tests {
             ["", "a", "abce", "abdx", "ac", "bab", "owl-service-prod", "owl-u", "owl", "é!", "z", "zzz", "\u{ff}"]
         {
             let mut found = Vec::new();
-            prefixes.visit(text.bytes(), |rule| found.push(rule));
+            prefixes.visit(text.as_bytes(), |rule| found.push(rule));
             found.sort_unstable();
+            let mut backwards = Vec::new();
+            let reversed: Vec<u8> = text.bytes().rev().collect();
+            prefixes.visit_backwards(&reversed, |rule| backwards.push(rule));
+            backwards.sort_unstable();
+            assert_eq!(backwards, found, "{text}");
             let expected: Vec<u32> =
                 (0..).zip(words).filter(|(_, word)| text.starts_with(word)).map(|(rule, _)| rule).collect();
             assert_eq!(found, expected, "{text}");

@@ -70,15 +70,17 @@ impl Table {
                 self.cell(*row, *column).is_some_and(|cell| wants.iter().any(|want| want.is(cell, view)))
             })
         };
+        let held = self.by_key.get(key);
         let Some(columns) = self.clusters else {
-            return only(self.by_key.get(key)?.iter().copied().filter(fits));
+            return only(held?.iter().copied().filter(fits));
         };
         // Names of clusters are reused from account to account, so what is known of the place must agree.
-        let arn =
-            if self.by_key.contains_key(key) { None } else { Arn::parse(key).filter(|arn| arn.kind == "cluster") };
-        let (name, place) = match arn {
-            Some(arn) => (arn.name?, Place { account: arn.field("account"), region: arn.field("region") }),
-            None => (key, view.place),
+        let (rows, place) = match held {
+            Some(rows) => (rows, view.place),
+            None => {
+                let arn = Arn::parse(key).filter(|arn| arn.kind == "cluster")?;
+                (self.by_key.get(arn.name?)?, Place { account: arn.field("account"), region: arn.field("region") })
+            }
         };
         let agrees = |row: usize, column: usize, said: Option<&str>| match (self.cell(row, column), said) {
             (Some(held), Some(said)) => **held == *said,
@@ -86,7 +88,7 @@ impl Table {
         };
         let is_meant =
             |row: &usize| agrees(*row, columns.account, place.account) && agrees(*row, columns.region, place.region);
-        only(self.by_key.get(name)?.iter().copied().filter(is_meant).filter(fits))
+        only(rows.iter().copied().filter(is_meant).filter(fits))
     }
 
     pub(super) fn rows_of(&self, key: &str) -> &[usize] {

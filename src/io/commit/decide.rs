@@ -1,6 +1,7 @@
 //! Decides a whole batch inside its transaction. Never writes, sends or reads the clock.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::{Decided, Incoming, Outlet, Work};
@@ -105,7 +106,7 @@ impl Decider {
             lines.push(if outcomes.len() == 1 { '[' } else { ',' });
             lines.push_str(&record_head);
             lines.push_str(",\"");
-            lines.push_str(&key.to_string());
+            write!(lines, "{key}").expect("writing to a String cannot fail");
             lines.push_str("\",\"");
             lines.push_str(outcome.as_str());
             lines.push_str("\"]");

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::address::{self, Network};
 use super::arn::Arn;
 use super::facts::{Key, View};
+use super::few::Few;
 use super::glob::Glob;
 use super::literal;
 use super::table::{Tables, Want};
@@ -46,9 +47,9 @@ pub(in crate::rules) enum Matcher {
 /// What the conditions of a rule found on their way, for `${…}`.
 #[derive(Debug, Default)]
 pub(in crate::rules) struct Bindings<'a> {
-    pub(in crate::rules) captures: Vec<(&'a str, &'a str)>,
+    pub(in crate::rules) captures: Few<(&'a str, &'a str)>,
     /// Table and row.
-    pub(in crate::rules) rows: Vec<(usize, usize)>,
+    pub(in crate::rules) rows: Few<(usize, usize)>,
     pub(in crate::rules) arn: Option<Arn<'a>>,
 }
 
@@ -127,13 +128,13 @@ impl Matcher {
             Matcher::Arn { service, kinds, table } => {
                 let arn = parse_arn(service, kinds, text);
                 if let (Some(arn), Some(table)) = (&arn, table) {
-                    bindings.rows.extend(find_name(arn, *table, view).map(|row| (*table, row)));
+                    find_name(arn, *table, view).into_iter().for_each(|row| bindings.rows.push((*table, row)));
                 }
                 bindings.arn = bindings.arn.or(arn);
             }
             Matcher::In { table, filters } => {
                 let row = view.tables.get(*table).find(text, filters, view);
-                bindings.rows.extend(row.map(|row| (*table, row)));
+                row.into_iter().for_each(|row| bindings.rows.push((*table, row)));
             }
             Matcher::AnyOf(matchers) => {
                 if let Some(matcher) = matchers.iter().find(|matcher| matcher.holds(Some(text), view)) {

@@ -264,7 +264,7 @@ mod tests {
             .collect();
         for first in pieces {
             for second in pieces {
-                for third in pieces {
+                for third in ["", "b", "|c", "[a-c]?"] {
                     let pattern = format!("{first}{second}{third}");
                     let Ok(regex) = Regex::new(&format!(r"\A(?:{pattern})\z")) else { continue };
                     let shape = Shape::of(&pattern);

@@ -3,6 +3,7 @@
 mod catalogues;
 mod diagnostics;
 mod matching;
+mod memo;
 mod routes;
 mod services;
 mod shadow;
