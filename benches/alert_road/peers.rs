@@ -139,10 +139,11 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-/// The shipped rules; nothing is held, so that both programs speak at once.
+/// The shipped rules without their tests; nothing is held, so that both programs speak at once.
 fn rules_without_hold(folder: &Path) {
     std::fs::create_dir(folder).unwrap();
-    for file in tawny::rules::RuleSet::built_in_files().into_iter().filter(|file| !file.is_of_tests()) {
+    let files = tawny::rules::RuleSet::built_in_files();
+    for file in files.into_iter().filter(|file| !file.name.starts_with("tests/")) {
         let text: Vec<&str> = file.text.lines().filter(|line| !line.trim_start().starts_with("hold:")).collect();
         std::fs::write(folder.join(file.name), text.join("\n")).unwrap();
     }

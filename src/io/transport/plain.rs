@@ -1,25 +1,23 @@
-//! HTTP/1.1 without TLS and without a proxy: a stand-in, a collector on this machine. Each connection is moved by
-//! the request that uses it, so nothing is handed to another task. Never follows a redirect.
+//! HTTP/1.1 without TLS and without a proxy: a stand-in, a collector on this machine. A request is one write and an
+//! answer mostly one read, in the task that asked, so nothing is handed to another one. Never follows a redirect.
+
+mod answer;
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Response, Uri};
-use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{ANSWER_BYTES_MAX, CONNECT_PATIENCE, IDLE_MAX, NoAnswer, PRODUCT, Received};
+use super::{CONNECT_PATIENCE, IDLE_MAX, NoAnswer, PRODUCT, Received};
 use crate::sinks::HttpRequest;
+use answer::{Answer, Incoming};
 
 /// Connections kept for one address: as many as a sink may use at once.
 const IDLE_COUNT_MAX: usize = 256;
@@ -29,8 +27,8 @@ const IDLE_COUNT_MAX: usize = 256;
 pub(super) struct Target {
     /// `host:port` as it is connected to.
     place: String,
-    host: HeaderValue,
-    uri: Uri,
+    /// The first lines of each request.
+    head: String,
 }
 
 impl Target {
@@ -42,18 +40,25 @@ impl Target {
         let host = url.host_str()?;
         let place = format!("{host}:{}", url.port_or_known_default()?);
         let shown = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // A parsed address holds nothing but what may stand in a line of HTTP.
         let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        Some(Target { place, host: HeaderValue::from_str(&shown).ok()?, uri: path.parse().ok()? })
+        Some(Target { place, head: format!("POST {path} HTTP/1.1\r\nhost: {shown}\r\n") })
     }
 }
 
-type Moving = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
-
-/// An open connection; somebody has to poll it for anything to move.
+/// An open connection.
 struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    moving: Moving,
+    stream: TcpStream,
+    /// Memory for what is read.
+    held: Vec<u8>,
     idle_since: Instant,
+}
+
+/// Why there is no answer.
+struct Broken {
+    cause: io::Error,
+    /// Nothing of the request has left, so it may go over another connection.
+    is_unsent: bool,
 }
 
 #[derive(Default)]
@@ -79,45 +84,49 @@ impl PlainClient {
     }
 
     async fn exchange(&self, target: &Target, request: HttpRequest) -> Result<Received, NoAnswer> {
-        let headers = headers(target, request.headers)?;
-        let body = Bytes::from(request.body);
+        let bytes = encoded(target, &request)?;
         loop {
-            let (mut connection, is_used) = match self.take(&target.place).await {
+            let (mut connection, is_used) = match self.take(&target.place) {
                 Some(connection) => (connection, true),
                 None => (connect(&target.place).await?, false),
             };
-            match connection.exchange(&target.uri, headers.clone(), body.clone()).await {
-                Ok(received) => {
-                    self.give_back(&target.place, connection);
+            match connection.exchange(&bytes).await {
+                Ok(Answer { received, is_reusable }) => {
+                    if is_reusable {
+                        self.give_back(&target.place, connection);
+                    }
                     return Ok(received);
                 }
-                // The other side closed it meanwhile, and nothing of the request has left.
-                Err(error) if is_used && error.is_canceled() => {}
-                Err(error) => return Err(no_answer("the connection broke", Some(&error))),
+                // The other side closed it meanwhile.
+                Err(Broken { is_unsent: true, .. }) if is_used => {}
+                Err(Broken { cause, .. }) => return Err(no_answer("the connection broke", Some(&cause))),
             }
         }
     }
 
     /// An open connection that is not known to be closed by the other side.
-    async fn take(&self, place: &str) -> Option<Connection> {
-        loop {
-            let mut connection = {
-                let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                let held = idle.get_mut(place)?;
-                held.retain(|held| held.idle_since.elapsed() < IDLE_MAX);
-                held.pop()?
-            };
-            let is_closed = poll_fn(|context| Poll::Ready(connection.moving.as_mut().poll(context).is_ready())).await;
-            if !is_closed && connection.sender.is_ready() {
+    fn take(&self, place: &str) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = idle.get_mut(place)?;
+        // Those that were used last stand last, so the oldest are together in front.
+        let old = held.partition_point(|held| held.idle_since.elapsed() >= IDLE_MAX);
+        held.drain(..old);
+        while let Some(connection) = held.pop() {
+            // Nothing may come unasked: it is the end of the connection, or of our trust in it.
+            let unasked = connection.stream.try_read(&mut [0]);
+            if unasked.is_err_and(|cause| cause.kind() == io::ErrorKind::WouldBlock) {
                 return Some(connection);
             }
         }
+        None
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds_any(&self) -> bool {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).values().any(|held| !held.is_empty())
     }
 
     fn give_back(&self, place: &str, mut connection: Connection) {
-        if !connection.sender.is_ready() {
-            return;
-        }
         connection.idle_since = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         match idle.get_mut(place) {
@@ -135,75 +144,88 @@ async fn connect(place: &str) -> Result<Connection, NoAnswer> {
         Err(_) => return Err(no_answer("cannot connect", Some(&"timed out"))),
     };
     let _ = stream.set_nodelay(true);
-    let (sender, moving) =
-        handshake(TokioIo::new(stream)).await.map_err(|error| no_answer("cannot connect", Some(&error)))?;
-    Ok(Connection { sender, moving: Box::pin(moving), idle_since: Instant::now() })
+    Ok(Connection { stream, held: Vec::new(), idle_since: Instant::now() })
 }
 
 impl Connection {
-    /// One request and its answer; afterwards the connection is ready for the next one, or is not.
-    async fn exchange(&mut self, uri: &Uri, headers: HeaderMap, body: Bytes) -> hyper::Result<Received> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
-        let answer = self.sender.send_request(request);
-        let mut answer = pin!(async move { read(answer.await?).await });
-        let moving = &mut self.moving;
-        let mut is_over = false;
-        poll_fn(|context: &mut Context<'_>| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            // Its end and its failure reach the answer too.
-            is_over = is_over || moving.as_mut().poll(context).is_ready();
-            let answer = answer.as_mut().poll(context);
-            // Reading the last of the body is what makes the connection ready for the next request.
-            if answer.is_ready() && !is_over {
-                let _ = moving.as_mut().poll(context);
-            }
-            answer
-        })
-        .await
-    }
-}
-
-async fn read(response: Response<Incoming>) -> hyper::Result<Received> {
-    let (parts, mut body) = response.into_parts();
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut received = Received {
-        status: parts.status.as_u16(),
-        retry_after: header("retry-after"),
-        rate_limits: header("x-sentry-rate-limits"),
-        body: Vec::new(),
-    };
-    while let Some(frame) = body.frame().await {
-        if let Ok(chunk) = frame?.into_data() {
-            let room = ANSWER_BYTES_MAX - received.body.len();
-            received.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        }
-        if received.body.len() >= ANSWER_BYTES_MAX {
-            break;
-        }
-    }
-    Ok(received)
-}
-
-fn headers(target: &Target, given: Vec<(std::borrow::Cow<'static, str>, String)>) -> Result<HeaderMap, NoAnswer> {
-    let mut headers = HeaderMap::with_capacity(given.len() + 3);
-    headers.insert(HOST, target.host.clone());
-    headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
-    for (name, value) in given {
-        let name = match name.as_ref() {
-            "content-type" => CONTENT_TYPE,
-            "user-agent" => USER_AGENT,
-            other => HeaderName::from_bytes(other.as_bytes())
-                .map_err(|_| no_answer("a header cannot be sent", Some(&name)))?,
+    /// One request and its answer. Who answers before it has read all of a request is heard too.
+    async fn exchange(&mut self, request: &[u8]) -> Result<Answer, Broken> {
+        let (reader, mut writer) = self.stream.split();
+        let mut sent = 0;
+        let mut is_written = false;
+        let outcome = {
+            let mut write = pin!(async {
+                while sent < request.len() {
+                    match writer.write(&request[sent..]).await? {
+                        0 => return Err(io::Error::from(io::ErrorKind::WriteZero)),
+                        count => sent += count,
+                    }
+                }
+                Ok(())
+            });
+            let mut read = pin!(Incoming::new(reader, &mut self.held).answer());
+            let mut failure = None;
+            poll_fn(|context| {
+                if !is_written
+                    && failure.is_none()
+                    && let Poll::Ready(written) = write.as_mut().poll(context)
+                {
+                    is_written = written.is_ok();
+                    failure = written.err();
+                }
+                match read.as_mut().poll(context) {
+                    // What stopped the request says more than the missing answer.
+                    Poll::Ready(Err(cause)) => Poll::Ready(Err(failure.take().unwrap_or(cause))),
+                    Poll::Ready(Ok(answer)) => Poll::Ready(Ok(answer)),
+                    Poll::Pending => Poll::Pending,
+                }
+            })
+            .await
         };
-        let value = HeaderValue::try_from(value).map_err(|_| no_answer("a header cannot be sent", Some(&name)))?;
-        headers.insert(name, value);
+        match outcome {
+            Ok(answer) => Ok(Answer { is_reusable: answer.is_reusable && is_written, ..answer }),
+            Err(cause) => Err(Broken { cause, is_unsent: sent == 0 }),
+        }
     }
-    Ok(headers)
+}
+
+/// Head and body in one piece.
+fn encoded(target: &Target, request: &HttpRequest) -> Result<Vec<u8>, NoAnswer> {
+    let length = request.body.len().to_string();
+    let given: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let mut bytes =
+        Vec::with_capacity(target.head.len() + given + PRODUCT.len() + length.len() + 64 + request.body.len());
+    bytes.extend_from_slice(target.head.as_bytes());
+    let mut names_itself = false;
+    for (name, value) in &request.headers {
+        if !is_token(name) || !is_line(value) {
+            return Err(no_answer("a header cannot be sent", Some(name)));
+        }
+        names_itself |= name.eq_ignore_ascii_case("user-agent");
+        header(&mut bytes, name, value);
+    }
+    if !names_itself {
+        header(&mut bytes, "user-agent", PRODUCT);
+    }
+    header(&mut bytes, "content-length", &length);
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&request.body);
+    Ok(bytes)
+}
+
+fn header(bytes: &mut Vec<u8>, name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// Nothing that would end the line, and no other control character.
+fn is_line(value: &str) -> bool {
+    value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
 fn no_answer(what: &str, cause: Option<&dyn std::fmt::Display>) -> NoAnswer {

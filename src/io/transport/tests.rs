@@ -115,3 +115,102 @@ async fn a_long_answer_is_read_to_its_bound_and_a_redirect_is_not_followed() {
     let received = received.unwrap();
     assert_eq!((received.status, received.body.len()), (302, ANSWER_BYTES_MAX));
 }
+
+/// What is made of an answer that comes in pieces of so many bytes, and whether the connection is used again.
+async fn told(answer: &str, piece_bytes: usize) -> (Result<Received, NoAnswer>, bool) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transport = HttpTransport::new().unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        request(&mut stream).await.unwrap();
+        for piece in answer.as_bytes().chunks(piece_bytes) {
+            // Who has heard enough hangs up.
+            let _ = stream.write_all(piece).await;
+            tokio::task::yield_now().await;
+        }
+        let _ = stream.shutdown().await;
+        stream
+    };
+    let (received, _stream) = tokio::join!(transport.post(post("/", &listener), PATIENCE), serve);
+    let is_kept = transport.plain.holds_any();
+    (received, is_kept)
+}
+
+#[tokio::test]
+async fn an_answer_is_the_same_in_whatever_form_and_pieces_it_comes() {
+    for answer in [
+        "HTTP/1.1 429 Slow\r\nRetry-After:  7 \r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 429 \r\nretry-after: 7\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nt: u\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\nHTTP/1.1 429\r\nretry-after: 7\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.0 429 Slow\nretry-after: 7\n\nhello",
+        "HTTP/1.1 429 Slow\r\nretry-after: 7\r\nconnection: Close\r\ncontent-length: 5\r\n\r\nhello",
+    ] {
+        for piece_bytes in [1, 7, 1000] {
+            let (received, is_kept) = told(answer, piece_bytes).await;
+            let received = received.unwrap();
+            assert_eq!((received.status, received.body.as_slice()), (429, b"hello".as_slice()), "{answer}");
+            assert_eq!(received.retry_after.as_deref(), Some("7"), "{answer}");
+            let may_be_kept = answer.starts_with("HTTP/1.1") && !answer.contains("Close");
+            assert_eq!(is_kept, may_be_kept, "{answer}");
+        }
+    }
+    let (received, is_kept) = told("HTTP/1.1 204 Nothing\r\ncontent-length: 7\r\n\r\n", 1000).await;
+    assert_eq!((received.unwrap().body.len(), is_kept), (0, true));
+}
+
+#[tokio::test]
+async fn what_is_no_answer_of_http_is_told_as_such_and_costs_the_connection() {
+    for (answer, reason) in [
+        ("SSH-2.0-x\r\n\r\n", "does not begin as HTTP/1"),
+        ("HTTP/1.1 99 Odd\r\n\r\n", "does not begin as HTTP/1"),
+        ("HTTP/1.1 101 Switching\r\n\r\n", "changes the protocol"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", "is no number"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", "is no number"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel", "ended early"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", "is no number"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabc\r\n", "longer than it says"),
+        ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "has no name"),
+    ] {
+        let (received, is_kept) = told(answer, 1000).await;
+        let told = received.unwrap_err().reason;
+        assert!(told.starts_with("the connection broke") && told.contains(reason), "{answer}: {told}");
+        assert!(!is_kept, "{answer}");
+    }
+    let endless = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(10_000));
+    assert!(told(&endless, 100_000).await.0.unwrap_err().reason.contains("too long"));
+}
+
+#[tokio::test]
+async fn bytes_behind_an_answer_are_taken_for_no_other_one() {
+    let (received, is_kept) =
+        told("HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 500 Late\r\n\r\n", 1000).await;
+    assert_eq!((received.unwrap().status, is_kept), (202, false));
+}
+
+#[tokio::test]
+async fn who_answers_before_the_end_of_a_request_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transport = HttpTransport::new().unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 64]).await.unwrap();
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        stream
+    };
+    let large = HttpRequest { body: vec![b'x'; 64 << 20], ..post("/", &listener) };
+    let (received, _stream) = tokio::join!(transport.post(large, PATIENCE), serve);
+    assert_eq!((received.unwrap().status, transport.plain.holds_any()), (413, false));
+}
+
+#[tokio::test]
+async fn a_header_that_would_end_its_line_is_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transport = HttpTransport::new().unwrap();
+    for (name, value) in [("x-a", "1\r\nx-b: 2"), ("x a", "1"), ("", "1"), ("x-a", "\u{0}")] {
+        let headers = vec![(name.to_owned().into(), value.to_owned())];
+        let request = HttpRequest { headers, ..post("/", &listener) };
+        let reason = transport.post(request, PATIENCE).await.unwrap_err().reason;
+        assert!(reason.starts_with("a header cannot be sent"), "{reason}");
+    }
+}

@@ -1,16 +1,17 @@
-//! Which row holds which member and which incident, and when each wants to be looked at, in memory. Hashes are
-//! random and deadlines change with every message: indexes over them in the database would touch pages of their own
+//! Which row holds which member and which incident, when each wants to be looked at, and which deliveries are
+//! pending, in memory. Hashes are random and deadlines change with every message: indexes over them in the database would touch pages of their own
 //! for nearly every new alert, and those pages, not the rows, would be most of what is written. It is rebuilt at the
 //! start and follows every commit; it knows nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sqlx::{Row, SqliteConnection};
 
 use super::unavailable;
 use crate::model::id::IdMap;
-use crate::model::{Identity, IncidentKey, Timestamp};
+use crate::model::{DeliveryId, Identity, IncidentKey, Timestamp};
 use crate::store::{Deadlines, StoreError};
 
 /// About 110 bytes for each member and each incident.
@@ -22,6 +23,8 @@ pub(super) struct Rows {
     firing: BTreeSet<(i64, i64, i64)>,
     /// Open incidents by their deadline in ms.
     open: BTreeSet<(i64, IncidentKey)>,
+    /// Unsettled deliveries of each sink.
+    pending: BTreeMap<Arc<str>, BTreeSet<i64>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +89,34 @@ impl Rows {
         }
     }
 
+    pub(super) fn put_pending(&mut self, sink: &Arc<str>, id: DeliveryId) {
+        match self.pending.get_mut(sink) {
+            Some(held) => drop(held.insert(id.0)),
+            None => drop(self.pending.insert(sink.clone(), BTreeSet::from([id.0]))),
+        }
+    }
+
+    /// Sinks are few, so nobody has to say which one it was.
+    pub(super) fn settle(&mut self, id: DeliveryId) {
+        self.pending.values_mut().any(|held| held.remove(&id.0));
+    }
+
+    /// Unsettled deliveries of a sink behind one of them, in order.
+    pub(super) fn pending_of(&self, sink: &str, after: DeliveryId, count_max: usize) -> Vec<i64> {
+        let behind = (Bound::Excluded(after.0), Bound::Unbounded);
+        self.pending.get(sink).into_iter().flat_map(|held| held.range(behind)).take(count_max).copied().collect()
+    }
+
+    /// Unsettled deliveries of sinks that are wanted, each sink's in order.
+    pub(super) fn pending_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<i64> {
+        let held = self.pending.iter().filter(|(sink, _)| wanted(sink));
+        held.flat_map(|(_, held)| held.iter().copied()).collect()
+    }
+
+    pub(super) fn pending_count(&self) -> usize {
+        self.pending.values().map(BTreeSet::len).sum()
+    }
+
     pub(super) fn due(&self, now: Timestamp, count_max: usize) -> Deadlines {
         let mut due = Vec::new();
         for (at, key) in &self.open {
@@ -143,11 +174,16 @@ impl Directory {
             }
         }
         let sql = "select id, key, deadline from incidents";
-        for row in sqlx::query(sql).fetch_all(connection).await.map_err(unavailable)? {
+        for row in sqlx::query(sql).fetch_all(&mut *connection).await.map_err(unavailable)? {
             if let Some(key) = IncidentKey::from_slice(row.try_get(1).map_err(unavailable)?) {
                 let deadline = row.try_get(2).map_err(unavailable)?;
                 rows.put_incident(key, row.try_get(0).map_err(unavailable)?, deadline);
             }
+        }
+        let sql = "select id, sink from deliveries where outcome is null";
+        for row in sqlx::query(sql).fetch_all(connection).await.map_err(unavailable)? {
+            let sink: String = row.try_get(1).map_err(unavailable)?;
+            rows.put_pending(&Arc::from(sink), DeliveryId(row.try_get(0).map_err(unavailable)?));
         }
         Ok(Directory(Arc::new(RwLock::new(rows))))
     }
@@ -185,6 +221,24 @@ mod tests {
         assert_eq!(rows.due(at(95), 1), Deadlines { due: vec![key(1)], next: Some(at(95)) });
         assert_eq!(rows.due(at(95), 10), Deadlines { due: vec![key(1), key(2)], next: None });
         assert_eq!((rows.open_count(), rows.firing_count()), (2, 3));
+    }
+
+    #[test]
+    fn what_is_pending_stands_with_its_sink_in_order_until_it_is_settled() {
+        let mut rows = Rows::default();
+        let (pager, chat): (Arc<str>, Arc<str>) = (Arc::from("pager"), Arc::from("chat"));
+        for id in [4, 1, 3] {
+            rows.put_pending(&pager, DeliveryId(id));
+        }
+        rows.put_pending(&chat, DeliveryId(2));
+        assert_eq!(rows.pending_of("pager", DeliveryId(1), 10), [3, 4]);
+        assert_eq!(rows.pending_of("pager", DeliveryId(0), 2), [1, 3]);
+        assert_eq!(rows.pending_of("mail", DeliveryId(0), 10), [0; 0]);
+        assert_eq!(rows.pending_where(|sink| sink != "pager"), [2]);
+        rows.settle(DeliveryId(3));
+        rows.settle(DeliveryId(9));
+        assert_eq!(rows.pending_of("pager", DeliveryId(0), 10), [1, 4]);
+        assert_eq!(rows.pending_count(), 3);
     }
 
     #[test]

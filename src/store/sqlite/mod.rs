@@ -126,6 +126,7 @@ fn migrator() -> Migrator {
         (1, "tables of the alert road", include_str!("schema.sql")),
         (2, "kept things", include_str!("kept.sql")),
         (3, "deadlines are kept in memory", include_str!("schema_3.sql")),
+        (4, "an incident's last word is kept once", include_str!("schema_4.sql")),
     ];
     Migrator {
         migrations: migrations

@@ -1,14 +1,15 @@
 //! Reads that are part of no decision: deadlines, pending deliveries, and what people look at.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use lz4_flex::block::decompress_size_prepended;
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite};
 
 use super::directory::Directory;
 use super::retain::used_bytes;
-use super::write::ask;
+use super::write::{ask, incident_states};
 use super::{Pool, unavailable, unreadable};
 use crate::model::{Delivery, DeliveryId, Incident, IncidentKey, Member, Notice, NoticeKind, Timestamp};
 use crate::store::{
@@ -52,34 +53,32 @@ impl Reader for SqliteReader {
         count_max: u32,
     ) -> Later<'a, Result<Vec<Pending>, StoreError>> {
         Box::pin(async move {
-            let sql = "select d.id, d.sink, d.attempts, d.created_at, d.next_at, d.reason, n.kind, n.reason, n.at, n.sequence, n.state \
-                       from deliveries d join notices n on n.id = d.notice \
-                       where d.outcome is null and d.sink = ?1 and d.id > ?2 order by d.id limit ?3";
-            let rows = sqlx::query::<Sqlite>(sql)
-                .bind(sink.to_owned())
-                .bind(after.0)
-                .bind(i64::from(count_max))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(unavailable)?;
-            rows.iter().map(pending).collect()
+            let ids = self.directory.read().pending_of(sink, after, count_max as usize);
+            let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+            let head = "select d.id, d.sink, d.attempts, d.created_at, d.next_at, d.reason, n.kind, n.reason, n.at, n.sequence, n.state \
+                        from deliveries d join notices n on n.id = d.notice where d.outcome is null and d.id in ";
+            let rows = ask(&mut connection, head, &ids).await?;
+            let mut found = rows.iter().map(pending).collect::<Result<Vec<_>, _>>()?;
+            found.sort_unstable_by_key(|row| row.delivery.id);
+            Ok(found)
         })
     }
 
     fn strays<'a>(&'a self, sinks: &'a [Arc<str>], count_max: u32) -> Later<'a, Result<Vec<Stray>, StoreError>> {
         Box::pin(async move {
-            let sql = "select id, sink, attempts from deliveries \
-                       where outcome is null and sink not in (select value from json_each(?1)) order by id limit ?2";
-            let rows = sqlx::query::<Sqlite>(sql)
-                .bind(serde_json::to_string(sinks).expect("names always serialise"))
-                .bind(i64::from(count_max))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(unavailable)?;
+            let is_stray = |sink: &str| sinks.iter().all(|known| known.as_ref() != sink);
+            let mut ids = self.directory.read().pending_where(is_stray);
+            ids.sort_unstable();
+            ids.truncate(count_max as usize);
+            let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+            let head = "select id, sink, attempts from deliveries where outcome is null and id in ";
             let stray = |row: &SqliteRow| {
                 Ok(Stray { id: DeliveryId(number(row, 0)?), sink: text(row, 1)?, attempts: small(row, 2)? })
             };
-            rows.iter().map(stray).collect()
+            let rows = ask(&mut connection, head, &ids).await?;
+            let mut found = rows.iter().map(stray).collect::<Result<Vec<_>, StoreError>>()?;
+            found.sort_unstable_by_key(|stray| stray.id);
+            Ok(found)
         })
     }
 
@@ -87,26 +86,18 @@ impl Reader for SqliteReader {
         Box::pin(async move {
             // One connection for both looks: a second one may have to be opened, which waits for the writer.
             let mut connection = self.pool.acquire().await.map_err(unavailable)?;
-            let row = sqlx::query(
-                "select (select count(*) from deliveries where outcome is null), \
-                 (select count(*) from deliveries where outcome = 'dead')",
-            )
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(unavailable)?;
-            let count = |at: usize| -> Result<u64, StoreError> {
-                Ok(u64::try_from(row.try_get::<i64, _>(at).map_err(unavailable)?).unwrap_or(0))
-            };
-            let (open, firing) = {
-                let rows = self.directory.read();
-                (rows.open_count(), rows.firing_count())
-            };
+            let dead: i64 = sqlx::query_scalar("select count(*) from deliveries where outcome = 'dead'")
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(unavailable)?;
+            let bytes = used_bytes(&mut connection).await?;
+            let rows = self.directory.read();
             Ok(Counts {
-                open_incidents: u64::try_from(open).unwrap_or(u64::MAX),
-                firing_members: u64::try_from(firing).unwrap_or(u64::MAX),
-                pending_deliveries: count(0)?,
-                dead_deliveries: count(1)?,
-                bytes: used_bytes(&mut connection).await?,
+                open_incidents: u64::try_from(rows.open_count()).unwrap_or(u64::MAX),
+                firing_members: u64::try_from(rows.firing_count()).unwrap_or(u64::MAX),
+                pending_deliveries: u64::try_from(rows.pending_count()).unwrap_or(u64::MAX),
+                dead_deliveries: u64::try_from(dead).unwrap_or(0),
+                bytes,
             })
         })
     }
@@ -115,11 +106,11 @@ impl Reader for SqliteReader {
         Box::pin(async move {
             let (sql, count_max) = match filter {
                 IncidentFilter::Open { count_max } => (
-                    "select state from incidents where deadline is not null order by changed_at desc limit ?1",
+                    concat!(incident_states!(), "where i.deadline is not null order by i.changed_at desc limit ?1"),
                     count_max,
                 ),
                 IncidentFilter::Recent { count_max } => {
-                    ("select state from incidents order by changed_at desc limit ?1", count_max)
+                    (concat!(incident_states!(), "order by i.changed_at desc limit ?1"), count_max)
                 }
             };
             let rows = sqlx::query(sql).bind(i64::from(count_max)).fetch_all(&self.pool).await.map_err(unavailable)?;
@@ -130,7 +121,7 @@ impl Reader for SqliteReader {
     fn incident(&self, key: IncidentKey) -> Later<'_, Result<Option<Detail>, StoreError>> {
         Box::pin(async move {
             let Some(id) = self.directory.read().incident(&key) else { return Ok(None) };
-            let found = sqlx::query("select state from incidents where id = ?1")
+            let found = sqlx::query(concat!(incident_states!(), "where i.id = ?1"))
                 .bind(id)
                 .fetch_optional(&self.pool)
                 .await
@@ -157,7 +148,17 @@ impl Reader for SqliteReader {
             let (tail, count_max) = match filter {
                 DeliveryFilter::Recent { count_max } => ("", count_max),
                 DeliveryFilter::Dead { count_max } => ("where d.outcome = 'dead' ", count_max),
-                DeliveryFilter::Pending { count_max } => ("where d.outcome is null ", count_max),
+                DeliveryFilter::Pending { count_max } => {
+                    let mut ids = self.directory.read().pending_where(|_| true);
+                    ids.sort_unstable_by_key(|id| Reverse(*id));
+                    ids.truncate(count_max as usize);
+                    let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+                    let head = format!("{head}where d.outcome is null and d.id in ");
+                    let rows = ask(&mut connection, &head, &ids).await?;
+                    let mut found = rows.iter().map(delivery_row).collect::<Result<Vec<_>, _>>()?;
+                    found.sort_unstable_by_key(|row| Reverse(row.id));
+                    return Ok(found);
+                }
             };
             let sql = format!("{head}{tail}order by d.id desc limit ?1");
             let rows = sqlx::query(sqlx::AssertSqlSafe(sql))

@@ -21,10 +21,24 @@ macro_rules! first_young {
     };
 }
 
+/// Notices that nobody needs any more: old, and without deliveries. Notices and their deliveries are numbered in the
+/// same order.
+macro_rules! spent_notices {
+    () => {
+        concat!(
+            "(select id from notices where id < ",
+            first_young!("notice"),
+            " and at < ?1 and id not in (select notice from deliveries where id < ",
+            first_young!("id"),
+            ") order by id limit ?2)"
+        )
+    };
+}
+
 /// Each deletes at most `?2` rows older than `?1`. Ids grow with time, so the oldest rows stand first and the
 /// scan ends at the first row that is young enough. What is pending or open is never old; however much of it
 /// stands in front, it is passed over and not counted.
-const BY_AGE: [&str; 5] = [
+const BY_AGE: [&str; 6] = [
     "delete from records where id in (select id from records order by id limit ?2) and received_at < ?1",
     "delete from rejects where id in (select id from rejects order by id limit ?2) and received_at < ?1",
     concat!(
@@ -32,14 +46,15 @@ const BY_AGE: [&str; 5] = [
         first_young!("id"),
         " and settled_at < ?1 and outcome in ('delivered', 'superseded') order by id limit ?2)"
     ),
-    // Notices and their deliveries are numbered in the same order.
+    // An incident that goes on gets its state back before the notice goes in which it stands.
     concat!(
-        "delete from notices where id in (select id from notices where id < ",
-        first_young!("notice"),
-        " and at < ?1 and id not in (select notice from deliveries where id < ",
-        first_young!("id"),
-        ") order by id limit ?2)"
+        "update incidents set state = (select state from notices where id = incidents.notice), notice = null \
+         where id in (select incident from notices where id in ",
+        spent_notices!(),
+        ") and notice in ",
+        spent_notices!()
     ),
+    concat!("delete from notices where id in ", spent_notices!()),
     "delete from deliveries where id in (select id from deliveries where outcome = 'dead' and settled_at < ?1 order by id limit ?2)",
 ];
 

@@ -7,8 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::bulk::{Row, Script, Shape};
 use crate::incidents::deadline;
-use crate::model::id::IdMap;
-use crate::model::{Incident, IncidentKey, Member, Notice, Timestamp};
+use crate::model::{Incident, Member, Notice, Timestamp};
 use crate::store::{Changes, Pending, Record, RejectRecord, Settlement, StoreError};
 
 /// What most states need, so that the bytes are not moved while they are written.
@@ -16,11 +15,24 @@ const STATE_BYTES: usize = 2048;
 
 /// Rows of one transaction with the ids they get. Ids of a transaction that fails are lost, which harms nobody.
 pub(super) struct Numbered<'a> {
-    /// With the state as it is written, which a notice of this transaction often repeats.
-    pub(super) incidents: Vec<(i64, &'a Arc<Incident>, Vec<u8>)>,
+    pub(super) incidents: Vec<IncidentRow<'a>>,
     pub(super) members: Vec<(i64, Option<i64>, &'a Member)>,
-    pub(super) notices: Vec<(i64, &'a Notice)>,
+    pub(super) notices: Vec<NoticeRow<'a>>,
     pub(super) deliveries: Vec<(i64, Pending)>,
+}
+
+pub(super) struct IncidentRow<'a> {
+    pub(super) id: i64,
+    pub(super) incident: &'a Arc<Incident>,
+    /// The notice of this transaction that holds its state, so that it is written once.
+    pub(super) notice: Option<i64>,
+}
+
+pub(super) struct NoticeRow<'a> {
+    pub(super) id: i64,
+    pub(super) notice: &'a Notice,
+    /// The row of the incident that has its state here.
+    pub(super) incident: Option<i64>,
 }
 
 /// A statement that fails takes the transaction with it, as we would: SQLite then keeps no copy of the pages that each
@@ -34,7 +46,7 @@ pub(super) async fn write(
     script.add("begin immediate");
     write_incidents(&mut script, &numbered.incidents, changes.now).await?;
     write_members(&mut script, &numbered.members, changes.now).await?;
-    write_notices(&mut script, numbered).await?;
+    write_notices(&mut script, &numbered.notices).await?;
     write_deliveries(&mut script, &numbered.deliveries, changes.now).await?;
     write_records(&mut script, changes).await?;
     settle(&mut script, &changes.settlements).await?;
@@ -56,20 +68,22 @@ pub(super) fn expiry(member: &Member) -> Option<i64> {
 
 async fn write_incidents(
     script: &mut Script<'_>,
-    incidents: &[(i64, &Arc<Incident>, Vec<u8>)],
+    incidents: &[IncidentRow<'_>],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert or rollback into incidents (id, key, deadline, changed_at, state) values ",
-        column_count: 5,
-        tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, state = excluded.state",
+        head: "insert or rollback into incidents (id, key, deadline, changed_at, notice, state) values ",
+        row: "(?,?,?,?,?,?)",
+        tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, \
+               notice = excluded.notice, state = excluded.state",
     };
-    let bind = |row: &mut Row, (id, incident, state): &(i64, &Arc<Incident>, Vec<u8>)| {
+    let bind = |row: &mut Row, IncidentRow { id, incident, notice }: &IncidentRow<'_>| {
         row.add(*id);
         row.add(incident.key.0.to_vec());
         row.add(deadline(incident).map(Timestamp::as_ms));
         row.add(now.as_ms());
-        row.add(state.clone());
+        row.add(*notice);
+        row.add(if notice.is_some() { Vec::new() } else { packed(incident) });
     };
     script.rows(&SHAPE, incidents, bind).await
 }
@@ -81,7 +95,7 @@ async fn write_members(
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
         head: "insert or rollback into members (id, identity, incident, expires_at, changed_at, state) values ",
-        column_count: 6,
+        row: "(?,?,?,?,?,?)",
         tail: " on conflict (id) do update set incident = excluded.incident, expires_at = excluded.expires_at, changed_at = excluded.changed_at, state = excluded.state",
     };
     let bind = |row: &mut Row, (id, incident, member): &(i64, Option<i64>, &Member)| {
@@ -95,26 +109,22 @@ async fn write_members(
     script.rows(&SHAPE, members, bind).await
 }
 
-async fn write_notices(script: &mut Script<'_>, numbered: &Numbered<'_>) -> Result<(), StoreError> {
+async fn write_notices(script: &mut Script<'_>, notices: &[NoticeRow<'_>]) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
-        head: "insert or rollback into notices (id, at, kind, reason, sequence, state) values ",
-        column_count: 6,
+        head: "insert or rollback into notices (id, at, kind, reason, sequence, incident, state) values ",
+        row: "(?,?,?,?,?,?,?)",
         tail: "",
     };
-    let states: IdMap<IncidentKey, (&Incident, &Vec<u8>)> =
-        numbered.incidents.iter().map(|(_, incident, state)| (incident.key, (incident.as_ref(), state))).collect();
-    let bind = |row: &mut Row, (id, notice): &(i64, &Notice)| {
+    let bind = |row: &mut Row, NoticeRow { id, notice, incident }: &NoticeRow<'_>| {
         row.add(*id);
         row.add(notice.at.as_ms());
-        row.add(notice.kind.as_str());
-        row.add(notice.reason.as_str());
+        row.word(notice.kind.as_str());
+        row.word(notice.reason.as_str());
         row.add(i64::from(notice.sequence));
-        row.add(match states.get(&notice.incident.key) {
-            Some((incident, state)) if *incident == notice.incident.as_ref() => (*state).clone(),
-            _ => packed(&notice.incident),
-        });
+        row.add(*incident);
+        row.add(packed(&notice.incident));
     };
-    script.rows(&SHAPE, &numbered.notices, bind).await
+    script.rows(&SHAPE, notices, bind).await
 }
 
 async fn write_deliveries(
@@ -124,18 +134,16 @@ async fn write_deliveries(
 ) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
         head: "insert or rollback into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
-        column_count: 8,
+        row: "(?,?,?,?,0,?,?,'')",
         tail: "",
     };
     let bind = |row: &mut Row, (notice, pending): &(i64, Pending)| {
         row.add(pending.delivery.id.0);
         row.add(*notice);
-        row.add(pending.delivery.sink.to_string());
+        row.add(pending.delivery.sink.clone());
         row.add(pending.delivery.key.0.to_vec());
-        row.add(0_i64);
         row.add(now.as_ms());
         row.add(now.as_ms());
-        row.add("");
     };
     script.rows(&SHAPE, deliveries, bind).await
 }
@@ -143,12 +151,12 @@ async fn write_deliveries(
 async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(), StoreError> {
     const RECORDS: Shape = Shape {
         head: "insert or rollback into records (received_at, source, kind, body, decisions) values ",
-        column_count: 5,
+        row: "(?,?,?,?,?)",
         tail: "",
     };
     const REJECTS: Shape = Shape {
         head: "insert or rollback into rejects (received_at, source, kind, status, reason, body) values ",
-        column_count: 6,
+        row: "(?,?,?,?,?,?)",
         tail: "",
     };
     let bind = |row: &mut Row, record: &Record| {
@@ -173,7 +181,7 @@ async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(),
 async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(), StoreError> {
     const SHAPE: Shape = Shape {
         head: "with settled (id, attempts, next_at, outcome, reason, settled_at) as (values ",
-        column_count: 6,
+        row: "(?,?,?,?,?,?)",
         tail: ") update or rollback deliveries set attempts = settled.attempts, next_at = settled.next_at, outcome = settled.outcome, \
                reason = settled.reason, settled_at = settled.settled_at from settled where deliveries.id = settled.id",
     };
@@ -185,8 +193,14 @@ async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(
         row.add(settlement.id.0);
         row.add(i64::from(settlement.attempts));
         row.add(settlement.next_attempt_at.as_ms());
-        row.add(settlement.outcome.map(|outcome| outcome.as_str()));
-        row.add(settlement.reason.clone());
+        match settlement.outcome {
+            Some(outcome) => row.word(outcome.as_str()),
+            None => row.add(None::<i64>),
+        }
+        match settlement.reason.as_str() {
+            "" => row.word(""),
+            reason => row.add(reason),
+        }
         row.add(settlement.outcome.map(|_| settlement.at.as_ms()));
     };
     script.rows(&SHAPE, &rows, bind).await

@@ -8,7 +8,7 @@ use sqlx::{Arguments, AssertSqlSafe, Row as _, SqliteConnection};
 use super::bulk::in_list;
 use super::directory::Directory;
 use super::recent::Recent;
-use super::rows::{self, Numbered, packed};
+use super::rows::{self, IncidentRow, NoticeRow, Numbered};
 use super::{OpenFile, last_id, retain, unavailable, unreadable};
 use crate::incidents::deadline;
 use crate::model::id::IdMap;
@@ -17,6 +17,14 @@ use crate::store::{Changes, Decide, Due, Later, Loaded, Pending, Retention, Stor
 
 /// Ids in one `in (…)`; more are asked for in pieces.
 const ASKED_COUNT_MAX: usize = 256;
+/// States of incidents, to be followed by which: what an incident last said may stand in its notice alone.
+macro_rules! incident_states {
+    () => {
+        "select coalesce(n.state, i.state) from incidents i left join notices n on n.id = i.notice "
+    };
+}
+pub(super) use incident_states;
+
 /// Lapsed members handled in one tick; the rest follow in the next one.
 const DUE_COUNT_MAX: usize = 2000;
 
@@ -64,12 +72,18 @@ impl SqliteWriter {
         let numbered = self.number(&changes);
         rows::write(&mut self.connection, &changes, &numbered).await?;
         let mut directory = self.directory.write();
-        for (id, incident, _) in &numbered.incidents {
+        for IncidentRow { id, incident, .. } in &numbered.incidents {
             self.recent.put(*id, (*incident).clone());
             directory.put_incident(incident.key, *id, deadline(incident).map(Timestamp::as_ms));
         }
         for (id, incident, member) in &numbered.members {
             directory.put_member(member.identity, *id, incident.zip(rows::expiry(member)));
+        }
+        for (_, pending) in &numbered.deliveries {
+            directory.put_pending(&pending.delivery.sink, pending.delivery.id);
+        }
+        for settlement in changes.settlements.iter().filter(|settlement| settlement.outcome.is_some()) {
+            directory.settle(settlement.id);
         }
         drop(directory);
         Ok(numbered.deliveries.into_iter().map(|(_, pending)| pending).collect())
@@ -86,19 +100,29 @@ impl SqliteWriter {
         let incidents = changes.incidents.iter().map(|incident| {
             let id = rows.incident(&incident.key).unwrap_or_else(|| next(&mut last.incident));
             fresh.insert(incident.key, id);
-            (id, incident, packed(incident))
+            IncidentRow { id, incident, notice: None }
         });
-        let incidents = incidents.collect();
+        let mut incidents: Vec<_> = incidents.collect();
         let members = changes.members.iter().map(|member| {
             let id = rows.member(&member.identity).unwrap_or_else(|| next(&mut last.member));
             let incident = member.incident.and_then(|key| fresh.get(&key).copied().or_else(|| rows.incident(&key)));
             (id, incident, member.as_ref())
         });
         let members = members.collect();
-        let mut numbered = Numbered { incidents, members, notices: Vec::new(), deliveries: Vec::new() };
+        let of_key: IdMap<IncidentKey, usize> =
+            incidents.iter().enumerate().map(|(at, row)| (row.incident.key, at)).collect();
+        let mut notices = Vec::with_capacity(changes.notices.len());
+        let mut deliveries = Vec::with_capacity(changes.notices.len());
         for (notice, sinks) in &changes.notices {
             let notice_id = next(&mut last.notice);
-            numbered.notices.push((notice_id, notice));
+            // The incident as it stands now is what its last notice carries, unless more came behind it.
+            let row = of_key.get(&notice.incident.key).map(|at| &mut incidents[*at]);
+            let shared = row.filter(|row| row.incident.as_ref() == notice.incident.as_ref());
+            let incident = shared.map(|row| {
+                row.notice = Some(notice_id);
+                row.id
+            });
+            notices.push(NoticeRow { id: notice_id, notice, incident });
             for sink in sinks {
                 let delivery = Delivery {
                     id: DeliveryId(next(&mut last.delivery)),
@@ -111,10 +135,10 @@ impl SqliteWriter {
                     next_attempt_at: changes.now,
                     reason: String::new(),
                 };
-                numbered.deliveries.push((notice_id, Pending { delivery, notice: notice.clone() }));
+                deliveries.push((notice_id, Pending { delivery, notice: notice.clone() }));
             }
         }
-        numbered
+        Numbered { incidents, members, notices, deliveries }
     }
 
     async fn load(&mut self, wanted: &Wanted) -> Result<Loaded, StoreError> {
@@ -134,6 +158,7 @@ impl SqliteWriter {
             let keys = wanted.keys.iter().chain(&wanted.ticks).chain(of_members);
             keys.filter_map(|key| rows.incident(key)).collect()
         };
+        let head = concat!(incident_states!(), "where i.id in ");
         let mut missing = Vec::with_capacity(incident_ids.len());
         for id in incident_ids {
             match self.recent.get(id) {
@@ -141,7 +166,7 @@ impl SqliteWriter {
                 None => missing.push(id),
             }
         }
-        for row in ask(&mut self.connection, "select state from incidents where id in ", &missing).await? {
+        for row in ask(&mut self.connection, head, &missing).await? {
             let incident: Incident = state(&row, "incident")?;
             loaded.incidents.insert(incident.key, incident);
         }

@@ -50,7 +50,8 @@ async fn a_full_disk_is_an_error_that_passes_and_leaves_what_was_there() {
         let error = home.write(big()).await.unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable { reason } if reason.contains("full")), "{error}");
     }
-    assert_eq!(home.pending_ids("pager").await, [1], "nothing half done");
+    // The reader of this home follows another writer, so the rows are counted.
+    assert_eq!(home.count("select sum(id) from deliveries where outcome is null").await, 1, "nothing half done");
     home.write(settled(1, Some(DeliveryOutcome::Delivered), at(1))).await.unwrap();
     home.sweep(&KEEP_ALL, at(2)).await;
     // There is room again.

@@ -91,6 +91,32 @@ async fn many_that_must_stay_do_not_keep_those_behind_them() {
 }
 
 #[tokio::test]
+async fn an_incident_outlives_the_notice_that_holds_its_state() {
+    let mut home = Home::new().await;
+    for number in 1..=3 {
+        let mut changes = told(number, 1, START, &["pager"]);
+        changes.incidents = vec![changes.notices[0].0.incident.clone()];
+        home.write(changes).await.unwrap();
+    }
+    assert_eq!(home.count("select count(*) from incidents where length(state) = 0").await, 3);
+    let before = home.reader.incidents(IncidentFilter::Recent { count_max: 10 }).await.unwrap();
+    for id in [1, 3] {
+        home.write(settled(id, Some(DeliveryOutcome::Delivered), START)).await.unwrap();
+    }
+    home.sweep(&KEEP_ALL, START.plus(YEAR)).await;
+    assert_eq!(home.count("select count(*) from notices").await, 1);
+    assert_eq!(home.count("select count(*) from incidents where length(state) = 0").await, 1);
+    let mut home = home.reopen().await;
+    let after = home.reader.incidents(IncidentFilter::Recent { count_max: 10 }).await.unwrap();
+    assert_eq!(after, before);
+    let keys = before.iter().map(|incident| incident.key).collect();
+    let loaded = home.load(Wanted { keys, now: START, ..Wanted::default() }).await.unwrap();
+    for incident in before {
+        assert_eq!(loaded.incidents[&incident.key], incident);
+    }
+}
+
+#[tokio::test]
 async fn a_notice_stays_as_long_as_a_delivery_needs_it() {
     let mut home = Home::new().await;
     // Its alert was received a while before the commit; the cut falls between both.
