@@ -63,12 +63,25 @@ pub async fn serve_telemetry(
                 continue;
             }
         };
-        let (door, stop) = (door.clone(), stop.clone());
-        tasks.spawn(async move {
-            let _ = stream.set_nodelay(true);
-            live(stream, door, stop).await;
-            drop(permit);
-        });
+        let _ = stream.set_nodelay(true);
+        let (own, stop) = (door.clone(), stop.clone());
+        match door.options.workers.next() {
+            None => tasks.spawn(async move {
+                live(stream, own, stop).await;
+                drop(permit);
+            }),
+            Some(worker) => {
+                // The thread's own runtime has to hear of what comes.
+                let Ok(stream) = stream.into_std() else { continue };
+                let living = async move {
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        live(stream, own, stop).await;
+                    }
+                    drop(permit);
+                };
+                tasks.spawn_on(living, worker)
+            }
+        };
         while let Some(ended) = tasks.try_join_next() {
             report(ended);
         }
@@ -144,7 +157,7 @@ async fn live(stream: TcpStream, door: Arc<Door>, mut stop: watch::Receiver<bool
             builder.max_concurrent_streams(options.streams_max).max_frame_size(FRAME_BYTES_MAX);
             builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("it is a small constant"));
             builder.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
-            drive(pin!(builder.serve_connection(stream, service)), options, life, stop).await;
+            drive(pin!(builder.serve_connection(stream.reading_ahead(), service)), options, life, stop).await;
         }
     }
 }

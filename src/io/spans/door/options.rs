@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::io::auth::Guard;
+use crate::io::spans::workers::Workers;
 use crate::model::Signal;
 
 /// Makes protobuf of a JSON request, or says what is wrong with it.
@@ -51,6 +52,8 @@ pub struct DoorOptions {
     pub keeps_members: bool,
     /// Makes protobuf of a JSON request.
     pub read_json: ReadJson,
+    /// Who serves the connections.
+    pub workers: Arc<Workers>,
 }
 
 impl DoorOptions {
@@ -70,6 +73,7 @@ impl DoorOptions {
             path_prefix: String::new(),
             keeps_members: false,
             read_json,
+            workers: Arc::default(),
         }
     }
 }

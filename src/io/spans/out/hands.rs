@@ -9,7 +9,7 @@ use hyper::client::conn::http2;
 use hyper::rt::Executor;
 
 use super::body::SliceBody;
-use super::client::Stream;
+use super::cork::Cork;
 use crate::store::Later;
 
 /// Takes futures from the connection.
@@ -24,15 +24,16 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Hands {
 
 /// A connection and all that it has given out of hand.
 pub(super) struct Driven {
-    connection: Pin<Box<http2::Connection<Stream, SliceBody, Hands>>>,
+    connection: Pin<Box<http2::Connection<Cork, SliceBody, Hands>>>,
+    cork: Cork,
     hands: Hands,
     running: Vec<Later<'static, ()>>,
     is_over: bool,
 }
 
 impl Driven {
-    pub(super) fn new(connection: http2::Connection<Stream, SliceBody, Hands>, hands: Hands) -> Driven {
-        Driven { connection: Box::pin(connection), hands, running: Vec::new(), is_over: false }
+    pub(super) fn new(connection: http2::Connection<Cork, SliceBody, Hands>, cork: Cork, hands: Hands) -> Driven {
+        Driven { connection: Box::pin(connection), cork, hands, running: Vec::new(), is_over: false }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -41,6 +42,15 @@ impl Driven {
 
     /// Ready when the connection has ended, whose errors reach the requests on it.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_all(context);
+        if let Poll::Ready(Err(_)) = self.cork.flush(context) {
+            // The connection finds out by its next read.
+            self.poll_all(context);
+        }
+        if self.is_over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn poll_all(&mut self, context: &mut Context<'_>) {
         // New ones are polled in the same turn: the connection's own waits for what the others put into it.
         loop {
             if !self.is_over && self.connection.as_mut().poll(context).is_ready() {
@@ -59,6 +69,5 @@ impl Driven {
                 break;
             }
         }
-        if self.is_over { Poll::Ready(()) } else { Poll::Pending }
     }
 }
