@@ -201,7 +201,7 @@ impl Queue {
     /// Whether a parcel waits for a lane that is busy, though others are free.
     fn is_deferred(&self, state: &State, parcel: &Parcel) -> bool {
         let has_lane = state.idle.len() < self.plan.in_flight_max.max(1);
-        let is_alone = self.patience == Patience::Pass || self.plan.graft && parcel.grafted.is_some();
+        let is_alone = self.patience == Patience::Pass || goes_alone(self.plan.graft, parcel);
         has_lane && !is_alone && state.is_quick() && state.waiting_bytes <= BEHIND_ONE_BYTES_MAX
     }
 
@@ -300,6 +300,11 @@ impl Queue {
     }
 }
 
+/// Whether it is sent as it was compressed.
+fn goes_alone(has_grafts: bool, parcel: &Parcel) -> bool {
+    has_grafts && parcel.grafted.is_some() && parcel.byte_count > GRAFTED_ALONE_BYTES
+}
+
 impl State {
     /// A lane on the thread of whoever asks, if one is idle: another would cost a call to the kernel.
     fn wake_one(&mut self) {
@@ -326,7 +331,7 @@ impl State {
         let mut byte_count = 0_usize;
         while let Some(next) = list.front() {
             let parcel = &next.held.parcel;
-            if has_grafts && parcel.grafted.is_some() && parcel.byte_count > GRAFTED_ALONE_BYTES {
+            if goes_alone(has_grafts, parcel) {
                 if load.is_empty() {
                     load.extend(list.pop_front().map(|waiting| waiting.held));
                 }

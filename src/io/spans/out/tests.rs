@@ -2,6 +2,7 @@
 
 mod answers;
 mod history;
+mod quick;
 mod stand_in;
 mod stops;
 mod tls;
