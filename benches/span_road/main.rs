@@ -12,6 +12,7 @@
 #![expect(clippy::disallowed_methods, reason = "senders and receivers are threads and wait as they like")]
 #![expect(unreachable_pub, reason = "a bench has no outside that could reach anything")]
 
+mod alerts;
 mod count;
 mod load;
 mod payload;
@@ -85,6 +86,9 @@ fn main() -> ExitCode {
     }
     if !options.only_count {
         rows::print(&rows::measure(options.rows.as_deref(), options.scale));
+        if options.rows.is_none_or(|rows| rows.split(',').any(|key| key == "alerts")) {
+            alerts::measure();
+        }
     }
     if options.without_count || count::is_within() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

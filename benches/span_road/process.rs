@@ -17,6 +17,8 @@ pub struct Process {
     child: Child,
     /// Where it takes telemetry.
     pub address: SocketAddr,
+    /// Where it takes alerts; of the daemon only.
+    pub alerts: SocketAddr,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -30,13 +32,24 @@ pub struct Out {
 
 impl Process {
     pub fn tawny(sink: SocketAddr, out: Out) -> Process {
-        let (folder, command) = prepare(sink, out, None);
+        let (folder, command) = prepare(sink, out, None, "");
+        start(folder, command)
+    }
+
+    /// Takes alerts as well, whose pages go to `pager`.
+    pub fn tawny_with_pager(sink: SocketAddr, out: Out, pager: SocketAddr) -> Process {
+        let more = format!(
+            "  - {{ name: pager, kind: pagerduty, routing_key: {{ env: TAWNY_BENCH_KEY }}, endpoint: \"http://{pager}\", \
+             rate_per_minute: 60000000 }}\nsources:\n  - {{ name: prom, kind: alertmanager-api, auth: none }}\n"
+        );
+        let (folder, mut command) = prepare(sink, out, None, &more);
+        command.env("TAWNY_BENCH_KEY", "0123456789abcdef0123456789abcdef");
         start(folder, command)
     }
 
     /// Below valgrind, which counts instructions into `counts`.
     pub fn tawny_counted(sink: SocketAddr, out: Out, counts: &Path) -> Process {
-        let (folder, command) = prepare(sink, out, Some(counts));
+        let (folder, command) = prepare(sink, out, Some(counts), "");
         start(folder, command)
     }
 
@@ -98,14 +111,15 @@ impl Drop for Process {
     }
 }
 
-fn prepare(sink: SocketAddr, out: Out, counts: Option<&Path>) -> (tempfile::TempDir, Command) {
+/// `more` stands behind the list of sinks.
+fn prepare(sink: SocketAddr, out: Out, counts: Option<&Path>, more: &str) -> (tempfile::TempDir, Command) {
     let folder = tempfile::tempdir_in(std::env::var("TAWNY_BENCH_DIR").unwrap_or("target".into())).unwrap();
     let home = folder.path().display();
     let (protocol, compression) = (out.protocol.name(), out.coding.name().unwrap_or("none"));
     let settings = format!(
         "listen: \"127.0.0.1:0\"\notlp: {{ grpc: [], http: \"127.0.0.1:0\" }}\nstore: \"sqlite:{home}/tawny.db\"\n\
          log: {{ filter: warn }}\nsinks:\n  - {{ name: out, kind: otlp, endpoint: \"http://{sink}\", protocol: {protocol}, \
-         compression: {compression}, graft: {} }}\nspans: {{ to: [out] }}\n",
+         compression: {compression}, graft: {} }}\n{more}spans: {{ to: [out] }}\n",
         out.graft
     );
     std::fs::write(folder.path().join("tawny.yaml"), settings).unwrap();
@@ -132,8 +146,9 @@ fn start(folder: tempfile::TempDir, mut command: Command) -> Process {
     let port: PathBuf = folder.path().join("port");
     for _ in 0..60_000 {
         if let Ok(text) = std::fs::read_to_string(&port) {
-            let address = text.lines().last().unwrap().parse().unwrap();
-            return Process { child, address, _folder: Some(folder) };
+            let addresses: Vec<SocketAddr> = text.lines().map(|line| line.parse().unwrap()).collect();
+            let (alerts, address) = (addresses[0], addresses[addresses.len() - 1]);
+            return Process { child, address, alerts, _folder: Some(folder) };
         }
         if child.try_wait().unwrap().is_some() {
             panic!("it ended: {}", std::fs::read_to_string(folder.path().join("log")).unwrap());
@@ -145,7 +160,7 @@ fn start(folder: tempfile::TempDir, mut command: Command) -> Process {
 
 fn listening(mut command: Command, address: SocketAddr) -> Process {
     let child = command.spawn().unwrap();
-    let process = Process { child, address, _folder: None };
+    let process = Process { child, address, alerts: address, _folder: None };
     for _ in 0..5000 {
         if TcpStream::connect(address).is_ok() {
             return process;

@@ -25,6 +25,7 @@ use crate::io::spans::resends::Resends;
 use crate::io::spans::road::{Memory, Promise, SpanRoad, Way};
 use crate::io::spans::spool::{SEGMENT_BYTES, SinkId, Spool, SpoolSettings};
 use crate::io::spans::tally::{Line, Tally};
+use crate::io::spans::workers::Workers;
 use crate::io::transport::HttpTransport;
 use crate::model::Signal;
 use crate::otlp::enrich::Mode;
@@ -62,6 +63,7 @@ pub(super) struct SpanSide {
     grace: Duration,
     tally: Arc<Tally>,
     door: Arc<Door>,
+    workers: Arc<Workers>,
 }
 
 pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<SpanSide> {
@@ -72,7 +74,8 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
     // What is spooled is read back from the disk, inflated.
     let keeps_members = plan.durability != Durability::Spool
         && sides.iter().any(|side| side.telemetry.as_ref().is_some_and(|setup| setup.sink.plan().graft));
-    let mut outs = Outs::start(&plan, sides, shared)?;
+    let workers = Arc::new(Workers::start().context("the threads of telemetry")?);
+    let mut outs = Outs::start(&plan, sides, shared, &workers)?;
     let (promise, spool) = promise(&plan, &outs, &budget, &shared.metrics)?;
     let resends =
         (!plan.resend_window.is_zero()).then(|| Resends::new(plan.resend_window, fastrand::u64(..), Instant::now()));
@@ -106,6 +109,7 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
         guard: Arc::new(plan.token.map_or(Guard::Open, Guard::Token)),
         path_prefix: plan.path_prefix,
         keeps_members,
+        workers: workers.clone(),
         ..DoorOptions::new(match plan.json {
             JsonReading::Lenient => |signal, body| read_json(signal, body, json::Mode::Lenient),
             JsonReading::Strict => |signal, body| read_json(signal, body, json::Mode::Strict),
@@ -123,7 +127,7 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
         })
         .collect();
     let Outs { sendings, error_workers, .. } = outs;
-    Ok(SpanSide { addresses, doors, sendings, error_workers, spool, grace, tally, door })
+    Ok(SpanSide { addresses, doors, sendings, error_workers, spool, grace, tally, door, workers })
 }
 
 impl SpanSide {
@@ -142,7 +146,7 @@ impl SpanSide {
 
     /// Sends what is queued as long as the grace lasts; what is spooled stays on disk.
     pub(super) async fn stop(self) {
-        let SpanSide { sendings, error_workers, spool, grace, door, .. } = self;
+        let SpanSide { sendings, error_workers, spool, grace, door, workers, .. } = self;
         let stops: Vec<_> = sendings.into_iter().map(|sending| tokio::spawn(sending.stop(grace))).collect();
         for stop in stops {
             if let Ok(left) = stop.await
@@ -154,8 +158,12 @@ impl SpanSide {
         for worker in error_workers {
             super::join(worker).await;
         }
-        // The door holds the road, and the road the spool.
+        // The door holds the road, and the road the spool; it holds the workers as well.
         drop(door);
+        match Arc::try_unwrap(workers) {
+            Ok(workers) => workers.stop().await,
+            Err(_) => tracing::warn!("the threads of telemetry were still in use when the stop ended"),
+        }
         match spool.map(Arc::try_unwrap) {
             Some(Ok(spool)) => spool.close().await,
             Some(Err(_)) => tracing::warn!("the spool was still in use; what it noted last is sent twice"),
@@ -173,8 +181,8 @@ struct Outs {
 }
 
 impl Outs {
-    fn start(plan: &SpanRoadPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<Outs> {
-        let machinery = Machinery::new(shared.clock.clone()).context("the clients of telemetry")?;
+    fn start(plan: &SpanRoadPlan, sides: Vec<Sides>, shared: &Shared, workers: &Arc<Workers>) -> anyhow::Result<Outs> {
+        let machinery = Machinery::new(shared.clock.clone(), workers.clone()).context("the clients of telemetry")?;
         let transport = Arc::new(HttpTransport::new().context("the HTTP client")?);
         let patience = match plan.durability {
             Durability::Through => Patience::Pass,

@@ -12,3 +12,4 @@ pub mod road;
 pub mod routes;
 pub mod spool;
 pub mod tally;
+pub mod workers;

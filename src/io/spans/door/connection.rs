@@ -2,8 +2,10 @@
 //! in has a bound in time.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::Request;
@@ -14,9 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::life::{Life, Sight, Watch, Watched};
+use super::quiet::Quiet;
 use super::reply::Response;
 use super::tls::{self, Tls};
 use super::wire::Wire;
@@ -65,12 +68,25 @@ pub async fn serve_telemetry(
                 continue;
             }
         };
-        let (door, stop) = (door.clone(), stop.clone());
-        tasks.spawn(async move {
-            let _ = stream.set_nodelay(true);
-            live(stream, door, stop).await;
-            drop(permit);
-        });
+        let _ = stream.set_nodelay(true);
+        let (own, stop) = (door.clone(), stop.clone());
+        match door.options.workers.next() {
+            None => tasks.spawn(async move {
+                live(stream, own, stop).await;
+                drop(permit);
+            }),
+            Some(worker) => {
+                // The thread's own runtime has to hear of what comes.
+                let Ok(stream) = stream.into_std() else { continue };
+                let living = async move {
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        live(stream, own, stop).await;
+                    }
+                    drop(permit);
+                };
+                tasks.spawn_on(living, worker)
+            }
+        };
         while let Some(ended) = tasks.try_join_next() {
             report(ended);
         }
@@ -164,7 +180,7 @@ async fn live(stream: TcpStream, door: Arc<Door>, mut stop: watch::Receiver<bool
             builder.max_concurrent_streams(options.streams_max).max_frame_size(FRAME_BYTES_MAX);
             builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("it is a small constant"));
             builder.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
-            drive(pin!(builder.serve_connection(stream, service)), options, life, stop).await;
+            drive(pin!(builder.serve_connection(stream.reading_ahead(), service)), options, life, stop).await;
         }
     }
 }
@@ -201,6 +217,36 @@ where
     }
 }
 
+/// What ends a wait for a connection.
+enum Turn {
+    Over,
+    Look,
+    Stop,
+}
+
+async fn turn<C: Connection>(
+    mut connection: Pin<&mut C>,
+    mut look: Pin<&mut Sleep>,
+    mut stopped: Option<Pin<&mut impl Future>>,
+    quiet: &Quiet,
+) -> Turn {
+    poll_fn(|context| {
+        // A peer that breaks off is its own affair; each request has its outcome already.
+        if connection.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Turn::Over);
+        }
+        let Some(mut context) = quiet.context(context) else { return Poll::Pending };
+        if look.as_mut().poll(&mut context).is_ready() {
+            return Poll::Ready(Turn::Look);
+        }
+        match &mut stopped {
+            Some(stopped) => stopped.as_mut().poll(&mut context).map(|_| Turn::Stop),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
 /// Runs a connection to its end, and ends it when its time has come.
 async fn drive<C: Connection>(
     mut connection: Pin<&mut C>,
@@ -215,14 +261,17 @@ async fn drive<C: Connection>(
     let mut watch = Watch::new(life.clone());
     let mut look = pin!(sleep(interval));
     let mut ends_at: Option<Instant> = None;
+    let mut stopped = pin!(stop.wait_for(|stop| *stop));
     let mut is_told = false;
+    let quiet = Quiet::new();
     loop {
-        tokio::select! {
-            biased;
-            // A peer that breaks off is its own affair; each request has its outcome already.
-            _ = connection.as_mut() => return,
-            () = look.as_mut() => {}
-            _ = stop.wait_for(|stop| *stop), if !is_told => {
+        let stopped = (!is_told).then_some(stopped.as_mut());
+        let turn = turn(connection.as_mut(), look.as_mut(), stopped, &quiet).await;
+        quiet.stir();
+        match turn {
+            Turn::Over => return,
+            Turn::Look => {}
+            Turn::Stop => {
                 // The listener bounds what follows.
                 is_told = true;
                 life.close();

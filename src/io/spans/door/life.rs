@@ -1,6 +1,7 @@
 //! What a connection is doing, seen from beside it: its stream notes each read, its service each request, and whoever
 //! drives it judges by that whether it is idle, slow or busy. Costs a few atomic additions per request and no timer.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -103,6 +105,21 @@ pub(super) struct Watched {
     life: Arc<Life>,
     linger_timeout: Duration,
     lingering: Option<Lingering>,
+    ahead: Ahead,
+}
+
+/// What is read beyond what was asked for.
+enum Ahead {
+    Nothing,
+    /// Hyper asks HTTP/2 for as much as is left in its buffer, which cuts most requests in two.
+    Some(Bytes),
+}
+
+/// As much as is read at once where less was asked for.
+const AHEAD_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; AHEAD_BYTES].into());
 }
 
 struct Lingering {
@@ -112,18 +129,50 @@ struct Lingering {
 
 impl Watched {
     pub(super) fn new(stream: Wire, life: Arc<Life>, linger_timeout: Duration) -> Watched {
-        Watched { stream: TokioIo::new(stream), life, linger_timeout, lingering: None }
+        Watched { stream: TokioIo::new(stream), life, linger_timeout, lingering: None, ahead: Ahead::Nothing }
+    }
+
+    /// For a protocol that asks for less than has come.
+    pub(super) fn reading_ahead(self) -> Watched {
+        Watched { ahead: Ahead::Some(Bytes::new()), ..self }
     }
 }
 
 impl Read for Watched {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(context, into);
+        let Watched { stream, ahead, .. } = &mut *self;
+        let polled = match ahead {
+            Ahead::Some(ahead) if !ahead.is_empty() || into.remaining() < AHEAD_BYTES => {
+                read_ahead(stream.inner_mut(), ahead, context, into)
+            }
+            Ahead::Some(_) | Ahead::Nothing => Pin::new(stream).poll_read(context, into),
+        };
         if polled.is_ready() {
             self.life.reads.fetch_add(1, Ordering::Relaxed);
         }
         polled
     }
+}
+
+/// What was read before, or else all that has come.
+fn read_ahead(
+    stream: &mut Wire,
+    ahead: &mut Bytes,
+    context: &mut Context<'_>,
+    mut into: ReadBufCursor<'_>,
+) -> Poll<io::Result<()>> {
+    if !ahead.is_empty() {
+        into.put_slice(&ahead.split_to(ahead.len().min(into.remaining())));
+        return Poll::Ready(Ok(()));
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut read = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(context, &mut read))?;
+        let (now, later) = read.filled().split_at(read.filled().len().min(into.remaining()));
+        into.put_slice(now);
+        *ahead = Bytes::copy_from_slice(later);
+        Poll::Ready(Ok(()))
+    })
 }
 
 impl Write for Watched {

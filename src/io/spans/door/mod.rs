@@ -12,6 +12,7 @@ mod http;
 mod inflate;
 mod life;
 mod options;
+mod quiet;
 mod read;
 mod reflection;
 mod refusal;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::tls::Tls;
 use crate::io::auth::Guard;
+use crate::io::spans::workers::Workers;
 use crate::model::Signal;
 use crate::otlp::json::Repairs;
 
@@ -55,6 +56,8 @@ pub struct DoorOptions {
     pub keeps_members: bool,
     /// Makes protobuf of a JSON request.
     pub read_json: ReadJson,
+    /// Who serves the connections.
+    pub workers: Arc<Workers>,
 }
 
 impl DoorOptions {
@@ -75,6 +78,7 @@ impl DoorOptions {
             path_prefix: String::new(),
             keeps_members: false,
             read_json,
+            workers: Arc::default(),
         }
     }
 }

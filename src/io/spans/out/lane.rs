@@ -10,7 +10,7 @@ use super::answer::{backoff, fate, judged, no_answer};
 use super::body::Slices;
 use super::client::root;
 use super::link::{Broken, Link, Received};
-use super::queue::{Held, Queue};
+use super::queue::{Bell, Held, Queue};
 use super::request::Heads;
 use super::{Machinery, Patience};
 use crate::io::secrets::SecretSet;
@@ -46,24 +46,25 @@ impl Lane {
 
     pub(super) async fn run(mut self) {
         let queue = self.queue.clone();
-        while let Some(load) = self.next_load().await {
+        let bell = Bell::here();
+        while let Some(load) = self.next_load(&bell).await {
             self.deliver(&queue, load).await;
             queue.free_lane();
         }
     }
 
     /// Waits for work; a connection that ends meanwhile is let go.
-    async fn next_load(&mut self) -> Option<Vec<Held>> {
+    async fn next_load(&mut self, bell: &Arc<Bell>) -> Option<Vec<Held>> {
         let queue = &self.queue;
         if let Some(link) = &mut self.link {
             tokio::select! {
                 biased;
-                load = queue.take() => return load,
+                load = queue.take(bell) => return load,
                 () = link.closed() => {}
             }
             self.link = None;
         }
-        queue.take().await
+        queue.take(bell).await
     }
 
     /// Sends a load to its end. What a sink refuses as a whole it may take in parts.
@@ -158,7 +159,10 @@ impl Lane {
     }
 
     async fn attempt(&mut self, signal: Signal, body: &Slices) -> Reply {
-        let reply = match timeout(self.plan.timeout, self.exchange(signal, body)).await {
+        let start = Instant::now();
+        let exchanged = timeout(self.plan.timeout, self.exchange(signal, body)).await;
+        self.queue.note(matches!(exchanged, Ok(Ok(_))).then(|| start.elapsed()));
+        let reply = match exchanged {
             Ok(Ok(received)) => {
                 let now = self.machinery.clock.now();
                 judged(&*self.sink, signal, &received, self.heads.secrets(), now)

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioTimer;
 
 use super::body::SliceBody;
 use super::client::Stream;
+use super::cork::Cork;
 use super::hands::{Driven, Hands};
 use crate::sinks::Protocol;
 
@@ -58,14 +59,14 @@ impl Link {
                 Ok(Link::Http { sender, connection: Box::pin(connection), is_over: false })
             }
             Protocol::Grpc => {
-                let hands = Hands::default();
+                let (hands, cork) = (Hands::default(), Cork::new(stream));
                 let handshake = http2::Builder::new(hands.clone())
                     .timer(TokioTimer::new())
                     .keep_alive_interval(PING_AFTER)
                     .keep_alive_timeout(PING_AFTER)
-                    .handshake(stream);
+                    .handshake(cork.clone());
                 let (sender, connection) = handshake.await?;
-                Ok(Link::Grpc { sender, driven: Driven::new(connection, hands) })
+                Ok(Link::Grpc { sender, driven: Driven::new(connection, cork, hands) })
             }
         }
     }

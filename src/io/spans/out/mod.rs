@@ -2,12 +2,15 @@
 //! order to batch, and never lets one sink wait for another.
 //!
 //! A parcel goes to the first lane that is free, as it came. Only what has queued up behind busy lanes is joined,
-//! by writing requests one after another, up to `join_bytes_max`. Each lane has one connection and one request in
-//! flight; while a lane waits to try again, the others go on, except where the sink itself asks for a pause.
+//! by writing requests one after another, up to `join_bytes_max`. A sink that answers within a millisecond counts as
+//! busy with one request: what is small goes with the next one, and a guard sees to it that it does not wait for
+//! longer than that. Each lane has one connection and one request in flight; while a lane waits to try again, the others
+//! go on, except where the sink itself asks for a pause.
 
 mod answer;
 mod body;
 mod client;
+mod cork;
 mod encode;
 mod hands;
 mod lane;
@@ -30,6 +33,7 @@ use encode::Encoders;
 use lane::Lane;
 
 use super::faces::Outlet;
+use super::workers::Workers;
 use crate::io::clock::Clock;
 use crate::io::secrets::SecretSet;
 use crate::sinks::TelemetrySink;
@@ -51,11 +55,13 @@ pub struct Machinery {
     pub clock: Arc<Clock>,
     pub connectors: Connectors,
     pub encoders: Encoders,
+    /// Whose lanes they are.
+    pub workers: Arc<Workers>,
 }
 
 impl Machinery {
-    pub fn new(clock: Arc<Clock>) -> Result<Arc<Machinery>, ConnectorsError> {
-        Ok(Arc::new(Machinery { clock, connectors: Connectors::new()?, encoders: Encoders::default() }))
+    pub fn new(clock: Arc<Clock>, workers: Arc<Workers>) -> Result<Arc<Machinery>, ConnectorsError> {
+        Ok(Arc::new(Machinery { clock, connectors: Connectors::new()?, encoders: Encoders::default(), workers }))
     }
 }
 
@@ -73,6 +79,7 @@ pub struct OutletSetup {
 pub struct Sending {
     queue: Arc<Queue>,
     lanes: Vec<JoinHandle<()>>,
+    guard: JoinHandle<()>,
 }
 
 /// What a stop left behind, all counted as `stopped` or handed back to who keeps it.
@@ -82,7 +89,7 @@ pub struct Left {
     pub item_count: u64,
 }
 
-/// Starts the lanes of a sink. Needs a running tokio runtime.
+/// Starts the lanes of a sink, on the workers in turn. Needs a running tokio runtime.
 pub fn start(setup: OutletSetup, machinery: &Arc<Machinery>) -> Sending {
     let OutletSetup { name, sink, secrets, patience, tally } = setup;
     let sink: Arc<dyn TelemetrySink> = Arc::from(sink);
@@ -91,10 +98,12 @@ pub fn start(setup: OutletSetup, machinery: &Arc<Machinery>) -> Sending {
     let secrets = Arc::new(secrets);
     let lane = |_| {
         let lane = Lane::new(queue.clone(), sink.clone(), secrets.clone(), machinery.clone());
-        tokio::spawn(lane.run())
+        machinery.workers.spawn(lane.run())
     };
     let lanes = (0..in_flight_max).map(lane).collect();
-    Sending { queue, lanes }
+    let guarded = queue.clone();
+    let guard = machinery.workers.spawn(async move { guarded.guard().await });
+    Sending { queue, lanes, guard }
 }
 
 impl Sending {
@@ -106,8 +115,9 @@ impl Sending {
     /// Takes nothing more and sends what is there, retries included, until `grace` is over; what is left then is
     /// lost and counted.
     pub async fn stop(self, grace: Duration) -> Left {
-        let Sending { queue, mut lanes } = self;
+        let Sending { queue, mut lanes, guard } = self;
         queue.close();
+        joined(guard).await;
         let drained = async {
             for lane in &mut lanes {
                 joined(lane).await;
@@ -128,6 +138,6 @@ impl Sending {
 
 async fn joined(lane: impl Future<Output = Result<(), tokio::task::JoinError>>) {
     if let Err(error) = lane.await {
-        tracing::error!(error = %error, "a lane died");
+        tracing::error!(error = %error, "a lane or its guard died");
     }
 }

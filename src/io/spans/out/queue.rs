@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{Left, Patience};
 use crate::io::spans::faces::{Fate, NoRoom, Outlet, Parcel};
+use crate::io::spans::workers::Place;
 use crate::model::Signal;
 use crate::sinks::{TelemetryPlan, TelemetrySink};
 use crate::telemetry::{OutletOutcome, OutletTally};
@@ -18,6 +19,13 @@ use crate::telemetry::{OutletOutcome, OutletTally};
 const JOINED_COUNT_MAX: usize = 1024;
 /// A larger request that is compressed already costs less alone than compressed again with others.
 const GRAFTED_ALONE_BYTES: usize = 16 * 1024;
+/// A sink that usually answers within this is quick: while it has a request, what is small waits for its answer and
+/// shares the next one. A write of its own would cost more than all else that is done for it.
+const QUICK: Duration = Duration::from_millis(1);
+/// What waits behind one request of a quick sink has no further lane until it is more than this.
+const BEHIND_ONE_BYTES_MAX: usize = 64 * 1024;
+/// What still waits behind one request after this, or at most twice this, has all lanes again: the sink is not quick.
+const GUARD_INTERVAL: Duration = Duration::from_millis(2);
 /// Nobody may silence us for longer.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
@@ -29,8 +37,8 @@ pub struct Queue {
     patience: Patience,
     tally: Arc<OutletTally>,
     state: Mutex<State>,
-    /// Somebody put something in, or nothing will come any more.
-    stirred: Notify,
+    /// Something waits behind one request, though there are free lanes.
+    deferred: Notify,
     /// A stop whose time is up.
     cut: watch::Sender<bool>,
 }
@@ -44,9 +52,36 @@ struct State {
     open_bytes: usize,
     /// Lanes that hold no load.
     free_lanes: usize,
+    /// Those of them that wait for one.
+    idle: Vec<Arc<Bell>>,
+    /// Inflated bytes that wait.
+    waiting_bytes: usize,
+    /// How long an answer usually takes; `None`: nobody knows, or it did not come.
+    usual_wait: Option<Duration>,
+    is_guarded: bool,
     closed: bool,
     paused_until: Option<Instant>,
     left: Left,
+}
+
+/// What the guard of a queue sees.
+enum Sight {
+    Clear,
+    /// The oldest, by its order.
+    Waiting(u64),
+    Closed,
+}
+
+/// How a lane is told that something came, or that nothing will come any more.
+pub(super) struct Bell {
+    place: Place,
+    rung: Notify,
+}
+
+impl Bell {
+    pub(super) fn here() -> Arc<Bell> {
+        Arc::new(Bell { place: Place::here(), rung: Notify::new() })
+    }
 }
 
 struct Waiting {
@@ -69,7 +104,7 @@ impl Queue {
     ) -> Arc<Queue> {
         let (plan, cut) = (sink.plan().clone(), watch::Sender::new(false));
         let state = Mutex::new(State { free_lanes: plan.in_flight_max.max(1), ..State::default() });
-        Arc::new(Queue { name, sink, plan, patience, tally, state, stirred: Notify::new(), cut })
+        Arc::new(Queue { name, sink, plan, patience, tally, state, deferred: Notify::new(), cut })
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
@@ -90,35 +125,84 @@ impl Queue {
 
     /// The next load: what waits longest, and of its signal all that may be joined to it. `None`: nothing will
     /// come any more. Nothing is lost when the wait is given up.
-    pub(super) async fn take(&self) -> Option<Vec<Held>> {
+    pub(super) async fn take(&self, bell: &Arc<Bell>) -> Option<Vec<Held>> {
         loop {
-            let stirred = self.stirred.notified();
             {
                 let mut state = self.state();
                 let waiting_count: usize = state.waiting.iter().map(VecDeque::len).sum();
-                // Where each can have a lane of its own, nothing is joined.
-                let is_behind = waiting_count > state.free_lanes;
+                // Where each can have a lane of its own, nothing is joined, unless it waited for an answer that was near.
+                let is_behind = waiting_count > state.free_lanes || state.is_quick();
                 let load = state.load(if is_behind { self.join_bytes_max() } else { 0 }, self.plan.graft);
                 if !load.is_empty() {
                     state.free_lanes = state.free_lanes.saturating_sub(1);
+                    state.idle.retain(|idle| !Arc::ptr_eq(idle, bell));
                     if state.waiting.iter().any(|list| !list.is_empty()) {
-                        self.stirred.notify_one();
+                        state.wake_one();
                     }
                     return Some(load);
                 }
                 if state.closed {
-                    // The next lane that waits ends as well.
-                    self.stirred.notify_one();
                     return None;
                 }
+                if !state.idle.iter().any(|idle| Arc::ptr_eq(idle, bell)) {
+                    state.idle.push(bell.clone());
+                }
             }
-            stirred.await;
+            bell.rung.notified().await;
         }
     }
 
     /// A lane has settled its load.
     pub(super) fn free_lane(&self) {
         self.state().free_lanes += 1;
+    }
+
+    /// How long the sink took to take a request; `None`: it did not.
+    pub(super) fn note(&self, wait: Option<Duration>) {
+        let mut state = self.state();
+        state.usual_wait = wait.map(|wait| match state.usual_wait {
+            Some(usual) => (usual * 7 + wait) / 8,
+            None => wait,
+        });
+    }
+
+    /// Sees to it that nothing waits for long behind one request of a sink that was quick. Ends after
+    /// [`Queue::close`].
+    pub(super) async fn guard(&self) {
+        loop {
+            self.deferred.notified().await;
+            let mut seen = None;
+            loop {
+                match self.look(seen) {
+                    Sight::Waiting(oldest) => seen = Some(oldest),
+                    Sight::Clear => break,
+                    Sight::Closed => return,
+                }
+                sleep(GUARD_INTERVAL).await;
+            }
+        }
+    }
+
+    /// What still waits that waited when the guard looked last gets every free lane.
+    fn look(&self, seen: Option<u64>) -> Sight {
+        let mut state = self.state();
+        let oldest = state.oldest();
+        if oldest.is_some() && oldest == seen {
+            state.usual_wait = None;
+            (0..state.idle.len()).for_each(|_| state.wake_one());
+        }
+        if state.closed {
+            return Sight::Closed;
+        }
+        state.is_guarded = oldest.is_some();
+        oldest.map_or(Sight::Clear, Sight::Waiting)
+    }
+
+    /// Whether a parcel waits for a lane that is busy, though others are free.
+    fn is_deferred(&self, state: &State, parcel: &Parcel) -> bool {
+        let has_lane = state.idle.len() < self.plan.in_flight_max.max(1);
+        let is_alone = self.patience == Patience::Pass || goes_alone(self.plan.graft, parcel);
+        has_lane && !is_alone && state.is_quick() && state.waiting_bytes <= BEHIND_ONE_BYTES_MAX
     }
 
     fn join_bytes_max(&self) -> usize {
@@ -187,8 +271,10 @@ impl Queue {
 
     /// Takes nothing more.
     pub(super) fn close(&self) {
-        self.state().closed = true;
-        self.stirred.notify_one();
+        let mut state = self.state();
+        state.closed = true;
+        state.idle.drain(..).for_each(|idle| idle.rung.notify_one());
+        self.deferred.notify_one();
     }
 
     /// The time of a stop is up: what waits is left, and the lanes leave what they hold.
@@ -214,7 +300,28 @@ impl Queue {
     }
 }
 
+/// Whether it is sent as it was compressed.
+fn goes_alone(has_grafts: bool, parcel: &Parcel) -> bool {
+    has_grafts && parcel.grafted.is_some() && parcel.byte_count > GRAFTED_ALONE_BYTES
+}
+
 impl State {
+    /// A lane on the thread of whoever asks, if one is idle: another would cost a call to the kernel.
+    fn wake_one(&mut self) {
+        let here = Place::here();
+        let near = self.idle.iter().rposition(|idle| idle.place == here);
+        let Some(at) = near.or(self.idle.len().checked_sub(1)) else { return };
+        self.idle.swap_remove(at).rung.notify_one();
+    }
+
+    fn is_quick(&self) -> bool {
+        !self.closed && self.usual_wait.is_some_and(|wait| wait <= QUICK)
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        self.waiting.iter().filter_map(|list| Some(list.front()?.order)).min()
+    }
+
     fn load(&mut self, join_bytes_max: usize, has_grafts: bool) -> Vec<Held> {
         let first = |list: &VecDeque<Waiting>| list.front().map(|waiting| waiting.order);
         let Some(list) = self.waiting.iter_mut().filter(|list| !list.is_empty()).min_by_key(|list| first(list)) else {
@@ -224,7 +331,7 @@ impl State {
         let mut byte_count = 0_usize;
         while let Some(next) = list.front() {
             let parcel = &next.held.parcel;
-            if has_grafts && parcel.grafted.is_some() && parcel.byte_count > GRAFTED_ALONE_BYTES {
+            if goes_alone(has_grafts, parcel) {
                 if load.is_empty() {
                     load.extend(list.pop_front().map(|waiting| waiting.held));
                 }
@@ -236,6 +343,7 @@ impl State {
             }
             load.extend(list.pop_front().map(|waiting| waiting.held));
         }
+        self.waiting_bytes -= load.iter().map(|held| held.parcel.byte_count).sum::<usize>();
         load
     }
 }
@@ -256,9 +364,16 @@ impl Outlet for Queue {
         self.tally.accept(items, byte_count as u64);
         let order = state.next_order;
         state.next_order += 1;
+        state.waiting_bytes += byte_count;
+        let is_deferred = self.is_deferred(&state, &parcel);
         state.waiting[signal as usize].push_back(Waiting { order, held: Held { parcel, told } });
-        drop(state);
-        self.stirred.notify_one();
+        if !is_deferred {
+            state.wake_one();
+        } else if !state.is_guarded {
+            state.is_guarded = true;
+            drop(state);
+            self.deferred.notify_one();
+        }
         Ok(())
     }
 

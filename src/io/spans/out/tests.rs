@@ -2,6 +2,7 @@
 
 mod answers;
 mod history;
+mod quick;
 mod stand_in;
 mod stops;
 mod tls;
@@ -38,7 +39,7 @@ struct Rig {
 
 /// A sink of kind `otlp` with these options on top of a few that are good for tests.
 fn rig(endpoint: String, patience: Patience, options: serde_json::Value) -> Rig {
-    rig_on(&Machinery::new(Arc::default()).unwrap(), endpoint, patience, &options)
+    rig_on(&Machinery::new(Arc::default(), Arc::default()).unwrap(), endpoint, patience, &options)
 }
 
 fn rig_on(machinery: &Arc<Machinery>, endpoint: String, patience: Patience, options: &serde_json::Value) -> Rig {

@@ -35,6 +35,7 @@ async fn requests_go_through_tls_when_the_certificate_is_trusted() {
             clock: Arc::default(),
             connectors: Connectors::trusting(&config),
             encoders: Encoders::default(),
+            workers: Arc::default(),
         });
         let endpoint = format!("https://localhost:{}", stand_in.address.port());
         let options = json!({"protocol": protocol, "compression": "zstd"});
