@@ -245,7 +245,7 @@ async fn drive<C: Connection>(
     let mut is_told = false;
     let quiet = Quiet::new();
     loop {
-        let stopped = (!is_told).then(|| stopped.as_mut());
+        let stopped = (!is_told).then_some(stopped.as_mut());
         let turn = turn(connection.as_mut(), look.as_mut(), stopped, &quiet).await;
         quiet.stir();
         match turn {
