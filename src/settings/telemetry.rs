@@ -34,7 +34,7 @@ pub struct OtlpSettings {
     pub json: JsonReading,
     /// The largest request, before and after inflation.
     pub request_bytes: String,
-    /// Requests held at once, inflated, in doors and queues together.
+    /// Memory of requests held at once, in doors and queues together, with what handling them takes.
     pub in_flight_bytes: String,
     pub connections: usize,
     /// A connection is asked to end at this age, so that clients spread anew; `0s` never.
@@ -115,7 +115,7 @@ impl Default for OtlpSettings {
             path_prefix: String::new(),
             json: JsonReading::Lenient,
             request_bytes: "64MiB".to_owned(),
-            in_flight_bytes: "128MiB".to_owned(),
+            in_flight_bytes: "144MiB".to_owned(),
             connections: 1024,
             connection_age: "30m".to_owned(),
             idle: "5m".to_owned(),
@@ -148,6 +148,7 @@ pub struct SpanRoadPlan {
     pub path_prefix: String,
     pub json: JsonReading,
     pub request_bytes: usize,
+    /// Without what is kept back for handling them.
     pub in_flight_bytes: usize,
     pub connections: usize,
     pub connection_age: Option<Duration>,
@@ -183,11 +184,11 @@ pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<SpanRoa
     let (sinks, routes) = routes(loaded)?;
     let age = duration(loaded, "otlp.connection_age", &otlp.connection_age)?;
     let request_bytes = bytes(loaded, "otlp.request_bytes", &otlp.request_bytes)?;
-    let in_flight_bytes = bytes(loaded, "otlp.in_flight_bytes", &otlp.in_flight_bytes)?;
+    let in_flight_bytes = booked(bytes(loaded, "otlp.in_flight_bytes", &otlp.in_flight_bytes)?);
     let spool_bytes = bytes(loaded, "spans.spool_bytes", &spans.spool_bytes)?;
-    holds_a_request(loaded, "otlp.in_flight_bytes", in_flight_bytes, request_bytes)?;
+    holds_a_request(loaded, ("otlp.in_flight_bytes", "two and a quarter times"), in_flight_bytes, request_bytes)?;
     if spans.durability == Durability::Spool {
-        holds_a_request(loaded, "spans.spool_bytes", spool_bytes, request_bytes)?;
+        holds_a_request(loaded, ("spans.spool_bytes", "twice"), spool_bytes, request_bytes)?;
     }
     Ok(SpanRoadPlan {
         listen,
@@ -278,13 +279,24 @@ fn bytes(loaded: &Loaded, key: &str, text: &str) -> Result<usize, SettingsError>
         .ok_or_else(|| fault(loaded, key, format!("`{text}` is not a size"), "write `64MiB` or `1GiB`"))
 }
 
+/// What of the memory for requests is given to requests. The rest is for what no request can be charged with: buffers of
+/// connections, encoders, and what the allocator has not given back.
+const fn booked(in_flight_bytes: usize) -> usize {
+    in_flight_bytes - in_flight_bytes / 9
+}
+
 /// The largest request must fit twice: as it came and as it goes on. Where it does not, its sender would be asked to
 /// come back for ever.
-fn holds_a_request(loaded: &Loaded, key: &str, bytes: usize, request_bytes: usize) -> Result<(), SettingsError> {
+fn holds_a_request(
+    loaded: &Loaded,
+    (key, times): (&str, &str),
+    bytes: usize,
+    request_bytes: usize,
+) -> Result<(), SettingsError> {
     if bytes / 2 >= request_bytes {
         return Ok(());
     }
-    let message = format!("must be at least twice `otlp.request_bytes`, which is {request_bytes} bytes");
+    let message = format!("must be at least {times} `otlp.request_bytes`, which is {request_bytes} bytes");
     Err(fault(loaded, key, message, "raise the one, or lower the other"))
 }
 

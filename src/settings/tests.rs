@@ -126,7 +126,11 @@ fn each_fault_names_its_line_and_what_was_wrong() {
         ("listen: nowhere\n", "1:1", "`nowhere` is not an address"),
         ("store: x\nretention: { age: long }\n", "2:1", "`long` is not a duration"),
         ("store: x\nretention: { bytes: 3 elephants }\n", "2:1", "`3 elephants` is not a size"),
-        ("store: x\notlp: { in_flight_bytes: 100MiB }\n", "2:1", "must be at least twice `otlp.request_bytes`"),
+        (
+            "store: x\notlp: { in_flight_bytes: 143MiB }\n",
+            "2:1",
+            "must be at least two and a quarter times `otlp.request_bytes`",
+        ),
         ("spans: { durability: spool, spool_bytes: 100MiB }\n", "1:1", "must be at least twice `otlp.request_bytes`"),
         ("sinks:\n  - { name: p, kind: pagerdty }\n", "2:16", "unknown kind of sink"),
         (

@@ -66,6 +66,15 @@ async fn framings(target: &dyn Receiver, report: &mut Report) {
         format!("{seen:?} {}", target.arrived().len()),
     );
 
+    for chunk in ["1ffffffffffffffff\r\nab", "xyz\r\nab", "-1\r\nab"] {
+        let mut broken = Http1::open(target.address()).await;
+        broken.write(chunked.as_bytes()).await;
+        broken.write(chunk.as_bytes()).await;
+        let answer = broken.read().await.unwrap();
+        report.check(&format!("a chunk that is none: {}", &chunk[..2]), HTTP1, "400 3", answer.brief());
+    }
+    report.check("nothing of them arrives", HTTP1, 0, target.arrived().len());
+
     let large = request_of(900_000);
     let answer = connection.send("POST", "/v1/traces", &[PROTOBUF], &large).await;
     report.check("a body of many reads, after keep-alive", HTTP1, 200, answer.status);

@@ -207,7 +207,7 @@ async fn a_sink_beside_a_grafting_one_gets_what_it_would_have_got() {
         assert!(!is_inside(stream(&packed), &last(&gzips)));
         let uncompressed = last(&plain).to_vec();
         assert_eq!(strictly_inflated(&last(&gzips)), uncompressed, "the same bytes, compressed anew");
-        assert_eq!(spans_of(&uncompressed), std::slice::from_ref(&original));
+        assert_eq!(spans_of(&uncompressed), *std::slice::from_ref(&original));
         assert_eq!(spans_of(&strictly_inflated(&last(&graft))), [original]);
     }
     for backend in [&graft, &gzips, &plain] {

@@ -120,7 +120,7 @@ async fn flood(addresses: [SocketAddr; 2], told: Arc<Told>, until: Instant, is_g
 async fn far_more_than_a_sink_takes_stays_inside_the_budget_and_the_rest_may_come_back() {
     let seconds = std::env::var("TAWNY_OVERLOAD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4_u64);
     // What the defaults say, or in the short form what is used up in time.
-    let (budget_mib, request_mib) = if seconds < 30 { (16, 4) } else { (128, 64) };
+    let (budget_mib, request_mib) = if seconds < 30 { (16, 4) } else { (144, 64) };
     let budget = budget_mib << 20;
     let slow = Slow::start(Duration::from_secs(1)).await;
     // The queue is larger than the budget, so that the budget is what holds.
@@ -172,7 +172,9 @@ async fn far_more_than_a_sink_takes_stays_inside_the_budget_and_the_rest_may_com
     assert_eq!(counts.accepted, counts.settled + counts.open, "{counts:?}");
     let offered = metric(&daemon, "tawny_telemetry_requests_total", "").await;
     assert_eq!(offered, (taken + refused) as f64);
-    assert!(peak <= budget * 11 / 10 + idle + CONNECTIONS_BYTES_MAX, "{} MB of memory", peak >> 20);
+    // With the defaults the budget covers the process as a whole; a small one cannot, beside its code.
+    let besides = if seconds < 30 { idle + CONNECTIONS_BYTES_MAX } else { 0 };
+    assert!(peak <= budget * 11 / 10 + besides, "{} MB of memory", peak >> 20);
     // Somebody waits for an answer; nobody waits for the sink.
     assert!(daemon.terminate().await.success());
 }

@@ -73,7 +73,10 @@ impl Fault {
         match self {
             Fault::TooLarge { .. } | Fault::InflatesTooLarge { .. } => Code::ResourceExhausted,
             Fault::TooSlow { .. } | Fault::Late => Code::DeadlineExceeded,
-            Fault::Corrupt { .. } | Fault::Json { .. } | Fault::UnknownType { .. } => Code::InvalidArgument,
+            // A broken body may also be one whose chunks are none.
+            Fault::Corrupt { .. } | Fault::Json { .. } | Fault::UnknownType { .. } | Fault::Broken => {
+                Code::InvalidArgument
+            }
             Fault::NoRoom => Code::Unavailable,
             Fault::NoToken => Code::Unauthenticated,
             Fault::UnknownPath { .. } | Fault::UnknownService { .. } => Code::NotFound,
@@ -84,7 +87,7 @@ impl Fault {
             | Fault::UnknownMethod { .. }
             | Fault::UnknownSubtype { .. }
             | Fault::Cardinality { .. } => Code::Unimplemented,
-            Fault::Framing { .. } | Fault::Broken => Code::Internal,
+            Fault::Framing { .. } => Code::Internal,
         }
     }
 

@@ -2,11 +2,12 @@
 //! compresses what will be sent as it is.
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use libdeflater::{CompressionLvl, Compressor};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use zstd::bulk::Compressor as ZstdCompressor;
 
 use super::body::Slices;
@@ -14,10 +15,11 @@ use crate::sinks::Compression;
 
 /// Larger requests are compressed on a thread of their own: a millisecond is long for the alerts that share ours.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// Encoders that wait for work, per format and level; each holds up to a megabyte.
-const IDLE_COUNT_MAX: usize = 2;
-/// Scratch space that an idle encoder keeps.
-const SCRATCH_BYTES_MAX: usize = 512 * 1024;
+/// Encoders that wait for work, per format and level.
+const IDLE_COUNT_MAX: usize = 4;
+/// Input or output that an idle encoder keeps: that of a joined request. What is freed on a thread that then has nothing
+/// to do stays with the thread, so giving back and taking again costs more memory than keeping.
+const SCRATCH_BYTES_MAX: usize = (1 << 20) + 64 * 1024;
 
 /// What sinks have made of one parcel.
 #[derive(Default)]
@@ -43,8 +45,25 @@ pub(super) struct EncodeFault {
 }
 
 /// Contexts are worth keeping: making one costs as much as a small request.
-#[derive(Clone, Default)]
-pub struct Encoders(Arc<Mutex<HashMap<Compression, Vec<Encoder>>>>);
+#[derive(Clone)]
+pub struct Encoders(Arc<Pool>);
+
+struct Pool {
+    /// Per format and level.
+    idle: Mutex<HashMap<Compression, Vec<Encoder>>>,
+    idle_count_max: usize,
+    /// Large requests that are compressed at once: as many as there are processors. More would not be quicker, and each
+    /// would have scratch space and a thread of its own.
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Encoders {
+    fn default() -> Encoders {
+        let count = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let turns = Arc::new(Semaphore::new(count));
+        Encoders(Arc::new(Pool { idle: Mutex::default(), idle_count_max: count.min(IDLE_COUNT_MAX), turns }))
+    }
+}
 
 impl Encoders {
     /// The body of a request; of one that several sinks get, the same bytes for all.
@@ -72,8 +91,13 @@ impl Encoders {
         if byte_count <= INLINE_BYTES_MAX {
             return self.compress_here(compression, slices, byte_count);
         }
+        let Ok(turn) = self.0.turns.clone().acquire_owned().await else { return Err(EncodeFault { byte_count }) };
         let (own, slices) = (self.clone(), slices.to_vec());
-        let task = tokio::task::spawn_blocking(move || own.compress_here(compression, &slices, byte_count));
+        let task = tokio::task::spawn_blocking(move || {
+            // It ends here, also for a lane that has stopped waiting.
+            let _turn = turn;
+            own.compress_here(compression, &slices, byte_count)
+        });
         // A task that was not started (the runtime ends) or died has no bytes for us.
         task.await.unwrap_or(Err(EncodeFault { byte_count }))
     }
@@ -84,16 +108,17 @@ impl Encoders {
         slices: &[Bytes],
         byte_count: usize,
     ) -> Result<Bytes, EncodeFault> {
-        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&compression).and_then(Vec::pop);
+        let lock = || self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock().get_mut(&compression).and_then(Vec::pop);
         let mut encoder = match idle {
             Some(encoder) => encoder,
             None => Encoder::new(compression).ok_or(EncodeFault { byte_count })?,
         };
         let bytes = encoder.encode(slices).ok_or(EncodeFault { byte_count })?;
         encoder.forget();
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock();
         let idle = idle.entry(compression).or_default();
-        if idle.len() < IDLE_COUNT_MAX {
+        if idle.len() < self.0.idle_count_max {
             idle.push(encoder);
         }
         Ok(bytes)
@@ -199,6 +224,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_large_requests_share_the_scratch_of_a_few_encoders() {
+        let encoders = Encoders::default();
+        let gzip = Compression::Gzip { level: 1 };
+        let plain = Bytes::from(vec![7; 1 << 20]);
+        let halves = [plain.slice(..1 << 19), plain.slice(1 << 19..)];
+        let places = |encoders: &Encoders| -> Vec<usize> {
+            let idle = encoders.0.idle.lock().unwrap();
+            idle[&gzip].iter().flat_map(|held| [held.input.as_ptr() as usize, held.output.as_ptr() as usize]).collect()
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..5 {
+            let tasks = (0..8).map(|_| {
+                let (encoders, halves) = (encoders.clone(), halves.clone());
+                tokio::spawn(async move { encoders.encode(gzip, &halves, None).await.unwrap().concat() })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                assert_eq!(inflated(gzip, &task.await.unwrap()), plain);
+            }
+            seen.extend(places(&encoders));
+        }
+        assert!(seen.len() <= 2 * encoders.0.idle_count_max, "{} places", seen.len());
     }
 
     #[tokio::test]
