@@ -5,61 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{AlertOutcome, Incident, IncidentKey, Notice, Route, TagName, Tags};
+use crate::model::{Incident, IncidentKey, Notice, TagName};
 use crate::rules::story::{NoticeWant, Notices, Sameness, Spot, Want, What, Wording};
-use crate::rules::{Decision, Diagnostic, Listed};
+use crate::rules::{Diagnostic, Listed};
 
+use super::scene::{Scene, Sent};
 use super::tag_wanted::tag;
 use super::world::World;
-
-/// What expectations speak of besides the world.
-pub(super) struct Scene<'s> {
-    /// What was sent last, and before that.
-    pub(super) sent: Vec<Sent>,
-    pub(super) before: Vec<Sent>,
-    /// What decided something in what was sent last, as `file:line id`.
-    pub(super) rules: BTreeSet<Arc<str>>,
-    pub(super) all_rules: BTreeSet<Arc<str>>,
-    sinks: &'s BTreeSet<Arc<str>>,
-    roster: &'s [Listed],
-}
-
-impl<'s> Scene<'s> {
-    pub(super) fn new(roster: &'s [Listed], sinks: &'s BTreeSet<Arc<str>>) -> Scene<'s> {
-        let (sent, before) = (Vec::new(), Vec::new());
-        Scene { sent, before, rules: BTreeSet::new(), all_rules: BTreeSet::new(), sinks, roster }
-    }
-}
-
-/// One alert or resource of telemetry, decided.
-#[derive(Clone)]
-pub(super) struct Sent {
-    tags: Arc<Tags>,
-    /// Only of alerts.
-    heard: Option<Heard>,
-}
-
-/// What telemetry does not have.
-#[derive(Clone)]
-struct Heard {
-    decision: Decision,
-    key: IncidentKey,
-    outcome: AlertOutcome,
-}
-
-impl Sent {
-    pub(super) fn of_telemetry(tags: Arc<Tags>) -> Sent {
-        Sent { tags, heard: None }
-    }
-
-    pub(super) fn of_alert(decision: Decision, key: IncidentKey, outcome: AlertOutcome) -> Sent {
-        Sent { tags: Arc::clone(&decision.tags), heard: Some(Heard { decision, key, outcome }) }
-    }
-
-    fn route(&self) -> Option<&Route> {
-        self.heard.as_ref().map(|heard| heard.decision.route.as_ref())
-    }
-}
 
 /// What differs: message and hint. `None`: as expected.
 type Difference = Option<(Spot, String, Option<String>)>;
@@ -277,12 +229,6 @@ fn incident(wanted: Sameness, scene: &Scene<'_>) -> Option<String> {
             Some("it belongs to the incident of what was sent before".to_owned())
         }
         Sameness::Same | Sameness::Different => None,
-    }
-}
-
-impl Sent {
-    fn key(&self) -> Option<IncidentKey> {
-        self.heard.as_ref().map(|heard| heard.key)
     }
 }
 

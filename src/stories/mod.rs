@@ -3,6 +3,7 @@
 
 mod arrive;
 mod judge;
+mod scene;
 mod tag_wanted;
 mod world;
 
@@ -19,7 +20,7 @@ use crate::rules::story::{self, Case, Given, Spot, Step};
 use crate::rules::{Diagnostic, Listed, Origin, RuleSet, SourceFile, Telemetry, Traced};
 
 use arrive::Arrival;
-use judge::{Scene, Sent};
+use scene::{Scene, Sent};
 use world::World;
 
 /// What came of the stories of a set of files.
