@@ -2,6 +2,7 @@
 //! rule and line set each tag, and the exact requests that would leave, secrets masked.
 
 mod show;
+mod telemetry;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -16,9 +17,9 @@ use super::{Common, say};
 use crate::app;
 use crate::incidents::{Event, Facts, Heard, step};
 use crate::io::clock::Clock;
-use crate::io::instance::Instance;
-use crate::model::{Alert, Notice, Secret, Timestamp};
-use crate::rules::{Explanation, RuleSet};
+use crate::io::spans::book;
+use crate::model::{Alert, Notice, Secret, SourceRef, Timestamp};
+use crate::rules::{Explanation, NearMiss, Origin, RuleSet};
 use crate::settings::{self, Flags, SecretsPolicy, SinkPlan};
 use crate::sinks::{Outgoing, Secrets};
 use crate::store::{RecordRow, sqlite};
@@ -31,13 +32,13 @@ enum Format {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tawny explain alert.json --source alertmanager\n  curl -s … | tawny explain - --source json --format json\n  tawny explain --record last --store sqlite:data/tawny.db\n\nA record is named by its number, by `last`, or by an incident key or alert identity: then it is the newest that\nmentions it. It is decided on again, by the rules of today.\n\nExit codes: 0 explained, 1 a fault in what was given, 2 wrong usage."
+    after_help = "Examples:\n  tawny explain alert.json --source alertmanager\n  curl -s … | tawny explain - --source json --format json\n  tawny explain spans.json --source otlp\n  tawny explain logs.pb --source otlp --path /v1/logs\n  tawny explain --record last --store sqlite:data/tawny.db\n\nA record is named by its number, by `last`, or by an incident key or alert identity: then it is the newest that\nmentions it. It is decided on again, by the rules of today.\n\nExit codes: 0 explained, 1 a fault in what was given, 2 wrong usage."
 )]
 pub(super) struct ExplainArgs {
     /// The payload; `-` or nothing reads standard input
     #[arg(default_value = "-", conflicts_with = "record")]
     file: PathBuf,
-    /// Kind of the sender, or the name of a source in the settings
+    /// Kind of the sender, or the name of a source in the settings; `otlp` for a request of telemetry
     #[arg(long, value_name = "KIND", required_unless_present = "record")]
     source: Option<String>,
     /// Path behind the source's address, where a kind has several [default: the first that can read the payload]
@@ -67,14 +68,19 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let ready = settings::resolve(&loaded, SecretsPolicy::Ignored)?;
     let names: Vec<Arc<str>> = ready.sinks.iter().map(|plan| plan.name.clone()).collect();
     app::bind_sinks(&mut rules, &names)?;
+    if args.record.is_none() && args.source.as_deref() == Some(book::SOURCE) {
+        return telemetry::explain(&read(&args.file)?, args.path.as_deref(), args.format, rules, &ready);
+    }
     let (payload, record) = question(args, &ready.store)?;
     let instance = instance(&ready, &payload)?;
     let mut batch = decode(instance, &payload, args.path.as_deref())?;
     if let Some(record) = &record {
         keep_identities(&mut batch, &recorded(record));
     }
+    let through = Through { origin: instance.origin(), source: instance.source_ref() };
+    let alerts = batch.alerts.into_iter();
     let explained: Vec<Value> =
-        batch.alerts.into_iter().map(|alert| one(alert, instance, &rules, &ready.sinks, payload.received_at)).collect();
+        alerts.map(|alert| one(alert, &through, &rules, &ready.sinks, payload.received_at)).collect();
     let rejects: Vec<Value> =
         batch.rejects.iter().map(|reject| json!({ "position": reject.position, "reason": reject.reason })).collect();
     match args.format {
@@ -156,12 +162,18 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| file.display().to_string())
 }
 
-fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan], received_at: Timestamp) -> Value {
-    let explanation = rules.explain(&alert, instance.origin());
+/// The source that an alert came through.
+struct Through<'a> {
+    origin: Origin<'a>,
+    source: SourceRef,
+}
+
+fn one(alert: Alert<'_>, through: &Through<'_>, rules: &RuleSet, sinks: &[SinkPlan], received_at: Timestamp) -> Value {
+    let explanation = rules.explain(&alert, through.origin);
     let mut explained = in_json(&explanation);
     let decision = explanation.decision;
     let severity = decision.severity;
-    let heard = Heard::new(alert, instance.source_ref(), received_at, decision, rules.revision().clone());
+    let heard = Heard::new(alert, through.source.clone(), received_at, decision, rules.revision().clone());
     let about = json!({
         "name": heard.alert.name,
         "title": heard.alert.title,
@@ -202,14 +214,6 @@ fn one(alert: Alert<'_>, instance: &Instance, rules: &RuleSet, sinks: &[SinkPlan
 
 /// The reasons. What the rules explain besides the parts that are named here is passed on as it is.
 fn in_json(explanation: &Explanation) -> Value {
-    let near: Vec<Value> = explanation
-        .near_misses
-        .iter()
-        .map(|miss| {
-            let would_set: Vec<&str> = miss.would_set.iter().map(|name| name.as_str()).collect();
-            json!({ "rule": miss.rule, "condition": miss.condition, "seen": miss.seen, "would_set": would_set })
-        })
-        .collect();
     let mut further = serde_json::to_value(explanation).expect("an explanation is plain data");
     if let Some(further) = further.as_object_mut() {
         for named in ["decision", "key_parts", "service", "votes", "near_misses", "shadow"] {
@@ -221,10 +225,18 @@ fn in_json(explanation: &Explanation) -> Value {
         "key_parts": explanation.key_parts,
         "service_read": explanation.service,
         "votes": explanation.votes,
-        "near_misses": near,
+        "near_misses": near(&explanation.near_misses),
         "shadow": explanation.shadow,
         "further": further,
     })
+}
+
+fn near(misses: &[NearMiss]) -> Value {
+    let one = |miss: &NearMiss| {
+        let would_set: Vec<&str> = miss.would_set.iter().map(|name| name.as_str()).collect();
+        json!({ "rule": miss.rule, "condition": miss.condition, "seen": miss.seen, "would_set": would_set })
+    };
+    misses.iter().map(one).collect()
 }
 
 /// Secrets that look like the real ones but are none, so that a request can be shown.

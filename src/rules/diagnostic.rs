@@ -1,5 +1,6 @@
 //! A fault in a rule file, worded for the person who edits it. Never decides whether a fault is one.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use serde::Serialize;
@@ -68,11 +69,13 @@ impl At {
 pub(super) struct Faults<'f> {
     file: &'f SourceFile,
     found: Vec<Diagnostic>,
+    /// Made when the first line is asked for: what is right asks for none.
+    lines: OnceCell<Vec<&'f str>>,
 }
 
 impl<'f> Faults<'f> {
     pub(super) fn new(file: &'f SourceFile) -> Faults<'f> {
-        Faults { file, found: Vec::new() }
+        Faults { file, found: Vec::new(), lines: OnceCell::new() }
     }
 
     pub(super) fn file_name(&self) -> &'f str {
@@ -98,7 +101,8 @@ impl<'f> Faults<'f> {
     /// The line as it stands in the file; long lines are cut, because tables may be generated.
     pub(super) fn line(&self, at: At) -> String {
         const CHARACTERS_MAX: usize = 200;
-        let line = self.file.text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or("");
+        let lines = self.lines.get_or_init(|| self.file.text.lines().collect());
+        let line = lines.get(at.line.saturating_sub(1) as usize).copied().unwrap_or("");
         line.chars().take(CHARACTERS_MAX).collect()
     }
 

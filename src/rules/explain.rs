@@ -8,7 +8,7 @@ use crate::model::{Alert, TagName, Tags};
 use super::decide::{Decided, Program, ServiceFound, Tagging, visit_key_parts};
 use super::facts::{Scopes, View};
 use super::resource::{ResourceExplanation, Telemetry};
-use super::rule::{Rule, Stage};
+use super::rule::Rule;
 use super::stamp::Stamped;
 use super::{Explanation, KeyPart, NearMiss, Origin, ServiceMatch};
 
@@ -56,8 +56,8 @@ fn service_match(found: ServiceFound) -> ServiceMatch {
 
 pub(super) fn shadow(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<Arc<str>> {
     let view = program.view(values, tags, program.witnesses.place(values));
-    let holds = |rule: &&Rule| rule.stage == Stage::Shadow && rule.when.holds(&view);
-    program.rules.iter().filter(holds).map(|rule| Arc::clone(&rule.by)).collect()
+    let rules = program.shadows.iter().map(|number| &program.rules[*number]);
+    rules.filter(|rule| rule.when.holds(&view)).map(|rule| Arc::clone(&rule.by)).collect()
 }
 
 fn near_misses(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<NearMiss> {

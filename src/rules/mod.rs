@@ -35,13 +35,13 @@ mod self_scope;
 mod service;
 mod shadow;
 mod silence;
-mod span;
 mod stamp;
 pub mod story;
 mod strip;
 mod suggest;
 mod table;
 mod template;
+mod traced;
 mod value;
 mod walk;
 mod yaml;
@@ -67,10 +67,9 @@ pub use resource::{ResourceDecision, ResourceExplanation, Telemetry};
 pub use roster::Listed;
 pub use service::Match;
 pub use shadow::ShadowChange;
-pub use span::SpanDecision;
 pub use stamp::{Disputed, INSTANCE_COUNT_STAMPED, Stamped, Stamps};
+pub use traced::Traced;
 
-use decide::Tagging;
 use facts::Scopes;
 
 /// One rule file, already read: the rules themselves never touch a disk.
@@ -267,9 +266,7 @@ impl RuleSet {
     pub fn tag_resource(&self, telemetry: Telemetry<'_>, origin: Origin<'_>, stamped: &Stamped) -> ResourceDecision {
         let program = &self.program;
         let values = program.keys.look_up(&Scopes::of_telemetry(telemetry, origin));
-        let Tagging { tags, votes, unknown_cell, .. } = program.tag(&values, stamped);
-        let disputed = program.disputes(&values, &votes, telemetry.resource);
-        ResourceDecision { tags: Arc::new(tags), disputed, unknown_cell }
+        resource::decision(program, &values, program.tag(&values, stamped), telemetry)
     }
 
     /// The same code as [`RuleSet::tag_resource`], and the reasons.

@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use crate::model::{Labels, Tags};
 
+use super::decide::{Program, Tagging};
+use super::facts::Facts;
 use super::hash::FastHasher;
 use super::stamp::Disputed;
 use super::{NearMiss, ServiceMatch, Vote};
@@ -41,6 +43,18 @@ pub struct ResourceExplanation {
     pub service: Option<ServiceMatch>,
     pub near_misses: Vec<NearMiss>,
     pub shadow: Vec<Arc<str>>,
+}
+
+/// What was tagged, as whoever asked gets it.
+pub(super) fn decision(
+    program: &Program,
+    values: &Facts<'_>,
+    tagging: Tagging,
+    telemetry: Telemetry<'_>,
+) -> ResourceDecision {
+    let Tagging { tags, votes, unknown_cell, .. } = tagging;
+    let disputed = program.disputes(values, &votes, telemetry.resource);
+    ResourceDecision { tags: Arc::new(tags), disputed, unknown_cell }
 }
 
 /// A hash of what tells one running copy of a service from another; `None` when nothing does.

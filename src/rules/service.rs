@@ -78,6 +78,11 @@ impl Services {
         &self.entries[service]
     }
 
+    /// Each service's owner, and what says so.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &(Arc<str>, Arc<str>)> {
+        self.entries.iter().filter_map(|service| service.owner.as_ref())
+    }
+
     /// The one whose name or alias is the longest whole part of the given name; else the one spelled nearly so.
     pub(super) fn likely(&self, name: &str) -> Option<&Service> {
         const SURE_BYTES_MIN: usize = 4;

@@ -2,18 +2,21 @@
 //! field by field, and both are decided on by the rules. Never invents what the story does not say.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::incidents::Heard;
 use crate::model::alert::Voice;
 use crate::model::id::IdHasher;
 use crate::model::{Alert, Labels, SourceRef, Timestamp};
 use crate::rules::story::{Given, GivenAlert, Payload, Sender, Step};
-use crate::rules::{Diagnostic, Explanation, Origin, RuleSet, SourceFile};
+use crate::rules::{Decision, Diagnostic, Origin, RuleSet, SourceFile, Traced};
 use crate::sources::{Instance, REPLICA_LABELS, Request, SOURCES, source_of_kind};
 
 pub(super) struct Arrival {
     pub(super) heard: Heard,
-    pub(super) explanation: Explanation,
+    pub(super) decision: Decision,
+    /// Who decided, as `file:line id`.
+    pub(super) by: Vec<Arc<str>>,
 }
 
 /// All alerts of what is given, in order. A payload that cannot be used is a fault of the story.
@@ -33,10 +36,10 @@ pub(super) fn arrivals(
 
 fn arrive(alert: Alert<'_>, sender: &Sender, rules: &RuleSet, now: Timestamp) -> Arrival {
     let origin = Origin { kind: &sender.kind, instance: &sender.instance, constants: &sender.constants };
-    let explanation = rules.explain(&alert, origin);
+    let Traced { decision, by } = rules.decide_traced(&alert, origin);
     let source = SourceRef { kind: Cow::Owned(sender.kind.clone()), instance: sender.instance.clone() };
-    let heard = Heard::new(alert, source, now, explanation.decision.clone(), rules.revision().clone());
-    Arrival { heard, explanation }
+    let heard = Heard::new(alert, source, now, decision.clone(), rules.revision().clone());
+    Arrival { heard, decision, by }
 }
 
 /// Two with the same name and labels are the same alert, as at Prometheus.

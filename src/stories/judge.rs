@@ -5,43 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{AlertOutcome, Incident, IncidentKey, Notice, TagName};
+use crate::model::{Incident, IncidentKey, Notice, TagName};
 use crate::rules::story::{NoticeWant, Notices, Sameness, Spot, Want, What, Wording};
-use crate::rules::{Decision, Diagnostic, Listed};
+use crate::rules::{Diagnostic, Listed};
 
+use super::scene::{Scene, Sent};
 use super::tag_wanted::tag;
 use super::world::World;
-
-/// What expectations speak of besides the world.
-#[derive(Default)]
-pub(super) struct Scene<'s> {
-    /// What was sent last, and before that.
-    pub(super) sent: Vec<Sent>,
-    pub(super) before: Vec<Sent>,
-    /// What decided something in what was sent last, as `file:line id`.
-    pub(super) rules: BTreeSet<Arc<str>>,
-    pub(super) all_rules: BTreeSet<Arc<str>>,
-    pub(super) sinks: BTreeSet<Arc<str>>,
-    pub(super) roster: &'s [Listed],
-}
-
-/// One alert or span, decided.
-#[derive(Clone)]
-pub(super) struct Sent {
-    decision: Decision,
-    /// Only of alerts.
-    heard: Option<(IncidentKey, AlertOutcome)>,
-}
-
-impl Sent {
-    pub(super) fn of_span(decision: Decision) -> Sent {
-        Sent { decision, heard: None }
-    }
-
-    pub(super) fn of_alert(decision: Decision, key: IncidentKey, outcome: AlertOutcome) -> Sent {
-        Sent { decision, heard: Some((key, outcome)) }
-    }
-}
 
 /// What differs: message and hint. `None`: as expected.
 type Difference = Option<(Spot, String, Option<String>)>;
@@ -56,7 +26,7 @@ pub(super) fn judge(wants: &[Want], scene: &Scene<'_>, world: &World<'_>, told_b
             What::Rules(ids) => failures.extend(rules(ids, &scene.rules, scene.roster)),
             What::Tag { .. } | What::Route(_) | What::To(_) => {
                 // One failure per expectation: of alerts that were sent together, the first that differs.
-                let of_each = scene.sent.iter().find_map(|sent| of_one(want, &sent.decision, scene));
+                let of_each = scene.sent.iter().find_map(|sent| of_one(want, sent, scene));
                 failures.extend(of_each.map(fault));
             }
             What::Outcome(_)
@@ -87,9 +57,12 @@ fn each(lists: &[Vec<Want>], spot: &Spot, scene: &Scene<'_>) -> Vec<Diagnostic> 
         for want in wants {
             match &want.what {
                 What::Rules(ids) => {
-                    let by = sent.decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by));
-                    let by = by.chain(sent.decision.route.also.iter().cloned());
-                    let decided = by.chain([Arc::clone(&sent.decision.route.by)]).collect();
+                    let mut decided: BTreeSet<Arc<str>> =
+                        sent.tags.iter().map(|(_, tag)| Arc::clone(&tag.by)).collect();
+                    if let Some(route) = sent.route() {
+                        decided.extend(route.also.iter().cloned());
+                        decided.insert(Arc::clone(&route.by));
+                    }
                     failures.extend(rules(ids, &decided, scene.roster));
                 }
                 What::Alerts(_)
@@ -106,7 +79,7 @@ fn each(lists: &[Vec<Want>], spot: &Spot, scene: &Scene<'_>) -> Vec<Diagnostic> 
                 | What::Deliveries(_)
                 | What::Quiet(_)
                 | What::Title(_) => {
-                    failures.extend(of_one(want, &sent.decision, scene).map(fault));
+                    failures.extend(of_one(want, sent, scene).map(fault));
                 }
             }
         }
@@ -132,28 +105,34 @@ fn rules(ids: &[(String, Spot)], decided: &BTreeSet<Arc<str>>, roster: &[Listed]
 }
 
 /// An expectation of a single decision.
-fn of_one(want: &Want, decision: &Decision, scene: &Scene<'_>) -> Difference {
+fn of_one(want: &Want, sent: &Sent, scene: &Scene<'_>) -> Difference {
     let differs = |message: String, hint: Option<String>| Some((want.spot.clone(), message, hint));
+    let unrouted = || {
+        let hint = "`spans` in the settings says where telemetry goes".to_owned();
+        differs("no route of the rules is asked about a span".to_owned(), Some(hint))
+    };
     match &want.what {
         What::Tag { name, value, by } => {
-            let (message, hint) = tag(*name, value, by.as_deref(), decision)?;
+            let (message, hint) = tag(*name, value, by.as_deref(), &sent.tags)?;
             differs(message, hint)
         }
         What::Route(id) => {
-            let by = &decision.route.by;
-            let seen = by.split_once(' ').map_or(by.as_ref(), |(_, id)| id);
+            let Some(route) = sent.route() else { return unrouted() };
+            let seen = route.by.split_once(' ').map_or(route.by.as_ref(), |(_, id)| id);
             if seen == id {
                 return None;
             }
             let known = scene.roster.iter().any(|listed| listed.is_route && listed.id() == id);
             let message = format!("the route is `{seen}`, expected `{id}`");
-            differs(message, Some(if known { format!("chosen at {by}") } else { format!("no route is called `{id}`") }))
+            let hint = if known { format!("chosen at {}", route.by) } else { format!("no route is called `{id}`") };
+            differs(message, Some(hint))
         }
         What::To(sinks) => {
-            let seen: BTreeSet<&str> = decision.route.sinks.iter().map(AsRef::as_ref).collect();
+            let Some(route) = sent.route() else { return unrouted() };
+            let seen: BTreeSet<&str> = route.sinks.iter().map(AsRef::as_ref).collect();
             let wanted: BTreeSet<&str> = sinks.iter().map(String::as_str).collect();
             let message = format!("the route goes to {}, expected {}", list(&seen), list(&wanted));
-            if seen == wanted { None } else { differs(message, Some(format!("by {}", decision.route.by))) }
+            if seen == wanted { None } else { differs(message, Some(format!("by {}", route.by))) }
         }
         What::Rules(_)
         | What::Alerts(_)
@@ -178,9 +157,12 @@ fn of_all(want: &Want, scene: &Scene<'_>, world: &World<'_>, told: &[Notice]) ->
     };
     match &want.what {
         What::Outcome(wanted) => {
-            let seen = scene.sent.iter().filter_map(|sent| sent.heard).find(|(_, seen)| seen.as_str() != wanted);
-            let (_, seen) = seen?;
-            at_want(format!("the outcome is `{}`, expected `{wanted}`", seen.as_str()), None)
+            let mut heard = scene.sent.iter().filter_map(|sent| sent.heard.as_ref()).peekable();
+            if heard.peek().is_none() {
+                return at_want("no alert was sent, so nothing became of one".to_owned(), None);
+            }
+            let seen = heard.find(|heard| heard.outcome.as_str() != wanted)?.outcome.as_str();
+            at_want(format!("the outcome is `{seen}`, expected `{wanted}`"), None)
         }
         What::Incident(wanted) => incident(*wanted, scene).and_then(|message| at_want(message, key_hint(scene))),
         What::Incidents(wanted) => count("incidents", world.opened.len(), *wanted),
@@ -235,10 +217,11 @@ fn of_all(want: &Want, scene: &Scene<'_>, world: &World<'_>, told: &[Notice]) ->
 }
 
 fn incident(wanted: Sameness, scene: &Scene<'_>) -> Option<String> {
-    let keys = |sent: &[Sent]| -> BTreeSet<IncidentKey> { sent.iter().map(Sent::key).collect() };
+    let keys = |sent: &[Sent]| -> BTreeSet<IncidentKey> { sent.iter().filter_map(Sent::key).collect() };
     let (now, before) = (keys(&scene.sent), keys(&scene.before));
-    if before.is_empty() {
-        return Some("nothing was sent before this".to_owned());
+    if before.is_empty() || now.is_empty() {
+        let when = if now.is_empty() { "" } else { " before this" };
+        return Some(format!("no alert was sent{when}"));
     }
     match wanted {
         Sameness::Same if now != before => Some("it belongs to another incident than what was sent before".to_owned()),
@@ -249,21 +232,14 @@ fn incident(wanted: Sameness, scene: &Scene<'_>) -> Option<String> {
     }
 }
 
-impl Sent {
-    /// Of a span: the key that an alert with these tags would have.
-    fn key(&self) -> IncidentKey {
-        self.heard.map_or(self.decision.key, |(key, _)| key)
-    }
-}
-
 /// What the keys are made of, before and now.
 fn key_hint(scene: &Scene<'_>) -> Option<String> {
     let parts = |sent: &Sent| {
-        let value = |name: TagName| sent.decision.tags.value(name).unwrap_or("-").to_owned();
+        let value = |name: TagName| sent.tags.value(name).unwrap_or("-").to_owned();
         format!(
             "service {}, class {}, env {}, cell {}",
             value(TagName::Service),
-            sent.decision.class,
+            value(TagName::Class),
             value(TagName::Environment),
             value(TagName::Cell)
         )
@@ -272,7 +248,7 @@ fn key_hint(scene: &Scene<'_>) -> Option<String> {
 }
 
 fn last_incident<'w>(scene: &Scene<'_>, world: &'w World) -> Option<&'w Incident> {
-    world.incident(scene.sent.last()?.heard?.0)
+    world.incident(scene.sent.last()?.key()?)
 }
 
 fn legs(incident: &Incident) -> Vec<(String, usize)> {

@@ -3,6 +3,7 @@
 
 mod arrive;
 mod judge;
+mod scene;
 mod tag_wanted;
 mod world;
 
@@ -14,11 +15,12 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::model::Labels;
 use crate::rules::story::{self, Case, Given, Spot, Step};
-use crate::rules::{Diagnostic, Listed, RuleSet, SourceFile, SpanDecision};
+use crate::rules::{Diagnostic, Listed, Origin, RuleSet, SourceFile, Telemetry, Traced};
 
 use arrive::Arrival;
-use judge::{Scene, Sent};
+use scene::{Scene, Sent};
 use world::World;
 
 /// What came of the stories of a set of files.
@@ -65,13 +67,13 @@ pub fn run_stories(rules: &RuleSet, files: &[SourceFile]) -> StoryReport {
 /// Plays those that `chosen` picks.
 pub fn run_chosen(rules: &RuleSet, files: &[SourceFile], chosen: impl Fn(&Case) -> bool) -> StoryReport {
     let (cases, faults) = story::read(files);
-    let roster = rules.roster();
+    let (roster, sinks) = (rules.roster(), rules.bound_sinks());
     let mut decided: BTreeSet<Arc<str>> = BTreeSet::new();
     let cases = cases
         .iter()
         .filter(|case| chosen(case))
         .map(|case| {
-            let mut play = Play { rules, files, roster: &roster, decided: &mut decided };
+            let mut play = Play { rules, files, roster: &roster, sinks: &sinks, decided: &mut decided };
             CaseReport { name: case.name.clone(), spot: case.spot.clone(), failures: play.case(case) }
         })
         .collect();
@@ -80,10 +82,16 @@ pub fn run_chosen(rules: &RuleSet, files: &[SourceFile], chosen: impl Fn(&Case) 
     StoryReport { faults, cases, untested, rule_count }
 }
 
+/// Kind and name of the source that telemetry comes through.
+const TELEMETRY: &str = "otlp";
+static NO_CONSTANTS: Labels<'static> = Labels::new();
+
 struct Play<'p> {
     rules: &'p RuleSet,
     files: &'p [SourceFile],
     roster: &'p [Listed],
+    /// Those that routes send to.
+    sinks: &'p BTreeSet<Arc<str>>,
     /// What set or routed anything, as `file:line id`.
     decided: &'p mut BTreeSet<Arc<str>>,
 }
@@ -91,7 +99,7 @@ struct Play<'p> {
 impl Play<'_> {
     fn case(&mut self, case: &Case) -> Vec<Diagnostic> {
         let mut world = World::new(self.rules, case.clock);
-        let mut scene = Scene { sinks: self.rules.bound_sinks(), roster: self.roster, ..Scene::default() };
+        let mut scene = Scene::new(self.roster, self.sinks);
         let mut failures = Vec::new();
         for step in &case.steps {
             let now = case.clock.plus(step.at);
@@ -129,30 +137,21 @@ impl Play<'_> {
         let mut rules = BTreeSet::new();
         match given {
             Given::Span(span) => {
-                let constants = crate::model::Labels::new();
-                let origin = crate::rules::Origin { kind: "otlp", instance: "otlp", constants: &constants };
-                let SpanDecision { decision, service_read_by, votes, shadow } =
-                    self.rules.decide_span(&span.resource, &span.attributes, origin);
-                rules.extend(service_read_by);
-                rules.extend(shadow);
-                rules.extend(votes.into_iter().map(|vote| vote.rule));
-                rules.extend(decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by)));
-                rules.insert(Arc::clone(&decision.route.by));
-                rules.extend(decision.route.also.iter().cloned());
-                scene.sent.push(Sent::of_span(decision));
+                // Where the program runs is said by its resource alone; what its spans say is about others.
+                let telemetry = Telemetry { resource: &span.resource, server_span: None };
+                let origin = Origin { kind: TELEMETRY, instance: TELEMETRY, constants: &NO_CONSTANTS };
+                let Traced { decision, by } = self.rules.tag_resource_traced(telemetry, origin, &world.stamped());
+                world.dispute(&decision.disputed);
+                rules.extend(by);
+                scene.sent.push(Sent::of_telemetry(decision.tags));
             }
             Given::Alert(_) | Given::Payload(_) => {
-                for Arrival { heard, explanation } in
+                for Arrival { heard, decision, by } in
                     arrive::arrivals(given, step, self.rules, self.files, world.now())?
                 {
-                    rules.extend(explanation.service.map(|service| service.read_by));
-                    rules.extend(explanation.decision.tags.iter().map(|(_, tag)| Arc::clone(&tag.by)));
-                    rules.insert(Arc::clone(&explanation.decision.route.by));
-                    rules.extend(explanation.decision.route.also.iter().cloned());
-                    rules.extend(explanation.shadow);
-                    rules.extend(explanation.votes.into_iter().map(|vote| vote.rule));
+                    rules.extend(by);
                     let (key, outcome) = world.hear(heard);
-                    scene.sent.push(Sent::of_alert(explanation.decision, key, outcome));
+                    scene.sent.push(Sent::of_alert(decision, key, outcome));
                 }
             }
         }

@@ -1,19 +1,13 @@
-//! One tag held against what a story expects of it. Never looks at anything but the decision.
+//! One tag held against what a story expects of it. Never looks at anything but the tags.
 
 use std::collections::BTreeSet;
 
-use crate::model::TagName;
-use crate::rules::Decision;
+use crate::model::{TagName, Tags};
 use crate::rules::story::Value;
 
 /// Message and hint, where it differs.
-pub(super) fn tag(
-    name: TagName,
-    want: &Value,
-    by: Option<&str>,
-    decision: &Decision,
-) -> Option<(String, Option<String>)> {
-    let seen = decision.tags.get(name);
+pub(super) fn tag(name: TagName, want: &Value, by: Option<&str>, tags: &Tags) -> Option<(String, Option<String>)> {
+    let seen = tags.get(name);
     let text = seen.map(|tag| tag.value.as_ref());
     let parts = |text: &str| -> BTreeSet<String> {
         text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()

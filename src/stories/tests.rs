@@ -223,3 +223,31 @@ fn a_story_that_reminds_for_ever_is_stopped_and_says_so() {
     let report = run_stories(&rules, &files);
     assert!(report.cases[0].failures[0].message.contains("the story is too long for its intervals"));
 }
+
+#[test]
+fn a_story_hears_of_a_gateway_s_stamp_as_the_daemon_does() {
+    let moments: Vec<String> = (0..12).map(|number| format!("{number}s {number}")).collect();
+    let resource = "{ k8s.pod.uid: \"${at}\", k8s.cluster.name: prod-c3-use1, service.name: owl, service.instance.id: \"${at}\", aws.ecs.task.arn: \"arn:aws:ecs:us-east-1:111111111111:task/gateway/1\" }";
+    let story = |count: usize, platform: &str| {
+        format!(
+            "  - name: {count}\n    at: {:?}\n    given: {{ span: {{ resource: {resource} }} }}\n    expect: {{ platform: {platform} }}\n",
+            &moments[..count]
+        )
+    };
+    assert_eq!(wrongs(&format!("{}{}", story(3, "unknown"), story(12, "eks"))), <Vec<String>>::new());
+}
+
+#[test]
+fn a_span_has_tags_and_no_route_or_incident() {
+    let given =
+        "    given: { span: { resource: { cloud.platform: aws_ecs }, attributes: { cloud.platform: aws_eks } } }\n";
+    let found =
+        wrongs(&format!("  - name: a\n{given}    expect: {{ platform: ecs, route: page-at-once, outcome: opened }}\n"));
+    assert_eq!(
+        found,
+        [
+            "5:30 no route of the rules is asked about a span | `spans` in the settings says where telemetry goes",
+            "5:51 no alert was sent, so nothing became of one",
+        ]
+    );
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::incidents::{Event, Facts, Heard, Pages, deadline, key_for, step};
 use crate::model::id::{IdMap, IdSet};
 use crate::model::{AlertOutcome, Identity, Incident, IncidentKey, Member, Notice, State, Timestamp};
-use crate::rules::RuleSet;
+use crate::rules::{Disputed, RuleSet, Stamped, Stamps};
 
 /// More than this is a story that reminds each second for a month.
 const TICKS_MAX: usize = 100_000;
@@ -20,6 +20,8 @@ pub(super) struct World<'r> {
     members: IdMap<Identity, Box<Member>>,
     incidents: IdMap<IncidentKey, Incident>,
     tick_count: usize,
+    /// Identities in telemetry that contradict each other.
+    stamps: Stamps,
     /// Keys that an incident was opened for.
     pub(super) opened: IdSet<IncidentKey>,
     pub(super) notices: Vec<Notice>,
@@ -35,6 +37,7 @@ impl<'r> World<'r> {
             members: IdMap::default(),
             incidents: IdMap::default(),
             tick_count: 0,
+            stamps: Stamps::default(),
             opened: IdSet::default(),
             notices: Vec::new(),
         }
@@ -42,6 +45,18 @@ impl<'r> World<'r> {
 
     pub(super) fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The identities that have no say by now, because gateways write them into everybody's telemetry.
+    pub(super) fn stamped(&self) -> Arc<Stamped> {
+        self.stamps.snapshot()
+    }
+
+    /// To be told of every resource that contradicts itself.
+    pub(super) fn dispute(&mut self, disputed: &[Disputed]) {
+        for disputed in disputed {
+            self.stamps.observe(disputed, self.now);
+        }
     }
 
     pub(super) fn since_start(&self, at: Timestamp) -> Duration {

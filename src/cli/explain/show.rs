@@ -15,10 +15,7 @@ pub(super) fn text(value: &Value) -> &str {
 
 pub(super) fn show(alert: &Value) {
     say(&format!("{}  {}  {}", text(&alert["state"]).to_uppercase(), text(&alert["severity"]), text(&alert["title"])));
-    for (name, tag) in alert["tags"].as_object().into_iter().flatten() {
-        let seen = tag["seen"].as_str().map(|seen| format!("  <- {seen}")).unwrap_or_default();
-        say(&format!("  {name:<20} {:<24} {}{seen}", text(&tag["value"]), text(&tag["by"])));
-    }
+    tags(alert);
     let parts: Vec<String> = alert["key_parts"]
         .as_array()
         .into_iter()
@@ -46,6 +43,41 @@ pub(super) fn show(alert: &Value) {
         say(&format!("  {:<20} held back by {how} {by} until {}", "quiet", until.unwrap_or_default()));
     }
     say(&format!("  {:<20} {}", "outcome", text(&alert["outcome"])));
+    reasons(alert);
+    further(alert);
+    near_misses(alert);
+    for request in alert["requests"].as_array().into_iter().flatten() {
+        say(&show_request(request));
+    }
+}
+
+/// One Resource of telemetry.
+pub(super) fn resource(resource: &Value) {
+    say(&format!("RESOURCE  {} items", resource["item_count"]));
+    tags(resource);
+    let sinks: Vec<&str> = resource["to"].as_array().into_iter().flatten().map(text).collect();
+    let sinks = if sinks.is_empty() { "no sink: `spans.to` names none".to_owned() } else { sinks.join(", ") };
+    say(&format!("  {:<20} {sinks}", "goes to"));
+    for (name, value) in resource["added"].as_object().into_iter().flatten() {
+        say(&format!("  {:<20} {name}={}", "attribute", text(value)));
+    }
+    for identity in resource["disputed"].as_array().into_iter().flatten() {
+        say(&format!("  {:<20} {}: another identity contradicts it", "disputed", text(identity)));
+    }
+    reasons(resource);
+    near_misses(resource);
+    say("");
+}
+
+fn tags(explained: &Value) {
+    for (name, tag) in explained["tags"].as_object().into_iter().flatten() {
+        let seen = tag["seen"].as_str().map(|seen| format!("  <- {seen}")).unwrap_or_default();
+        say(&format!("  {name:<20} {:<24} {}{seen}", text(&tag["value"]), text(&tag["by"])));
+    }
+}
+
+/// How the service was read, what was tried, and who voted.
+fn reasons(alert: &Value) {
     if let Some(read) = alert["service_read"].as_object() {
         let (raw, how) = (text(&read["raw"]), text(&read["how"]));
         say(&format!("  {:<20} `{raw}` read by {}, known by its {how}", "service name", text(&read["read_by"])));
@@ -59,7 +91,9 @@ pub(super) fn show(alert: &Value) {
         let says = format!("{} {}", text(&vote["platform"]), text(&vote["confidence"]));
         say(&format!("  {:<20} {says:<24} {}{seen}  {}{why}", "vote", text(&vote["rule"]), text(&vote["outcome"])));
     }
-    further(alert);
+}
+
+fn near_misses(alert: &Value) {
     for miss in alert["near_misses"].as_array().into_iter().flatten().take(NEAR_MISSES_MAX) {
         let seen = miss["seen"].as_str().map_or("nothing".to_owned(), |seen| format!("`{seen}`"));
         let would: Vec<&str> = miss["would_set"].as_array().into_iter().flatten().map(text).collect();
@@ -69,9 +103,6 @@ pub(super) fn show(alert: &Value) {
     let more = alert["near_misses"].as_array().map_or(0, Vec::len).saturating_sub(NEAR_MISSES_MAX);
     if more > 0 {
         say(&format!("  {:<20} and {more} more; --format json lists all", ""));
-    }
-    for request in alert["requests"].as_array().into_iter().flatten() {
-        say(&show_request(request));
     }
 }
 

@@ -22,7 +22,7 @@ const BOOK_BYTES_MAX: u64 = 8 << 20;
 /// What an entry costs besides the bytes of its Resource.
 const ENTRY_BYTES: usize = 512;
 /// Kind and name of the source that telemetry is.
-pub(super) const SOURCE: &str = "otlp";
+pub const SOURCE: &str = "otlp";
 
 /// Resources that are found without asking the cache.
 const FRONT_COUNT: usize = 256;
@@ -50,7 +50,7 @@ pub struct Known {
 static NO_CONSTANTS: Labels<'static> = Labels::new();
 
 /// Where all telemetry comes in, and the alerts that are made of it.
-pub(super) fn origin() -> Origin<'static> {
+pub fn origin() -> Origin<'static> {
     Origin { kind: SOURCE, instance: SOURCE, constants: &NO_CONSTANTS }
 }
 

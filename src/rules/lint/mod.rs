@@ -3,6 +3,7 @@
 
 mod keys;
 mod overlap;
+mod owners;
 mod platform;
 mod registry;
 mod secret;
@@ -28,6 +29,7 @@ impl RuleSet {
     /// The findings beside the warnings of the compiler, in the order of the files. `files` are those of this set.
     pub fn lint(&self, files: &[SourceFile], facts: &LintFacts<'_>) -> Vec<Diagnostic> {
         let mut found = Vec::new();
+        let mut stranded = owners::stranded(&self.program);
         for file in files {
             let mut faults = Faults::new(file);
             secret::check(&mut faults, &file.text);
@@ -42,11 +44,13 @@ impl RuleSet {
                 platform::check(&tree, &mut faults);
                 keys::check(&tree, &mut faults);
                 registry::check(&tree, &mut faults);
+                owners::check(&tree, &mut stranded, &mut faults);
                 text::silences(&tree, facts.today, &mut faults);
             }
             found.extend(faults.into_found());
         }
         found.extend(overlap::check(&self.program, files));
+        found.extend(owners::elsewhere(&stranded, files));
         found.extend(untested(files, facts));
         found.sort_by(|left, right| (&left.file, left.line, left.column).cmp(&(&right.file, right.line, right.column)));
         found

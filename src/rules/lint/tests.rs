@@ -348,3 +348,34 @@ fn what_a_program_calls_says_nothing_of_where_it_runs() {
     }
     assert_eq!(platform("when: { label.team: x }, set: { platform: eks }"), [""; 0]);
 }
+
+#[test]
+fn a_team_that_no_route_names_has_no_destination_where_other_teams_have_one() {
+    let services = "version: 1\nkind: services\nteams:\n  alpha:\n  beta:\n  idle:\nservices:\n  - { name: a, owner: alpha }\n  - { name: b, owner: beta }\n";
+    let routes = |routes: &str| {
+        let text = format!("version: 1\nkind: routes\nroutes:\n{routes}  - {{ id: rest, when: {{}} }}\n");
+        lint(&[("a.yaml", services), ("routes.yaml", &text)])
+    };
+    let found = routes("  - { id: alpha, when: { out.owner: alpha } }\n");
+    assert_eq!(
+        found,
+        [
+            "a.yaml:5:3 team `beta` has no destination | other teams have a route; add one for it: `when: { out.owner: beta }`"
+        ]
+    );
+    // Nobody's route asks for a team, all of them are named, or all but one are denied.
+    for all in [
+        "  - { id: bad, when: { out.severity: critical } }\n",
+        "  - { id: nobody, when: { out.owner: unowned } }\n",
+        "  - { id: both, when: { out.owner: [alpha, beta] } }\n",
+        "  - { id: either, when: { any: [{ out.owner: alpha }, { out.owner: beta }] } }\n",
+        "  - { id: owned, when: { not: { out.owner: unowned } } }\n",
+    ] {
+        assert_eq!(routes(all), <Vec<String>>::new(), "{all}");
+    }
+    // What a rule says counts as well.
+    let rule = "version: 1\nkind: services\nteams:\n  alpha:\n  gamma:\nservices:\n  - { name: a, owner: alpha }\nrules:\n  - { id: of-gamma, when: { label.a: b }, set: { owner: gamma } }\n";
+    let text = "version: 1\nkind: routes\nroutes:\n  - { id: alpha, when: { out.owner: alpha } }\n  - { id: rest, when: {} }\n";
+    let found = lint(&[("a.yaml", rule), ("routes.yaml", text)]);
+    assert!(matches!(&found[..], [one] if one.starts_with("a.yaml:5:3 team `gamma` has no destination")), "{found:?}");
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::model::Timestamp;
 use crate::rules::SourceFile;
 use crate::rules::diagnostic::{At, Faults};
+use crate::rules::hash::FastMap;
 use crate::rules::schema::{CASE, STEP, STORIES, known};
 use crate::rules::walk::{self, Fields};
 use crate::rules::yaml::{self, Kind, Node};
@@ -31,15 +32,14 @@ pub(super) fn read(file: &SourceFile, files: &[SourceFile], cases: &mut Vec<Case
     if fields.get("tests").is_none() {
         fields.missing("tests", "a file of tests", None, faults);
     }
-    let mut names: Vec<(String, u32)> = Vec::new();
+    let mut names: FastMap<String, u32> = FastMap::default();
     for node in fields.list("tests", faults) {
         let before = faults.error_count();
         if let Some(case) = read_case(node, files, faults) {
-            if let Some((_, line)) = names.iter().find(|(name, _)| *name == case.name) {
+            if let Some(line) = names.insert(case.name.clone(), case.spot.line) {
                 let hint = format!("it is already on line {line}");
                 faults.error(node.at, format!("a test called `{}` twice", case.name), Some(hint));
             }
-            names.push((case.name.clone(), case.spot.line));
             if faults.error_count() == before {
                 cases.push(case);
             }

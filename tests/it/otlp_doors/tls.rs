@@ -206,7 +206,7 @@ async fn certificates_that_cannot_be_used_stop_the_start_with_the_place() {
         files.iter().for_each(|(name, from)| put(&home, name, from));
         let (status, log) = Daemon::refuse(&home).await;
         assert!(!status.success());
-        let last = log.lines().filter(|line| line.contains("otlp.tls")).next_back().unwrap_or_default();
+        let last = log.lines().rfind(|line| line.contains("otlp.tls")).unwrap_or_default();
         assert!(last.contains(said) && last.contains("tawny.yaml:"), "wanted {said}, got:\n{log}");
         assert!(!log.contains("PRIVATE"), "{log}");
     }
