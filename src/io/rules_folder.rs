@@ -24,13 +24,17 @@ pub fn read(folder: &Path) -> Result<Vec<SourceFile>, FolderError> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|cause| wrong(folder, &cause))? {
         let path = entry.map_err(|cause| wrong(folder, &cause))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let is_rule =
             path.extension().is_some_and(|ending| ["yaml", "yml", "csv"].iter().any(|known| ending == *known));
-        // `metadata` follows links: a ConfigMap's files are links.
-        if !hidden && is_rule && std::fs::metadata(&path).map_err(|cause| wrong(&path, &cause))?.is_file() {
-            paths.push(path);
+        if is_hidden(&path) || !is_rule {
+            continue;
         }
+        // `metadata` follows links: a ConfigMap's files are links. What has a rule file's name and cannot be read as one
+        // would leave a part of the rules out, and nobody would know.
+        if !std::fs::metadata(&path).map_err(|cause| wrong(&path, &cause))?.is_file() {
+            return Err(wrong(&path, &"it has the name of a rule file and is not a file"));
+        }
+        paths.push(path);
     }
     paths.sort();
     if paths.is_empty() {
@@ -86,7 +90,7 @@ struct Found {
     bytes: u64,
 }
 
-fn is_hidden(path: &Path) -> bool {
+pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
 

@@ -30,17 +30,38 @@ pub struct Snapshot {
     pub fingerprint: u64,
 }
 
+/// Where a ConfigMap's link to the revision in force stands; the visible entries of its folder are links through it.
+const CONFIG_MAP_DATA: &str = "..data";
+
+/// Where the files really lie: links are followed once, for all files. A ConfigMap's visible entries are links through
+/// one link, and following each of them on its own would mix two revisions while that link is swapped.
+fn place(folder: &Path) -> std::io::Result<PathBuf> {
+    let folder = folder.canonicalize()?;
+    let Ok(data) = folder.join(CONFIG_MAP_DATA).canonicalize() else { return Ok(folder) };
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        let is_through_data = || path.read_link().is_ok_and(|target| target.starts_with(CONFIG_MAP_DATA));
+        if !rules_folder::is_hidden(&path) && !is_through_data() {
+            return Ok(folder);
+        }
+    }
+    Ok(data)
+}
+
 /// Changes whenever a file, its place or the folder's target changes.
 pub fn fingerprint(folder: &Path) -> std::io::Result<u64> {
+    fingerprint_of(place(folder)?)
+}
+
+fn fingerprint_of(place: PathBuf) -> std::io::Result<u64> {
     let mut hasher = XxHash3_128::with_seed(0);
-    let mut waiting = vec![(folder.canonicalize()?, 0)];
+    let mut waiting = vec![(place, 0)];
     while let Some((folder, depth)) = waiting.pop() {
         let mut paths: Vec<PathBuf> =
             std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         paths.sort();
         for path in paths {
-            let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-            if is_hidden {
+            if rules_folder::is_hidden(&path) {
                 continue;
             }
             let target = path.canonicalize()?;
@@ -64,19 +85,28 @@ pub fn fingerprint(folder: &Path) -> std::io::Result<u64> {
 /// Reads until nothing changed meanwhile.
 pub fn read(folder: &Path) -> Result<Snapshot, FolderError> {
     let wrong = |reason: String| FolderError { path: folder.display().to_string(), reason };
+    let mut refusal = None;
     for _ in 0..READ_COUNT_MAX {
-        let before = fingerprint(folder).map_err(|cause| wrong(cause.to_string()))?;
-        // One target for all files, whatever the link says in the meantime.
-        let target = folder.canonicalize().map_err(|cause| wrong(cause.to_string()))?;
+        let target = place(folder).map_err(|cause| wrong(cause.to_string()))?;
+        let before = fingerprint_of(target.clone());
         let files = rules_folder::read_with_tests(&target);
-        let after = fingerprint(folder).map_err(|cause| wrong(cause.to_string()))?;
-        if before == after {
-            let files = files?;
-            let revision = revision(&target, &files);
-            return Ok(Snapshot { files, revision, fingerprint: before });
+        let after = fingerprint_of(target.clone());
+        // Whoever swaps a link removes what it led to.
+        let is_still_there = place(folder).is_ok_and(|now| now == target);
+        match (files, before, after) {
+            (Ok(files), Ok(before), Ok(after)) if before == after && is_still_there => {
+                let revision = revision(&target, &files);
+                return Ok(Snapshot { files, revision, fingerprint: before });
+            }
+            // It says which file; a fingerprint that failed does not.
+            (Err(cause), ..) if is_still_there => refusal = Some(cause),
+            (Ok(_), Err(cause), _) | (Ok(_), _, Err(cause)) if is_still_there => {
+                refusal = Some(wrong(cause.to_string()));
+            }
+            _ => refusal = None,
         }
     }
-    Err(wrong("the folder does not stop changing".to_owned()))
+    Err(refusal.unwrap_or_else(|| wrong("the folder does not stop changing".to_owned())))
 }
 
 /// Follows the folder until told to stop; rules that are compiled in have none.
@@ -202,6 +232,75 @@ mod tests {
         let second = read(home.path()).unwrap();
         assert_ne!(first.fingerprint, second.fingerprint);
         assert_eq!((first.files.len(), second.files[0].text.as_str()), (1, "version: 1\nkind: routes\n"));
+    }
+
+    #[test]
+    fn a_link_that_is_swapped_in_mid_read_never_gives_a_mixture() {
+        let home = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..20).map(|number| format!("part-{number}.yaml")).collect();
+        for version in ["..1", "..2"] {
+            fs::create_dir(home.path().join(version)).unwrap();
+            for name in &names {
+                fs::write(home.path().join(version).join(name), version).unwrap();
+            }
+        }
+        symlink("..1", home.path().join("..data")).unwrap();
+        for name in &names {
+            symlink(Path::new("..data").join(name), home.path().join(name)).unwrap();
+        }
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let mut seen = std::collections::BTreeMap::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for version in ["..2", "..1"].into_iter().cycle() {
+                    symlink(version, home.path().join("..next")).unwrap();
+                    fs::rename(home.path().join("..next"), home.path().join("..data")).unwrap();
+                    if is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_micros(300));
+                }
+            });
+            for _ in 0..400 {
+                let Ok(snapshot) = read(home.path()) else { continue };
+                let whole = snapshot.files[0].text.clone();
+                assert!(snapshot.files.len() == names.len(), "{} files", snapshot.files.len());
+                let mixed = snapshot.files.iter().find(|file| file.text != whole);
+                if mixed.is_some() {
+                    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+                }
+                assert!(mixed.is_none(), "{mixed:?} among files of {whole}");
+                *seen.entry(whole).or_insert(0) += 1;
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert!(seen.len() == 2, "both revisions were seen: {seen:?}");
+    }
+
+    #[test]
+    fn a_config_map_with_a_file_beside_its_links_is_read_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("..1")).unwrap();
+        fs::write(home.path().join("..1/routes.yaml"), "version: 1\n").unwrap();
+        symlink("..1", home.path().join("..data")).unwrap();
+        symlink("..data/routes.yaml", home.path().join("routes.yaml")).unwrap();
+        fs::write(home.path().join("cells.yaml"), "version: 1\n").unwrap();
+        let names: Vec<String> = read(home.path()).unwrap().files.into_iter().map(|file| file.name).collect();
+        assert_eq!(names, ["cells.yaml", "routes.yaml"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("routes.yaml"), "version: 1\n").unwrap();
+        let cells = home.path().join("cells.yaml");
+        fs::create_dir(&cells).unwrap();
+        let refusal = read(home.path()).unwrap_err().to_string();
+        assert!(refusal.contains("cells.yaml") && refusal.contains("not a file"), "{refusal}");
+        fs::remove_dir(&cells).unwrap();
+        symlink("nowhere", &cells).unwrap();
+        let refusal = read(home.path()).unwrap_err().to_string();
+        assert!(refusal.contains("cells.yaml") && refusal.contains("No such file"), "{refusal}");
     }
 
     #[test]

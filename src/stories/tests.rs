@@ -32,20 +32,14 @@ fn wrongs(stories: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_shipped_stories_hold_and_try_many_rules() {
+fn the_shipped_stories_hold_and_try_every_rule() {
     let report = run_stories(&bound(), &RuleSet::built_in_files());
     let wrongs: Vec<String> = report.wrongs().map(|wrong| format!("{wrong}\n")).collect();
     assert!(report.is_good(), "{}", wrongs.concat());
     assert!(report.cases.len() > 50, "{}", report.cases.len());
     let untested: Vec<&str> = report.untested.iter().map(|listed| listed.by.as_ref()).collect();
     let ids: Vec<&str> = untested.iter().filter_map(|by| by.split_once(' ')).map(|(_, id)| id).collect();
-    // Each needs what the shipped registry or a story cannot give: a span that serves, pods with IPv6 only, a stamped
-    // cluster, cells that are zones. The corpus of the platform tries those that vote.
-    assert_eq!(
-        ids,
-        ["lambda-function-of-server-span", "ipv6-pod", "ipv4-task", "cluster-of-pod", "cell-of-zone"],
-        "{untested:?}"
-    );
+    assert!(ids.is_empty(), "{untested:?}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn the_corpus_gets_the_right_platform_or_unknown() {
         }
     }
     assert!(wrong.is_empty(), "{} of {case_count} cases:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(case_count >= 130, "{case_count} cases");
+    assert!(case_count >= 220, "{case_count} cases");
 }
 
 /// Kinds of sources and the folders of payloads that they read.

@@ -2,9 +2,11 @@
 //! Never waits for the watcher where a reload can be asked for.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use crate::client::{Alert, Client, prometheus_body};
 use crate::daemon::{Daemon, Home};
@@ -187,7 +189,7 @@ async fn reloads_under_load_fail_no_request() {
 }
 
 fn replace_link(link: &Path, target: &str) {
-    let part = link.with_extension("part");
+    let part = link.with_file_name("..part");
     symlink(target, &part).expect("a link can be made");
     fs::rename(&part, link).expect("it can be renamed");
 }
@@ -222,4 +224,107 @@ async fn a_set_whose_own_tests_fail_never_goes_live() {
     folder.write("tests/a.yaml", &test("two"));
     assert_eq!(reload(&client, &daemon).await.0, 200);
     assert_ne!(revision(&client, &daemon).await, good);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_file_that_cannot_be_read_is_named_and_the_last_good_set_stays() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let folder = Folder::new(&pagerduty.endpoint(0));
+    let daemon = Daemon::start(&folder.home).await;
+    let client = Client::new();
+    let good = revision(&client, &daemon).await;
+    let path = folder.path.join("platform.yaml");
+    let refused = async |why: &str| {
+        let (status, body) = reload(&client, &daemon).await;
+        assert_eq!(status, 422, "{why}: {body}");
+        assert!(body.contains("platform.yaml") && body.contains(why), "{why}: {body}");
+        assert_eq!(revision(&client, &daemon).await, good);
+        assert_eq!(client.metric(daemon.address, "tawny_rules_stale").await, Some(1.0));
+    };
+
+    fs::remove_file(&path).expect("it is there");
+    symlink("nowhere.yaml", &path).expect("a link can be made");
+    refused("No such file").await;
+    fs::remove_file(&path).expect("it is there");
+    fs::create_dir(&path).expect("a folder can be made");
+    refused("not a file").await;
+    fs::remove_dir(&path).expect("it is there");
+    fs::write(&path, b"version: 1\nkind: platform # \xff\n").expect("the folder can be written");
+    refused("UTF-8").await;
+    folder.write("platform.yaml", &cell("two"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    // Root reads everything, so only others can see this one.
+    if fs::read(&path).is_err() {
+        refused("denied").await;
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    assert_eq!(reload(&client, &daemon).await.0, 200);
+    assert_ne!(revision(&client, &daemon).await, good);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_config_map_swapped_in_mid_read_is_one_whole_set_or_the_other() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let folder = Folder::new(&pagerduty.endpoint(0));
+    // The same marker in every file: a mixture would compile, and have a revision of its own.
+    let names: Vec<String> = (0..20).map(|number| format!("platform-{number}.yaml")).collect();
+    fs::remove_file(folder.path.join("platform.yaml")).expect("it is there");
+    fs::remove_file(folder.path.join("routes.yaml")).expect("it is there");
+    for version in ["one", "two"] {
+        let tree = folder.path.join(format!("..{version}"));
+        fs::create_dir(&tree).expect("the folder can be written");
+        fs::write(tree.join("routes.yaml"), ROUTES).expect("the folder can be written");
+        for (number, name) in names.iter().enumerate() {
+            let text = cell(version).replace("id: here", &format!("id: here-{number}"));
+            fs::write(tree.join(name), text).expect("the folder can be written");
+        }
+    }
+    let data = folder.path.join("..data");
+    symlink("..one", &data).expect("a link can be made");
+    for name in names.iter().map(String::as_str).chain(["routes.yaml"]) {
+        symlink(Path::new("..data").join(name), folder.path.join(name)).expect("a link can be made");
+    }
+    let daemon = Daemon::start(&folder.home).await;
+    let client = Client::new();
+    let one = revision(&client, &daemon).await;
+    replace_link(&data, "..two");
+    assert_eq!(reload(&client, &daemon).await.0, 200);
+    let two = revision(&client, &daemon).await;
+    assert_ne!(one, two);
+
+    let is_over = AtomicBool::new(false);
+    let swaps = || {
+        for version in ["..one", "..two"].into_iter().cycle() {
+            replace_link(&data, version);
+            if is_over.load(Relaxed) {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(700));
+        }
+    };
+    let (mut loads, mut foreign) = (0, Vec::new());
+    std::thread::scope(|scope| {
+        scope.spawn(swaps);
+        let reloads = async {
+            for _ in 0..60 {
+                let (status, body) = reload(&client, &daemon).await;
+                let says_why = status == 422 && body.contains("does not stop changing");
+                if status != 200 && !says_why {
+                    foreign.push(body);
+                }
+                loads += usize::from(status == 200);
+                let live = revision(&client, &daemon).await;
+                if live != one && live != two {
+                    foreign.push(live);
+                }
+            }
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(reloads));
+        is_over.store(true, Relaxed);
+    });
+    assert!(foreign.is_empty(), "neither {one} nor {two}: {foreign:?}");
+    assert!(loads > 0, "not one of 60 reloads got through");
+    replace_link(&data, "..one");
+    assert_eq!(reload(&client, &daemon).await.0, 200);
+    assert_eq!(revision(&client, &daemon).await, one);
 }
