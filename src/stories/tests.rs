@@ -56,7 +56,7 @@ fn a_failure_names_the_rule_that_set_the_value_and_what_it_saw() {
         "{}",
         found[2]
     );
-    assert_eq!(found[3], "10:7 the route is `page-at-once`, expected `elsewhere` | no route is called `elsewhere`");
+    assert_eq!(found[3], "10:7 the route is `unowned-at-once`, expected `elsewhere` | no route is called `elsewhere`");
 }
 
 #[test]

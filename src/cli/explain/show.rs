@@ -80,7 +80,8 @@ fn tags(explained: &Value) {
 fn reasons(alert: &Value) {
     if let Some(read) = alert["service_read"].as_object() {
         let (raw, how) = (text(&read["raw"]), text(&read["how"]));
-        say(&format!("  {:<20} `{raw}` read by {}, known by its {how}", "service name", text(&read["read_by"])));
+        let known = if how == "unregistered" { "not registered".to_owned() } else { format!("known by its {how}") };
+        say(&format!("  {:<20} `{raw}` read by {}, {known}", "service name", text(&read["read_by"])));
     }
     for by in alert["shadow"].as_array().into_iter().flatten() {
         say(&format!("  {:<20} {} would have held", "shadow", text(by)));

@@ -15,7 +15,7 @@ use crate::io::spans::tally::Tally;
 use crate::model::{Signal, SourceRef};
 use crate::otlp::alerts::{self, Asked};
 use crate::otlp::enrich::Mode;
-use crate::otlp::wire::{Block, scan};
+use crate::otlp::wire::{Block, Fields, scan};
 use crate::otlp::{json, resource};
 use crate::rules::{Records, RuleSet, Telemetry};
 use crate::settings::{Existing, JsonReading, Ready};
@@ -128,11 +128,12 @@ impl Asking<'_> {
         let labels = resource::labels(&message);
         let telemetry = Telemetry { resource: &labels, server_span: None };
         let why = self.book.rules.explain_resource(telemetry, origin(), &self.book.stamped);
-        let added: Map<String, Value> = plan
-            .attributes
-            .iter()
-            .filter_map(|(name, key)| Some((key.clone(), json!(known.tags.value(*name)?))))
-            .collect();
+        // Read from what the daemon splices in, because a setting may keep what a sender said.
+        let spliced = Fields::new(&known.resource.field).flatten().find_map(|field| field.value.bytes());
+        let left = resource::labels(spliced.unwrap_or_default());
+        let is_new = |(name, value): &(&str, &str)| labels.get(name) != Some(value);
+        let added: Map<String, Value> =
+            left.iter().filter(is_new).map(|(name, value)| (name.to_owned(), json!(value))).collect();
         let to: Vec<&str> = known.to.iter().filter_map(|sink| plan.sinks.get(sink).map(String::as_str)).collect();
         let disputed: Vec<&str> = known.disputed.iter().map(|disputed| disputed.identity.as_ref()).collect();
         Ok(json!({

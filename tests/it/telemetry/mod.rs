@@ -3,6 +3,7 @@
 
 mod content;
 mod exceptions;
+mod explain;
 mod graft;
 pub mod kit;
 mod overload;
