@@ -1,7 +1,8 @@
 //! What one event costs when there are many rules: exact values, prefixes, globs and regular expressions in equal
 //! parts over five labels, as services, cells and releases are named. Never asserts: it prints what it saw.
 //!
-//! `cargo bench --bench rules`. Single thread, the alert's tags made anew each time (no memo), medians of 15 rounds.
+//! `cargo bench --bench rules`. Single thread, the alert's tags made anew each time (no memo), medians of 15 rounds,
+//! with the daemon's allocator.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
@@ -21,6 +22,10 @@ use tawny::otlp::enrich::Mode;
 use tawny::otlp::wire::put_bytes;
 use tawny::rules::{Memo, Origin, RuleSet, SourceFile, Stamped, Telemetry};
 use tawny::stories::run_stories;
+
+/// As in the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 15;
 const CALLS: u32 = 20_000;

@@ -214,7 +214,7 @@ impl Program {
         rule.when.find(&view, &mut findings);
         let mut made = Few::default();
         let mut seen: Option<Arc<str>> = None;
-        for (name, template) in &rule.sets {
+        for (at, (name, template)) in rule.sets.iter().enumerate() {
             if tags.get(*name).is_some() || (rule.ballot.is_some() && PLATFORM_TAGS.contains(name)) {
                 continue;
             }
@@ -229,7 +229,8 @@ impl Program {
             if seen.is_none() {
                 seen = findings.seen.map(|(key, value)| note(self.keys.text(key), value));
             }
-            let mut saw = seen.clone();
+            // The last one takes it: most rules set one tag, and each clone is two locked additions.
+            let mut saw = if at + 1 == rule.sets.len() { seen.take() } else { seen.clone() };
             match (fit.service, raw) {
                 (Some((entry, how)), Some(raw)) => {
                     by = entry.map_or(by, |entry| &self.values.services.get(entry).by);
