@@ -258,6 +258,10 @@ mod tests {
                     if is_over.load(std::sync::atomic::Ordering::Relaxed) {
                         return;
                     }
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "a thread of its own that only sets the pace of the swaps"
+                    )]
                     std::thread::sleep(Duration::from_micros(300));
                 }
             });

@@ -233,63 +233,104 @@ fn the_corpus_gets_the_right_platform_or_unknown() {
     assert!(case_count >= 220, "{case_count} cases");
 }
 
-/// Kinds of sources and the folders of payloads that they read.
-const SAMPLES: [(&str, &str); 6] = [
+/// Folders of payloads and what reads them; `anything` reads the others as well as it can.
+const READ_BY: [(&str, &str); 5] = [
     ("alertmanager", "alertmanager"),
-    ("alertmanager", "grafana"),
-    ("alertmanager-api", "prometheus-api"),
-    ("pagerduty", "pagerduty-events-v2"),
-    ("json", "generic"),
-    ("json", "keda"),
+    ("grafana", "alertmanager"),
+    ("prometheus-api", "alertmanager-api"),
+    ("pagerduty-events-v2", "pagerduty"),
+    ("otlp-logs", "otlp"),
 ];
 
+const ANYTHING: &str = "anything";
+/// Any JSON through a mapping that makes labels of the whole body.
+const SAMPLE_SETTINGS: &str = r#"listen: "127.0.0.1:0"
+store: "sqlite:tawny.db"
+sources:
+  - { name: anything, kind: json, auth: none, options: { title: [/detail-type, /title, /reason], labels: "" } }
+sinks:
+  - { name: console, kind: console }
+"#;
+
 /// What payloads say of themselves: a part of the file's path, and platform, service and cell.
-const TOLD: [(&str, [&str; 3]); 5] = [
+const TOLD: [(&str, [&str; 3]); 9] = [
     ("alertmanager/captured-", ["eks", "", "prod-use1-c2"]),
     ("prometheus-api/prometheus-2.42-", ["eks", "", "prod-use1-c2"]),
     ("prometheus-api/vmalert-", ["eks", "", "prod-use1-c2"]),
     ("pagerduty-events-v2/alertmanager-", ["eks", "", "prod-use1-c2"]),
     ("pagerduty-events-v2/schema-", ["unknown", "", ""]),
+    ("eventbridge-ecs/", ["ecs", "", ""]),
+    ("eventbridge-cloudwatch/", ["unknown", "", ""]),
+    ("kubernetes-events/", ["k8s", "", ""]),
+    ("otlp-logs/", ["unknown", "my.service", ""]),
 ];
 
-/// Prints a table of every payload that existing kinds of sources read: `cargo test --test it samples -- --nocapture`.
+/// Writes a table of every payload to `target/samples-platform.md`.
 #[test]
 fn samples_of_real_senders_get_what_they_tell() {
     let samples = root().join("../shared/samples");
     if !samples.is_dir() {
         return;
     }
-    let mut table = String::from("payload | platform | confidence | cluster | cell | service\n");
+    let mut table = String::from(
+        "| payload | platform | confidence | cluster | cell | service |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
     let mut wrong = Vec::new();
-    for (kind, folder) in SAMPLES {
-        let Ok(entries) = fs::read_dir(samples.join(folder)) else { continue };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        for path in paths.iter().filter(|path| !path.to_string_lossy().contains(".headers.")) {
-            let name = format!("{folder}/{}", path.file_name().expect("a file").to_string_lossy());
-            for alert in explain(path, kind) {
-                let tag = |name: &str| alert["tags"][name]["value"].as_str().unwrap_or("").to_owned();
-                let row = ["platform", "platform.confidence", "platform.cluster", "cell", "service"].map(tag);
-                table.push_str(&format!("{name} | {}\n", row.join(" | ")));
-                let Some((_, told)) = TOLD.iter().find(|(part, _)| name.starts_with(part)) else { continue };
-                let [platform, _, _, cell, service] = &row;
-                for (told, found) in told.iter().zip([platform, service, cell]) {
-                    if !told.is_empty() && told != found {
-                        wrong.push(format!("{name}: `{found}`, not `{told}`"));
-                    }
+    let mut told_count = 0;
+    for path in sorted(&samples).into_iter().filter(|path| path.is_dir()).flat_map(|folder| sorted(&folder)) {
+        let name = path.strip_prefix(&samples).expect("it lies there").to_string_lossy().into_owned();
+        if name.contains(".headers.") {
+            continue;
+        }
+        let folder = name.split('/').next().unwrap_or_default();
+        let source = READ_BY.iter().find(|(known, _)| *known == folder).map_or(ANYTHING, |(_, source)| source);
+        let told = TOLD.iter().find(|(part, _)| name.starts_with(part)).map(|(_, told)| told);
+        let (decided, refusal) = explain(&path, source);
+        if decided.is_empty() {
+            table.push_str(&format!("| {name} | not read by `{source}`: {refusal} | | | | |\n"));
+        }
+        for decision in decided {
+            let tag = |name: &str| decision["tags"][name]["value"].as_str().unwrap_or("").to_owned();
+            let row = ["platform", "platform.confidence", "platform.cluster", "cell", "service"].map(tag);
+            table.push_str(&format!("| {name} | {} |\n", row.join(" | ")));
+            let Some(told) = told else { continue };
+            told_count += 1;
+            let [platform, _, _, cell, service] = &row;
+            for (told, found) in told.iter().zip([platform, service, cell]) {
+                if !told.is_empty() && told != found {
+                    wrong.push(format!("{name}: `{found}`, not `{told}`"));
                 }
             }
         }
     }
-    println!("{table}");
+    fs::write(root().join("target/samples-platform.md"), &table).expect("the folder of builds can be written");
     assert!(wrong.is_empty(), "{}\n{table}", wrong.join("\n"));
+    assert!(told_count >= 30, "{told_count} decisions that a payload tells\n{table}");
 }
 
-fn explain(path: &Path, kind: &str) -> Vec<Value> {
-    let home = tempfile::tempdir().expect("a place without settings");
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder of samples can be read");
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The alerts of a payload, or the resources of telemetry; and where there are none, the reason.
+fn explain(path: &Path, source: &str) -> (Vec<Value>, String) {
+    let home = tempfile::tempdir().expect("a place for settings");
+    if source == ANYTHING {
+        fs::write(home.path().join("tawny.yaml"), SAMPLE_SETTINGS).expect("it can be written");
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_tawny"));
-    command.arg("explain").arg(path).args(["--source", kind, "--format", "json", "--rules"]).arg(root().join("rules"));
+    command
+        .arg("explain")
+        .arg(path)
+        .args(["--source", source, "--format", "json", "--rules"])
+        .arg(root().join("rules"));
     let output = command.current_dir(home.path()).output().expect("the binary was built with this test");
     let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    value["alerts"].as_array().cloned().unwrap_or_default()
+    let decided = if source == "otlp" { &value["resources"] } else { &value["alerts"] };
+    let said = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("nothing in it").to_owned();
+    let reason = value["rejects"][0]["reason"].as_str().map_or(said, str::to_owned);
+    (decided.as_array().cloned().unwrap_or_default(), reason.replace('|', "/"))
 }

@@ -299,6 +299,7 @@ async fn a_config_map_swapped_in_mid_read_is_one_whole_set_or_the_other() {
             if is_over.load(Relaxed) {
                 return;
             }
+            #[expect(clippy::disallowed_methods, reason = "a thread of its own that only sets the pace of the swaps")]
             std::thread::sleep(Duration::from_micros(700));
         }
     };

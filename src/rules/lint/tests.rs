@@ -173,6 +173,22 @@ fn what_is_claimed_twice_does_not_compile() {
     let faults = RuleSet::compile(&twice).expect_err("an alias and a cluster are claimed twice");
     let places: Vec<(&str, u32)> = faults.iter().map(|fault| (fault.file.as_str(), fault.line)).collect();
     assert_eq!(places, [("c.yaml", 5), ("s.yaml", 6)], "{faults:#?}");
+    assert_eq!(faults[0].message, "cluster `x` is already in a cell");
+}
+
+#[test]
+fn a_cluster_is_in_two_cells_unless_account_or_region_tells_them_apart() {
+    let routes = file("r.yaml", "version: 1\nkind: routes\nroutes:\n  - { id: rest, when: {} }\n");
+    let compiles = |first: &str, second: &str| {
+        let text = format!("version: 1\nkind: cells\ncells:\n  - {{ id: a, {first} }}\n  - {{ id: b, {second} }}\n");
+        RuleSet::compile(&[file("c.yaml", &text), routes.clone()]).is_ok()
+    };
+    let arn = "clusters: { eks: [\"arn:aws:eks:us-east-1:111111111111:cluster/x\"] }";
+    assert!(!compiles("clusters: { eks: [x] }", "clusters: { ecs: [x] }"));
+    assert!(!compiles("account: \"111111111111\", clusters: { eks: [x] }", arn));
+    assert!(!compiles("account: \"111111111111\", clusters: { eks: [x] }", "clusters: { eks: [x] }"));
+    assert!(compiles("account: \"222222222222\", clusters: { eks: [x] }", arn));
+    assert!(compiles("region: us-west-2, clusters: { eks: [x] }", "region: us-east-1, clusters: { eks: [x] }"));
 }
 
 #[test]
