@@ -22,6 +22,7 @@ use crate::io::deliver::Deliverer;
 use crate::io::intake::Intake;
 use crate::io::live_rules::{self, Examine, LiveRules, RuleSource, RulesFrom};
 use crate::io::mailbox::Mailbox;
+use crate::io::rules_alarm;
 use crate::io::rules_watch::{self, Reloader};
 use crate::io::server::{Doors, bind, serve};
 use crate::io::strays;
@@ -101,6 +102,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     }
     let reloader = Reloader { rules: rules.clone(), work: running.work.clone() };
     running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), machine.workers_stop.clone())));
+    running.workers.push(tokio::spawn(rules_alarm::follow(intake.clone(), machine.workers_stop.clone())));
     strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
     let doors = Doors {
         instances: instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect(),

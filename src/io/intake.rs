@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cache::ResendCache;
@@ -45,7 +46,7 @@ pub struct Raw {
     pub body: Bytes,
 }
 
-/// Alerts that were made here, of telemetry, and not decoded from a sender's message.
+/// Alerts that were made here, of telemetry or of the daemon's own state, and not decoded from a sender's message.
 pub struct Made<'a> {
     pub kind: &'static str,
     pub origin: Origin<'a>,
@@ -53,14 +54,12 @@ pub struct Made<'a> {
     pub rules: &'a RuleSet,
     /// Identities that gateways stamp on telemetry.
     pub stamped: &'a Stamped,
-    /// What the journal keeps in the place of a sender's body.
-    pub word: fn(&[Alert<'_>]) -> Vec<u8>,
 }
 
 impl Intake {
-    /// Returns when what is new stands in the store, or says why the sender of the telemetry must come back.
+    /// Returns when what is new stands in the store, or says why whoever made them must come back.
     pub async fn take_made(&self, made: Made<'_>) -> Result<(), String> {
-        let Made { kind, origin, mut alerts, rules, stamped, word } = made;
+        let Made { kind, origin, mut alerts, rules, stamped } = made;
         let received_at = self.clock.now();
         let found_count = alerts.len();
         alerts.retain(|alert| !self.cache.repeats(alert, received_at));
@@ -69,7 +68,7 @@ impl Intake {
         if alerts.is_empty() {
             return Ok(());
         }
-        let body = Bytes::from(word(&alerts));
+        let body = Bytes::from(made_body(&alerts));
         let mut journal = Journal::default();
         let incoming = alerts
             .into_iter()
@@ -223,6 +222,22 @@ impl Intake {
             tracing::warn!(source = %instance.decoder.name, status, reason, "a reject was counted but could not be kept");
         }
     }
+}
+
+/// What the journal keeps: the alerts as they were made, because a request of telemetry may be large and holds much else.
+fn made_body(alerts: &[Alert<'_>]) -> Vec<u8> {
+    let word = |alert: &Alert<'_>| {
+        json!({
+            "identity": alert.identity,
+            "name": alert.name,
+            "title": alert.title,
+            "severity": alert.severity,
+            "labels": alert.labels,
+            "annotations": alert.annotations,
+            "fields": alert.fields,
+        })
+    };
+    json!({ "alerts": alerts.iter().map(word).collect::<Vec<_>>() }).to_string().into_bytes()
 }
 
 fn record(rules: &RuleSet, instance: &Instance, journal: &Journal, body: &Bytes, received_at: Timestamp) -> Record {

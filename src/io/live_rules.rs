@@ -182,9 +182,9 @@ impl LiveRules {
         Loads { load_count: state.load_count, refused_count: state.refused_count, refusal: state.refusal.clone() }
     }
 
-    /// Whether they can change while the daemon runs.
-    pub fn are_in_a_folder(&self) -> bool {
-        self.source.folder().is_some()
+    /// Where they stand, if they can change while the daemon runs.
+    pub fn folder(&self) -> Option<&Path> {
+        self.source.folder()
     }
 
     /// What the folder holds that was not looked at yet. Blocks for as long as a look at each file takes.

@@ -11,6 +11,7 @@ pub mod instance;
 pub mod intake;
 pub mod live_rules;
 pub mod mailbox;
+pub mod rules_alarm;
 pub mod rules_folder;
 pub mod rules_watch;
 pub mod secrets;

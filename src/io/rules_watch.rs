@@ -111,7 +111,7 @@ pub fn read(folder: &Path) -> Result<Snapshot, FolderError> {
 
 /// Follows the folder until told to stop; rules that are compiled in have none.
 pub async fn follow(reloader: Reloader, mut stop: watch::Receiver<bool>) {
-    if !reloader.rules.are_in_a_folder() {
+    if reloader.rules.folder().is_none() {
         return;
     }
     loop {

@@ -208,6 +208,20 @@ fn a_story_goes_the_same_way_each_time() {
 }
 
 #[test]
+fn of_a_class_that_nobody_owns_the_shipped_routes_page_300_incidents_an_hour() {
+    let story = |owner: &str, wanted: &str| {
+        let moments: Vec<String> = (0..302).map(|number| format!("{number}s w{number}w")).collect();
+        format!(
+            "  - name: a\n    given: {{ alert: {{ name: Restarting, severity: critical, service: \"${{at}}\", labels: {{ owner: {owner} }} }} }}\n    at: {moments:?}\n    expect: {{ incidents: 302, open: 302, {wanted} }}\n"
+        )
+    };
+    let nobody = wrongs(&story("nobody", "notices: { opened: 300 }, quiet: unowned-at-once"));
+    assert_eq!(nobody, Vec::<String>::new());
+    // What has an owner has no limit.
+    assert_eq!(wrongs(&story("growth", "notices: { opened: 302 }")), Vec::<String>::new());
+}
+
+#[test]
 fn a_story_that_reminds_for_ever_is_stopped_and_says_so() {
     let routes = "version: 1\nkind: routes\nroutes:\n  - { id: rest, when: {}, remind: 1ms }\n";
     let story = "version: 1\ntests:\n  - name: a\n    given: { alert: { service: owl } }\n    steps: [{ send: firing }, { at: 1h, expect: { open: 1 } }]\n";

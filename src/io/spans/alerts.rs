@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::book::{Book, SOURCE, origin};
 use super::tally::Tally;
 use crate::io::intake::{Intake, Made};
-use crate::model::{Alert, Signal, Tags};
+use crate::model::{Signal, Tags};
 use crate::otlp::alerts::{Asked, Found};
 use crate::rules::{AlertRules, Records, RuleSet};
 
@@ -49,30 +47,7 @@ impl AlertWay {
         if alerts.is_empty() {
             return Ok(());
         }
-        let made = Made {
-            kind: SOURCE,
-            origin: origin(),
-            alerts,
-            rules: &book.rules,
-            stamped: &book.stamped,
-            word: journal_body,
-        };
+        let made = Made { kind: SOURCE, origin: origin(), alerts, rules: &book.rules, stamped: &book.stamped };
         self.0.take_made(made).await
     }
-}
-
-/// What the journal keeps: the alerts as they were made, because the request may be large and holds much else.
-fn journal_body(alerts: &[Alert<'_>]) -> Vec<u8> {
-    let word = |alert: &Alert<'_>| {
-        json!({
-            "identity": alert.identity,
-            "name": alert.name,
-            "title": alert.title,
-            "severity": alert.severity,
-            "labels": alert.labels,
-            "annotations": alert.annotations,
-            "fields": alert.fields,
-        })
-    };
-    json!({ "alerts": alerts.iter().map(word).collect::<Vec<_>>() }).to_string().into_bytes()
 }

@@ -9,7 +9,6 @@ use std::process::{Command, Output};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Status};
 use prost::Message;
@@ -60,11 +59,8 @@ fn explained(home: &Home, body: &[u8], more: &[&str]) -> Value {
 
 /// Its attributes that are texts.
 fn texts(resource: &Resource) -> BTreeMap<String, String> {
-    let text = |held: &opentelemetry_proto::tonic::common::v1::KeyValue| match held.value.as_ref()?.value.as_ref()? {
-        Any::StringValue(text) => Some((held.key.clone(), text.clone())),
-        _ => None,
-    };
-    resource.attributes.iter().filter_map(text).collect()
+    let text = |key: &str| Some((key.to_owned(), attribute(resource, key)?.to_owned()));
+    resource.attributes.iter().filter_map(|held| text(&held.key)).collect()
 }
 
 /// What the explanation promises of a Resource that was sent so.
