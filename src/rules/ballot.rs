@@ -153,9 +153,7 @@ impl Program {
         let platform = match &ballot.says {
             Says::Always(platform) => *platform,
             Says::Rendered(template) => {
-                let mut findings = Findings::default();
-                rule.when.find(view, &mut findings);
-                let platform = Platform::parse(template.render(view, &findings)?.as_str())?;
+                let platform = Platform::parse(template.render(view, &rule.find(view))?.as_str())?;
                 (platform != Platform::Unknown).then_some(platform)?
             }
         };
@@ -184,8 +182,8 @@ impl Program {
             }
             Verdict::Decided { vote, confidence } => {
                 let rule = &self.rules[votes[vote].rule];
-                let findings = found(rule, &view);
-                let seen = self.note_of(&findings);
+                let findings = rule.find(&view);
+                let seen = self.note_of(findings.seen);
                 set(TagName::Platform, self.values.platform(votes[vote].platform), &rule.by, seen.clone());
                 set(TagName::PlatformConfidence, self.values.confidence(confidence), &rule.by, seen.clone());
                 for name in [TagName::PlatformVariant, TagName::PlatformCluster] {
@@ -195,7 +193,7 @@ impl Program {
                         // The one that decided is asked first and most often has the answer: it is looked at once.
                         let value = match number == votes[vote].rule {
                             true => self.rendered(template, name, &view, &findings),
-                            false => self.rendered(template, name, &view, &found(rule, &view)),
+                            false => self.rendered(template, name, &view, &rule.find(&view)),
                         };
                         value.map(|value| (rule, value))
                     });
@@ -286,9 +284,7 @@ impl Program {
 
     /// What the vote saw, if it is the platform and at most Amazon's name: `aws_eks`, `AWS::ECS`.
     fn own_word<'v>(&'v self, vote: &Cast, view: &View<'v>) -> Option<&'v str> {
-        let mut findings = Findings::default();
-        self.rules[vote.rule].when.find(view, &mut findings);
-        let (_, text) = findings.seen?;
+        let (_, text) = self.rules[vote.rule].when.saw(view)?;
         let is_part = |part: &str| {
             part.is_empty() || part.eq_ignore_ascii_case("aws") || part.eq_ignore_ascii_case(vote.platform.as_str())
         };
@@ -297,7 +293,7 @@ impl Program {
 
     /// A part of the platform as this rule, which holds, tells it.
     fn part(&self, rule: &Rule, name: TagName, view: &View<'_>) -> Option<Arc<str>> {
-        self.rendered(template_of(rule, name)?, name, view, &found(rule, view))
+        self.rendered(template_of(rule, name)?, name, view, &rule.find(view))
     }
 
     fn rendered(
@@ -311,23 +307,16 @@ impl Program {
     }
 
     fn seen(&self, rule: &Rule, view: &View<'_>) -> Option<Arc<str>> {
-        self.note_of(&found(rule, view))
+        self.note_of(rule.when.saw(view))
     }
 
-    fn note_of(&self, findings: &Findings<'_>) -> Option<Arc<str>> {
-        findings.seen.map(|(key, value)| note(self.keys.text(key), value))
+    fn note_of(&self, seen: Option<(Key, &str)>) -> Option<Arc<str>> {
+        seen.map(|(key, value)| note(self.keys.text(key), value))
     }
 }
 
 /// What voters see of the tags: none is set before the votes are counted.
 static UNTAGGED: Tags = Tags::new();
-
-/// What a rule that holds found.
-fn found<'v>(rule: &'v Rule, view: &View<'v>) -> Findings<'v> {
-    let mut findings = Findings::default();
-    rule.when.find(view, &mut findings);
-    findings
-}
 
 fn template_of(rule: &Rule, name: TagName) -> Option<&Template> {
     rule.sets.iter().find(|(set, _)| *set == name).map(|(_, template)| template)

@@ -85,6 +85,15 @@ impl All {
         }
     }
 
+    /// The first input that spoke for it, without what the values give to `${…}`. Only for conditions that hold.
+    pub(super) fn saw<'v>(&self, view: &View<'v>) -> Option<(Key, &'v str)> {
+        self.conditions.iter().find_map(|condition| match &condition.test {
+            Test::Value { key, .. } => view.get(*key).map(|text| (*key, text)),
+            Test::Any(branches) => branches.iter().find(|branch| branch.holds(view))?.saw(view),
+            Test::Not(_) => None,
+        })
+    }
+
     /// Every key that it looks at.
     pub(super) fn visit_keys(&self, visit: &mut dyn FnMut(Key)) {
         for condition in &self.conditions {

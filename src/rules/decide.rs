@@ -10,7 +10,6 @@ use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
 
 use super::alerts::AlertSets;
 use super::ballot::Witnesses;
-use super::condition::Findings;
 use super::facts::{Facts, Keys, Place, Scopes, View};
 use super::few::Few;
 use super::index::{Candidates, Index};
@@ -210,8 +209,7 @@ impl Program {
     ) -> Few<(TagName, Tag)> {
         let Tagging { tags, service, unknown_cell, .. } = tagging;
         let view = self.view(values, tags, place);
-        let mut findings = Findings::default();
-        rule.when.find(&view, &mut findings);
+        let findings = rule.find(&view);
         let mut made = Few::default();
         let mut seen: Option<Arc<str>> = None;
         for (at, (name, template)) in rule.sets.iter().enumerate() {

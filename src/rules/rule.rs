@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::model::TagName;
 
-use super::condition::{All, Reading};
+use super::condition::{All, Findings, Reading};
 use super::diagnostic::Faults;
-use super::facts::{self, Asker};
+use super::facts::{self, Asker, View};
 use super::hash::FastMap;
 use super::matcher::Bindable;
 use super::platform::{Platform, Tier};
@@ -26,6 +26,8 @@ pub(super) struct Rule {
     pub(super) sets: Vec<(TagName, Template)>,
     /// What it says of the platform, where it does.
     pub(super) ballot: Option<Ballot>,
+    /// Whether any of these takes what the conditions find in a value.
+    needs_bindings: bool,
     /// One bit per tag that it may set.
     pub(super) mask: u16,
     pub(super) stage: Stage,
@@ -61,6 +63,16 @@ pub(super) const fn bit(name: TagName) -> u16 {
 }
 
 impl Rule {
+    /// What it found, when it holds. Captures and rows are looked for only where something is made of them.
+    pub(super) fn find<'v>(&'v self, view: &View<'v>) -> Findings<'v> {
+        if !self.needs_bindings {
+            return Findings { seen: self.when.saw(view), ..Findings::default() };
+        }
+        let mut findings = Findings::default();
+        self.when.find(view, &mut findings);
+        findings
+    }
+
     pub(super) fn read(
         node: &Node,
         reading: &mut Reading<'_>,
@@ -108,7 +120,12 @@ impl Rule {
         }
         let mask = sets.iter().fold(0, |mask, (name, _)| mask | bit(*name));
         let expires = expires.map(|date| date.text.into());
-        Some(Rule { by: by?, when, sets, ballot, mask, stage, expires })
+        let says = ballot.as_ref().and_then(|ballot| match &ballot.says {
+            Says::Always(_) => None,
+            Says::Rendered(template) => Some(template),
+        });
+        let needs_bindings = sets.iter().map(|(_, template)| template).chain(says).any(Template::needs_bindings);
+        Some(Rule { by: by?, when, sets, ballot, needs_bindings, mask, stage, expires })
     }
 
     /// The tags that it would set, for people.

@@ -68,6 +68,17 @@ impl Template {
         }
     }
 
+    /// Whether it takes anything that the conditions of its rule found in a value.
+    pub(super) fn needs_bindings(&self) -> bool {
+        match self {
+            Template::Constant(_) => false,
+            Template::Parts(parts) => parts.iter().any(|part| match part {
+                Part::Capture(_) | Part::Cell { .. } | Part::Arn(_) => true,
+                Part::Text(_) | Part::Value(_) => false,
+            }),
+        }
+    }
+
     /// Keys whose values it takes.
     pub(super) fn visit_keys(&self, visit: &mut dyn FnMut(Key)) {
         match self {
