@@ -5,6 +5,8 @@
 pub(super) struct Prefixes {
     /// Sorted and different from each other.
     entries: Vec<Entry>,
+    /// The head of each entry: most searches end among these, which lie side by side.
+    heads: Vec<u64>,
     /// Of the longest entry.
     bytes_max: usize,
 }
@@ -36,7 +38,8 @@ impl Prefixes {
             entries.push(Entry { prefix: prefix.into(), parent, rules: vec![rule] });
         }
         let bytes_max = entries.iter().map(|entry| entry.prefix.len()).max().unwrap_or(0);
-        Prefixes { entries, bytes_max }
+        let heads = entries.iter().map(|entry| head(&entry.prefix)).collect();
+        Prefixes { entries, heads, bytes_max }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,7 +64,10 @@ impl Prefixes {
     pub(super) fn visit(&self, text: &[u8], mut visit: impl FnMut(u32)) {
         // Every beginning of the text sorts at or before it, and is a beginning of the nearest entry before it or of
         // one of that entry's parents.
-        let behind = self.entries.partition_point(|entry| *entry.prefix <= *text);
+        let head = head(text);
+        let first = self.heads.partition_point(|held| *held < head);
+        let alike = self.heads[first..].partition_point(|held| *held == head);
+        let behind = first + self.entries[first..first + alike].partition_point(|entry| *entry.prefix <= *text);
         let mut at = behind.checked_sub(1);
         while let Some(entry) = at.map(|at| &self.entries[at]) {
             if text.starts_with(&entry.prefix) {
@@ -72,18 +78,58 @@ impl Prefixes {
     }
 }
 
+/// The first eight bytes as a number, with zeros behind a shorter text: of two texts the one with the smaller head sorts
+/// first.
+fn head(text: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let count = text.len().min(bytes.len());
+    bytes[..count].copy_from_slice(&text[..count]);
+    u64::from_be_bytes(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn exactly_the_beginnings_of_a_text_are_visited() {
-        let words = ["a", "ab", "abc", "abd", "b", "ba", "owl-", "owl-service-", "owl-t", "é", "zz", "abc"];
+        let words = [
+            "a",
+            "ab",
+            "abc",
+            "abd",
+            "b",
+            "ba",
+            "owl-",
+            "owl-service-",
+            "owl-t",
+            "é",
+            "zz",
+            "abc",
+            "a\0",
+            "owl-service",
+            "owl-servicd",
+        ];
         let pairs = (0..).zip(words).map(|(rule, word)| (word.as_bytes().to_vec(), rule)).collect();
         let prefixes = Prefixes::new(pairs);
-        for text in
-            ["", "a", "abce", "abdx", "ac", "bab", "owl-service-prod", "owl-u", "owl", "é!", "z", "zzz", "\u{ff}"]
-        {
+        for text in [
+            "",
+            "a",
+            "abce",
+            "abdx",
+            "ac",
+            "bab",
+            "owl-service-prod",
+            "owl-u",
+            "owl",
+            "a\0b",
+            "owl-serv",
+            "owl-service",
+            "é!",
+            "z",
+            "zzz",
+            "\u{ff}",
+        ] {
             let mut found = Vec::new();
             prefixes.visit(text.as_bytes(), |rule| found.push(rule));
             found.sort_unstable();
