@@ -18,6 +18,7 @@ mod load;
 mod payload;
 mod process;
 mod reference;
+mod request;
 mod rows;
 mod swallow;
 

@@ -16,7 +16,7 @@ use prost::Message;
 use tokio::sync::Mutex;
 
 use crate::Coding;
-use crate::payload::text;
+use crate::request::text;
 
 const EDITS: [(&str, &str); 3] =
     [("tawny.platform", "eks"), ("tawny.cell", "prod-c2-use1"), ("tawny.owner", "team-owls")];
