@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{DESCRIPTION_BYTES_MAX, Record, TEXT_BYTES_MAX, bounded, first_line, scope_name, take_attribute};
+use super::{DESCRIPTION_BYTES_MAX, Record, TEXT_BYTES_MAX, bounded, first_line, words};
 use crate::otlp::exceptions::attributes::{clip, fields, messages, text_of};
 use crate::otlp::wire::Value;
 use crate::rules::{AlertRules, Glance, LogSeverity};
@@ -27,22 +27,16 @@ pub(super) fn read<'a>(item: &'a [u8], scope: &'a [u8], rules: AlertRules<'_>) -
         return None;
     }
     let body = bounded(head.body.map(|body| text_of(body, 0)).unwrap_or_default(), TEXT_BYTES_MAX);
-    let mut words: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
-    for pair in messages(item, 6) {
-        take_attribute(pair, rules, &mut words);
-    }
     let number = if head.severity_number == 0 { String::new() } else { head.severity_number.to_string() };
-    let own: [(&'static str, Cow<'a, str>); 6] = [
+    let own: [(&'static str, Cow<'a, str>); 5] = [
         ("severity", Cow::Borrowed(severity.map_or("", LogSeverity::as_str))),
         ("severity_number", Cow::Owned(number)),
         ("severity_text", severity_text),
         ("body", body.clone()),
         ("event", bounded(String::from_utf8_lossy(head.event), TEXT_BYTES_MAX)),
-        ("scope", if rules.asks("scope") { scope_name(scope) } else { Cow::Borrowed("") }),
     ];
-    words.extend(own.into_iter().map(|(word, value)| (Cow::Borrowed(word), value)));
     Some(Record {
-        words: words.into_iter().collect(),
+        words: words(messages(item, 6), own, scope, rules),
         title: Cow::Owned(first_line(&body).to_owned()),
         description: Cow::Owned(clip(&body, DESCRIPTION_BYTES_MAX).to_owned()),
         trace_id: head.trace_id,

@@ -155,6 +155,23 @@ fn fields_of(resource: &Labels<'_>, records: Records, rule: &str) -> Labels<'sta
     kept.into_iter().collect()
 }
 
+/// What rules may ask of a record: its attributes, its own words, and the name of its scope.
+fn words<'a>(
+    attributes: impl Iterator<Item = &'a [u8]>,
+    own: [(&'static str, Cow<'a, str>); 5],
+    scope: &'a [u8],
+    rules: AlertRules<'_>,
+) -> Labels<'a> {
+    let mut words: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+    for pair in attributes {
+        take_attribute(pair, rules, &mut words);
+    }
+    words.extend(own.into_iter().map(|(word, value)| (Cow::Borrowed(word), value)));
+    let scope = if rules.asks("scope") { scope_name(scope) } else { Cow::Borrowed("") };
+    words.push((Cow::Borrowed("scope"), scope));
+    words.into_iter().collect()
+}
+
 /// Adds an attribute that some rule asks for.
 fn take_attribute<'a>(pair: &'a [u8], rules: AlertRules<'_>, words: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>) {
     let (mut name, mut value) = ("", None);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{DESCRIPTION_BYTES_MAX, Record, TEXT_BYTES_MAX, bounded, first_line, scope_name, take_attribute};
+use super::{DESCRIPTION_BYTES_MAX, Record, TEXT_BYTES_MAX, bounded, first_line, words};
 use crate::otlp::exceptions::attributes::{clip, fields, messages};
 use crate::otlp::wire::Value;
 use crate::rules::{AlertRules, Glance, SpanKind, SpanStatus};
@@ -29,10 +29,6 @@ pub(super) fn read<'a>(item: &'a [u8], scope: &'a [u8], rules: AlertRules<'_>) -
     if !rules.may_hold(Glance::Span { status, kind }) {
         return None;
     }
-    let mut words: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
-    for pair in messages(item, 9) {
-        take_attribute(pair, rules, &mut words);
-    }
     let name = bounded(String::from_utf8_lossy(head.name), TEXT_BYTES_MAX);
     let message = bounded(String::from_utf8_lossy(head.status_message), TEXT_BYTES_MAX);
     let title = match first_line(&message) {
@@ -43,17 +39,15 @@ pub(super) fn read<'a>(item: &'a [u8], scope: &'a [u8], rules: AlertRules<'_>) -
     // Clocks that were set, and spans without times, have no duration.
     let span_ns = head.end_ns.checked_sub(head.start_ns).filter(|_| head.start_ns != 0);
     let duration = span_ns.map_or_else(String::new, |span_ns| (span_ns / NS_PER_MS).to_string());
-    let own: [(&'static str, Cow<'a, str>); 6] = [
+    let own: [(&'static str, Cow<'a, str>); 5] = [
         ("name", name),
         ("kind", Cow::Borrowed(kind.as_str())),
         ("status", Cow::Borrowed(status.as_str())),
         ("status_message", message),
         ("duration_ms", Cow::Owned(duration)),
-        ("scope", if rules.asks("scope") { scope_name(scope) } else { Cow::Borrowed("") }),
     ];
-    words.extend(own.into_iter().map(|(word, value)| (Cow::Borrowed(word), value)));
     Some(Record {
-        words: words.into_iter().collect(),
+        words: words(messages(item, 9), own, scope, rules),
         title: Cow::Owned(title),
         description,
         trace_id: head.trace_id,
