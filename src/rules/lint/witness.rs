@@ -7,7 +7,7 @@ use crate::model::{Tag, TagName, Tags};
 
 use crate::rules::condition::{All, Condition, Test};
 use crate::rules::decide::Program;
-use crate::rules::facts::{Key, Place};
+use crate::rules::facts::{Facts, Key, Place};
 use crate::rules::matcher::Matcher;
 use crate::rules::table::Tables;
 
@@ -76,14 +76,13 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
         let sample = matchers.iter().flat_map(|matcher| samples(matcher, &program.tables)).find(fits)?;
         chosen.push((key, sample));
     }
-    let mut values: Vec<Option<&str>> = vec![None; program.keys.len()];
     let mut tags = Tags::default();
     for (key, sample) in &chosen {
-        match TagName::ALL.get(*key) {
-            Some(name) => tags.replace(*name, Tag { value: Arc::from(sample.as_str()), by: Arc::from(""), seen: None }),
-            None => values[*key] = Some(sample),
+        if let Some(name) = TagName::ALL.get(*key) {
+            tags.replace(*name, Tag { value: Arc::from(sample.as_str()), by: Arc::from(""), seen: None });
         }
     }
+    let values = program.keys.given(chosen.iter().map(|(key, sample)| (*key, sample.as_str())));
     let view = program.view(&values, &tags, Place { account: None, region: None });
     let shown: Vec<String> =
         chosen.iter().map(|(key, sample)| format!("{}={sample}", program.keys.text(*key))).collect();
@@ -92,8 +91,7 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
 
 /// Whether the value alone satisfies the matcher.
 pub(super) fn accepts(matcher: &Matcher, value: &str, program: &Program) -> bool {
-    let nothing: Vec<Option<&str>> = vec![None; program.keys.len()];
-    matcher.holds(Some(value), &program.view(&nothing, &Tags::default(), Place { account: None, region: None }))
+    matcher.holds(Some(value), &program.view(&Facts::NONE, &Tags::default(), Place { account: None, region: None }))
 }
 
 /// Values that the matcher probably accepts.
