@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::incidents::Pages;
 use crate::io::body::BodyBudget;
 use crate::io::cache::ResendCache;
 use crate::io::clock::Clock;
@@ -292,7 +293,7 @@ impl Machine {
             outlets: Arc::new(outlets),
             metrics: self.metrics.clone(),
             rules: Some(self.rules.clone()),
-            pages: Arc::default(),
+            pages: Pages::default(),
             next_deadline,
             trouble: trouble_told,
         };

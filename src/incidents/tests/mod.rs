@@ -1,6 +1,7 @@
 //! Stories about single rules of an incident's life, and long random histories held against its laws.
 
 mod histories;
+mod pages;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
