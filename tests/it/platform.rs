@@ -260,8 +260,8 @@ const TOLD: [(&str, [&str; 3]); 10] = [
     ("pagerduty-events-v2/alertmanager-", ["eks", "", "prod-use1-c2"]),
     ("pagerduty-events-v2/schema-", ["unknown", "", ""]),
     ("eventbridge-ecs/", ["ecs", "", ""]),
-    ("eventbridge-cloudwatch/metric-alarm", ["ec2", "", ""]),
-    ("eventbridge-cloudwatch/", ["unknown", "", ""]),
+    ("eventbridge-cloudwatch/metric-", ["ec2", "", ""]),
+    ("eventbridge-cloudwatch/composite-", ["unknown", "", ""]),
     ("kubernetes-events/", ["k8s", "", ""]),
     ("otlp-logs/", ["unknown", "my.service", ""]),
 ];
