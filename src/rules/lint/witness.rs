@@ -13,6 +13,8 @@ use crate::rules::table::Tables;
 
 /// More than this is a rule that nobody reads, and the product of two such is slow.
 const BRANCHES_MAX: usize = 32;
+/// Samples that are tried together: `pay` and `-dead` meet in `pay-dead`.
+const JOINED_MAX: usize = 16;
 /// Keys of a table that are tried.
 const TABLE_KEYS_MAX: usize = 64;
 
@@ -73,7 +75,8 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
             continue;
         }
         let fits = |sample: &String| matchers.iter().all(|matcher| accepts(matcher, sample, program));
-        let sample = matchers.iter().flat_map(|matcher| samples(matcher, &program.tables)).find(fits)?;
+        let alone = || matchers.iter().flat_map(|matcher| samples(matcher, &program.tables));
+        let sample = alone().find(fits).or_else(|| joined(&alone().take(JOINED_MAX).collect::<Vec<_>>()).find(fits))?;
         chosen.push((key, sample));
     }
     let mut tags = Tags::default();
@@ -92,6 +95,11 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
 /// Whether the value alone satisfies the matcher.
 pub(super) fn accepts(matcher: &Matcher, value: &str, program: &Program) -> bool {
     matcher.holds(Some(value), &program.view(&Facts::NONE, &Tags::default(), Place { account: None, region: None }))
+}
+
+/// Each sample before each other.
+fn joined(samples: &[String]) -> impl Iterator<Item = String> {
+    samples.iter().flat_map(|before| samples.iter().map(move |after| format!("{before}{after}")))
 }
 
 /// Values that the matcher probably accepts.
