@@ -52,10 +52,7 @@ pub(super) fn parse(text: &str) -> Vec<Exception> {
 
 /// Without what the runtime says of a panic that was dealt with.
 fn without_mark(message: &str) -> &str {
-    [" [recovered]", " [recovered, repanicked]"]
-        .iter()
-        .find_map(|mark| message.strip_suffix(mark))
-        .unwrap_or(message)
+    [" [recovered]", " [recovered, repanicked]"].iter().find_map(|mark| message.strip_suffix(mark)).unwrap_or(message)
 }
 
 fn is_goroutine(line: &str) -> bool {
