@@ -10,6 +10,10 @@ use http_body_util::BodyExt;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::aside::aside;
+
+/// What text may inflate to, for each of its bytes: beyond a few, bodies are inflated where they hold up nobody.
+const INFLATION: usize = 32;
 /// What is booked at once while a body grows.
 const STEP_BYTES: usize = 64 * 1024;
 
@@ -77,7 +81,8 @@ impl BodyBudget {
             Some(encoding) => {
                 // Both forms are in memory until the inflated one is whole.
                 let mut inflated = Booking::open(self.bytes.clone(), STEP_BYTES)?;
-                let bytes = inflate(&encoding, &bytes, bytes_max, &mut inflated)?;
+                let work = || inflate(&encoding, &bytes, bytes_max, &mut inflated);
+                let bytes = aside(bytes.len().saturating_mul(INFLATION), work)?;
                 booking = inflated;
                 bytes
             }
