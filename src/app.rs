@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::incidents::Pages;
 use crate::io::body::BodyBudget;
 use crate::io::cache::ResendCache;
 use crate::io::clock::Clock;
@@ -75,7 +76,8 @@ pub struct App {
 
 /// What the start needs besides settings: where the rules are.
 pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> anyhow::Result<App> {
-    let Ready { listen, listen_is_default, store, instances, sinks, limits, retention, telemetry } = ready;
+    let Ready { listen, listen_is_default, store, rules_refused_for, instances, sinks, limits, retention, telemetry } =
+        ready;
     let names: Vec<Arc<str>> = sinks.iter().map(|plan| plan.name.clone()).collect();
     let store_lock = sqlite::lock(&store).await?;
     let (writer, reader) = open_store(&store).await?;
@@ -108,7 +110,8 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     }
     let reloader = Reloader { rules: rules.clone(), work: running.work.clone() };
     running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), machine.workers_stop.clone())));
-    running.workers.push(tokio::spawn(rules_alarm::follow(intake.clone(), machine.workers_stop.clone())));
+    let alarm = rules_alarm::follow(intake.clone(), rules_refused_for, machine.workers_stop.clone());
+    running.workers.push(tokio::spawn(alarm));
     strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
     let doors = Doors {
         instances: instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect(),
@@ -303,7 +306,7 @@ impl Machine {
             outlets: Arc::new(outlets),
             metrics: self.metrics.clone(),
             rules: Some(self.rules.clone()),
-            pages: Arc::default(),
+            pages: Pages::default(),
             next_deadline,
             trouble: trouble_told,
         };

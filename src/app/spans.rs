@@ -230,14 +230,16 @@ impl Outs {
     }
 }
 
-/// The sinks whose answer decides for some route: the first of each that takes telemetry.
+/// The sinks whose answer decides for some route and signal: the first of each that takes it.
 fn firsts(plan: &SpanRoadPlan, sides: &[Sides]) -> Vec<usize> {
-    let takes = |at: &usize| {
-        let name = &plan.sinks[*at];
-        sides.iter().any(|side| *side.name == **name && side.telemetry.is_some())
+    let takes = |at: usize, signal| {
+        let name = &plan.sinks[at];
+        let side = sides.iter().find(|side| *side.name == **name);
+        side.and_then(|side| side.telemetry.as_ref()).is_some_and(|setup| setup.sink.accepts(signal))
     };
     let sets = plan.routes.routes.iter().map(|route| route.to).chain([plan.routes.otherwise]);
-    sets.filter_map(|set| set.iter().find(takes)).collect()
+    sets.flat_map(|set| Signal::ALL.into_iter().filter_map(move |signal| set.iter().find(|at| takes(*at, signal))))
+        .collect()
 }
 
 fn promise(

@@ -11,6 +11,11 @@ use crate::io::rules_watch::Reloader;
 use crate::settings::{self, Flags, SecretsPolicy};
 use crate::telemetry;
 
+/// Threads of the alert road, the page and all that is not telemetry, which has its own. With a second one each request, each
+/// answer of a sink and each commit wakes it to look for work in vain, and what one
+/// thread allocates another frees. What takes milliseconds is done aside (`io/aside.rs`) or on threads for blocking.
+const WORKER_COUNT: usize = 1;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  tawny run\n  tawny run --config /etc/tawny/tawny.yaml\n  TAWNY__LOG__FILTER=debug tawny run --store sqlite:/var/lib/tawny/tawny.db"
@@ -35,7 +40,11 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
     let ready = settings::resolve(&loaded, SecretsPolicy::Required)?;
     let rules = super::rules::from(loaded.settings.rules.as_deref());
     telemetry::start_logging(loaded.settings.log.format, &loaded.settings.log.filter)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_COUNT)
+        .enable_all()
+        .build()
+        .context("the runtime")?;
     runtime.block_on(async {
         let mut app = app::start(ready, rules, args.port_file.as_deref()).await?;
         let rules = app.reloader.rules.get();

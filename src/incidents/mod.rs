@@ -20,7 +20,7 @@ use crate::model::{
 use crate::rules::{Decision, RuleSet};
 
 pub use hear::key_for;
-pub use pages::{Pages, WINDOW_MAX};
+pub use pages::Pages;
 pub use speak::event_notice;
 
 /// A firing message whose episode is over is late when it comes this soon after the end; an evaluator that

@@ -10,9 +10,13 @@ use http_body_util::BodyExt;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::aside::aside;
+
 /// What is read of a body that nobody will take, so that its sender comes to see why: most send all before they listen.
 const DRAIN_BYTES_MAX: usize = 32 << 20;
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+/// What text may inflate to, for each of its bytes: beyond a few, bodies are inflated where they hold up nobody.
+const INFLATION: usize = 32;
 /// What is booked at once while a body grows.
 const STEP_BYTES: usize = 64 * 1024;
 
@@ -89,7 +93,8 @@ impl BodyBudget {
             Some(encoding) => {
                 // Both forms are in memory until the inflated one is whole.
                 let mut inflated = Booking::open(self.bytes.clone(), STEP_BYTES)?;
-                let bytes = inflate(&encoding, &bytes, bytes_max, &mut inflated)?;
+                let work = || inflate(&encoding, &bytes, bytes_max, &mut inflated);
+                let bytes = aside(bytes.len().saturating_mul(INFLATION), work)?;
                 booking = inflated;
                 bytes
             }

@@ -99,7 +99,7 @@ pub struct Committer {
     /// Silences and hours, as they are when a notice is due.
     pub rules: Option<Arc<LiveRules>>,
     /// What limited routes have paged, as committed.
-    pub pages: Arc<Pages>,
+    pub pages: Pages,
     /// The earliest deadline that was committed since the timers looked last.
     pub next_deadline: watch::Sender<Timestamp>,
     /// Why the last transaction failed; `None` while all is well.
@@ -224,6 +224,7 @@ impl Committer {
     /// told; what is handed out last is taken up first, because a worker goes on with what it woke last.
     fn publish(&mut self, decided: Decided, pending: Vec<Pending>, answers: Answers, started: Instant) {
         self.pages = decided.pages;
+        self.pages.settle();
         for mark in decided.marks {
             self.cache.remember(mark);
         }
@@ -376,5 +377,5 @@ struct Decided {
     marks: Vec<Mark>,
     notices: Vec<Arc<Notice>>,
     next_deadline: Option<Timestamp>,
-    pages: Arc<Pages>,
+    pages: Pages,
 }

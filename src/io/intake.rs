@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
+use super::aside::aside;
 use super::cache::ResendCache;
 use super::clock::Clock;
 use super::commit::{Incoming, Work};
@@ -96,7 +97,8 @@ impl Intake {
             content_type: &raw.content_type,
             received_at,
         };
-        let batch = match instance.source.decode(&request, &instance.decoder) {
+        let body_bytes = raw.body.len();
+        let batch = match aside(body_bytes, || instance.source.decode(&request, &instance.decoder)) {
             Ok(batch) => batch,
             Err(error) => return self.refuse(instance, &error, &raw, received_at).await,
         };
@@ -110,13 +112,15 @@ impl Intake {
         let mut journal = Journal::default();
         // One set for the whole request.
         let rules = self.rules.get();
-        for alert in alerts {
-            if self.cache.repeats(&alert, received_at) {
-                repeated_count += 1;
-            } else {
-                incoming.push(self.tag(&rules, instance, alert, received_at, &mut journal));
+        aside(body_bytes, || {
+            for alert in alerts {
+                if self.cache.repeats(&alert, received_at) {
+                    repeated_count += 1;
+                } else {
+                    incoming.push(self.tag(&rules, instance, alert, received_at, &mut journal));
+                }
             }
-        }
+        });
         self.metrics.alerts(name, AlertOutcome::Repeated.as_str(), repeated_count);
         self.metrics.rejects(name, u64::try_from(rejects.len()).unwrap_or(u64::MAX));
         let receipt = Receipt::Taken { answer_key: answer_key.as_deref(), accepted_count, rejects: &rejects };

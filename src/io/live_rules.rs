@@ -190,7 +190,7 @@ impl LiveRules {
     /// What the folder holds that was not looked at yet. Blocks for as long as a look at each file takes.
     pub fn has_news(&self) -> Option<u64> {
         let folder = self.source.folder()?;
-        let fingerprint = rules_watch::fingerprint(folder).unwrap_or_default();
+        let fingerprint = seen(folder);
         (self.state().seen != Some(fingerprint)).then_some(fingerprint)
     }
 
@@ -218,7 +218,8 @@ impl LiveRules {
                 Ok((revision, Some(to_keep)))
             }
             Err((faults, fingerprint)) => {
-                state.seen = fingerprint.or(state.seen);
+                // Also where nothing could be seen: what stood there before would be news if it came back.
+                state.seen = fingerprint;
                 state.refused_count += 1;
                 let since = state.refusal.as_ref().map_or(now, |refusal| refusal.since);
                 state.refusal = Some(Refusal { faults: faults.clone(), since });
@@ -250,8 +251,11 @@ type Attempt = Result<(RuleSet, Snapshot), (Vec<String>, Option<u64>)>;
 
 fn attempt(source: &RuleSource) -> Attempt {
     let snapshot = match &source.from {
-        RulesFrom::Folder(folder) => rules_watch::read(folder)
-            .map_err(|cause| (vec![cause.to_string()], rules_watch::fingerprint(folder).ok()))?,
+        RulesFrom::Folder(folder) => {
+            // Before the reading: what changes behind it was not looked at.
+            let seen = seen(folder);
+            rules_watch::read(folder).map_err(|cause| (vec![cause.to_string()], Some(seen)))?
+        }
         RulesFrom::Files(files) => Snapshot { files: files.clone(), ..Snapshot::default() },
     };
     let fingerprint = Some(snapshot.fingerprint);
@@ -262,6 +266,11 @@ fn attempt(source: &RuleSource) -> Attempt {
     }
     (source.examine)(&mut rules, &snapshot.files).map_err(|faults| (faults, fingerprint))?;
     Ok((rules, snapshot))
+}
+
+/// A folder that is not there is a state too, so that it is refused once and not at every look.
+fn seen(folder: &Path) -> u64 {
+    rules_watch::fingerprint(folder).unwrap_or_default()
 }
 
 async fn last_good(source: &RuleSource, reader: &dyn Reader) -> Option<RuleSet> {

@@ -1,6 +1,7 @@
 //! The world: listening, committing, delivering, waiting. Nothing here decides what an alert means; that is
 //! done by the pure layers below, inside the committer's transaction.
 
+pub mod aside;
 pub mod auth;
 pub mod body;
 pub mod cache;

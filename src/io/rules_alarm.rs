@@ -18,12 +18,11 @@ use crate::rules::{Origin, Stamped};
 pub const SOURCE: &str = "tawny";
 /// The alert's name.
 pub const NAME: &str = "TawnyRulesRefused";
-/// Whoever edits rules has so long to mend a slip before others hear of it.
-const REFUSED_FOR: Duration = Duration::from_secs(600);
-/// How often the state is looked at. What only repeats ends in the memory of the intake.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// A daemon that starts anew waits again, and meanwhile its word from before must hold.
-const HOLDS_FOR: Duration = Duration::from_secs(900);
+/// How often the state is looked at, unless less is waited for. What only repeats ends in the memory of the intake.
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(30);
+const LOOK_EVERY_MIN: Duration = Duration::from_secs(1);
+/// A daemon that starts anew waits again, and meanwhile its word from before must hold: for the wait and so much longer.
+const HOLDS_BEYOND: Duration = Duration::from_secs(300);
 /// Faults that are told; the log and `/readyz` have all of them.
 const FAULT_COUNT_MAX: usize = 3;
 /// Of each fault, because it quotes a line of a file.
@@ -31,13 +30,15 @@ const FAULT_CHARS_MAX: usize = 600;
 
 static NO_CONSTANTS: Labels<'static> = Labels::new();
 
-/// Looks again and again until told to stop; rules that are compiled in are never refused.
-pub async fn follow(intake: Arc<Intake>, mut stop: watch::Receiver<bool>) {
+/// Looks again and again until told to stop; rules that are compiled in are never refused. Whoever edits rules has
+/// `refused_for` to mend a slip before others hear of it.
+pub async fn follow(intake: Arc<Intake>, refused_for: Duration, mut stop: watch::Receiver<bool>) {
     let Some(folder) = intake.rules.folder().map(|folder| folder.display().to_string()) else { return };
-    let mut alarm = Alarm { folder, told: None };
+    let look_every = (refused_for / 2).clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
+    let mut alarm = Alarm { folder, refused_for, told: None };
     loop {
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(look_every) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
         alarm.look(&intake).await;
@@ -47,6 +48,7 @@ pub async fn follow(intake: Arc<Intake>, mut stop: watch::Receiver<bool>) {
 /// What people were told.
 struct Alarm {
     folder: String,
+    refused_for: Duration,
     /// The refusal that they may know of.
     told: Option<Refusal>,
 }
@@ -55,7 +57,7 @@ impl Alarm {
     async fn look(&mut self, intake: &Intake) {
         let now = intake.clock.now();
         let refusal = intake.rules.loads().refusal;
-        let Some(word) = word(refusal.as_ref(), self.told.as_ref(), now) else { return };
+        let Some(word) = word(refusal.as_ref(), self.told.as_ref(), now, self.refused_for) else { return };
         let rules = intake.rules.get();
         let (state, about) = match word {
             Word::Refused(refusal) => (State::Firing, refusal),
@@ -64,7 +66,10 @@ impl Alarm {
         let made = Made {
             kind: SOURCE,
             origin: Origin { kind: SOURCE, instance: SOURCE, constants: &NO_CONSTANTS },
-            alerts: vec![alert(state, about, &self.folder, rules.revision(), now)],
+            alerts: vec![Alert {
+                holds_for: self.refused_for.saturating_add(HOLDS_BEYOND),
+                ..alert(state, about, &self.folder, rules.revision(), now)
+            }],
             rules: &rules,
             stamped: &Stamped::default(),
         };
@@ -98,10 +103,15 @@ impl Word<'_> {
 }
 
 /// What is to be said now. A clock that is set back does not end what lasts.
-fn word<'a>(refusal: Option<&'a Refusal>, told: Option<&'a Refusal>, now: Timestamp) -> Option<Word<'a>> {
+fn word<'a>(
+    refusal: Option<&'a Refusal>,
+    told: Option<&'a Refusal>,
+    now: Timestamp,
+    refused_for: Duration,
+) -> Option<Word<'a>> {
     let is_told = |refusal: &Refusal| told.is_some_and(|told| told.since == refusal.since);
     match refusal {
-        Some(refusal) if is_told(refusal) || now.since(refusal.since) >= REFUSED_FOR => Some(Word::Refused(refusal)),
+        Some(refusal) if is_told(refusal) || now.since(refusal.since) >= refused_for => Some(Word::Refused(refusal)),
         // Good rules and the next refusal may both have come since the last look.
         Some(_) | None => told.map(Word::Over),
     }
@@ -130,7 +140,7 @@ fn alert(state: State, refusal: &Refusal, folder: &str, revision: &str, now: Tim
         state,
         starts_at: Some(refusal.since),
         ends_at: (state == State::Resolved).then_some(now),
-        holds_for: HOLDS_FOR,
+        holds_for: HOLDS_BEYOND,
         severity: Severity::Warning,
         name: Cow::Borrowed(NAME),
         title: Cow::Owned(title),
@@ -178,8 +188,13 @@ mod tests {
     use crate::telemetry::Metrics;
 
     const START: Timestamp = Timestamp::from_ms(1_795_394_412_000);
+    const REFUSED_FOR: Duration = Duration::from_secs(600);
     const GOOD: &str = "version: 1\nkind: routes\nroutes:\n  - { id: all, when: {} }\n";
     const BAD: &str = "version: 1\nkind: routes\nruotes: []\n";
+
+    fn word<'a>(refusal: Option<&'a Refusal>, told: Option<&'a Refusal>, now: Timestamp) -> Option<Word<'a>> {
+        super::word(refusal, told, now, REFUSED_FOR)
+    }
 
     fn refusal(since: Timestamp) -> Refusal {
         Refusal { faults: vec!["rules/a.yaml:3:1  unknown key `ruotes`\n    a line".to_owned()], since }
@@ -281,7 +296,7 @@ mod tests {
         // Not before the store was opened, which has a deadline.
         tokio::time::pause();
         let (stop, stopped) = watch::channel(false);
-        let follower = tokio::spawn(follow(rig.intake.clone(), stopped));
+        let follower = tokio::spawn(follow(rig.intake.clone(), REFUSED_FOR, stopped));
         rig.write(BAD);
         tokio::time::sleep(Duration::from_secs(595)).await;
         assert_eq!(rig.heard(), [], "a slip that is mended in time is nobody's business");
@@ -289,7 +304,7 @@ mod tests {
         let heard = rig.heard();
         assert!(!heard.is_empty() && heard.iter().all(|state| *state == State::Firing), "{heard:?}");
         let first = rig.heard.lock().unwrap()[0].1;
-        assert!(first.since(START) >= REFUSED_FOR && first.since(START) <= REFUSED_FOR + LOOK_EVERY, "{first}");
+        assert!(first.since(START) >= REFUSED_FOR && first.since(START) <= REFUSED_FOR + LOOK_EVERY_MAX, "{first}");
         rig.write(GOOD);
         tokio::time::sleep(Duration::from_secs(600)).await;
         let ends = rig.heard().iter().filter(|state| **state == State::Resolved).count();

@@ -64,9 +64,9 @@ fn fingerprint_of(place: PathBuf) -> std::io::Result<u64> {
             if rules_folder::is_hidden(&path) {
                 continue;
             }
-            let target = path.canonicalize()?;
-            let found = target.metadata()?;
             hasher.write(path.as_os_str().as_encoded_bytes());
+            // A link to nowhere is a state like others: whether it matters, the reading says.
+            let Ok((target, found)) = target_of(&path) else { continue };
             hasher.write(target.as_os_str().as_encoded_bytes());
             for number in [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()] {
                 hasher.write(&number.to_le_bytes());
@@ -80,6 +80,12 @@ fn fingerprint_of(place: PathBuf) -> std::io::Result<u64> {
     }
     let hash = hasher.finish_128().to_le_bytes();
     Ok(u64::from_le_bytes(hash[..8].try_into().expect("sixteen bytes hold eight")))
+}
+
+fn target_of(path: &Path) -> std::io::Result<(PathBuf, std::fs::Metadata)> {
+    let target = path.canonicalize()?;
+    let found = target.metadata()?;
+    Ok((target, found))
 }
 
 /// Reads until nothing changed meanwhile.
@@ -305,6 +311,11 @@ mod tests {
         symlink("nowhere", &cells).unwrap();
         let refusal = read(home.path()).unwrap_err().to_string();
         assert!(refusal.contains("cells.yaml") && refusal.contains("No such file"), "{refusal}");
+        // What has no rule's name may lead nowhere: an editor's lock, a tool's socket.
+        fs::remove_file(&cells).unwrap();
+        symlink("nowhere", home.path().join("notes")).unwrap();
+        symlink("circle", home.path().join("circle")).unwrap();
+        assert_eq!(read(home.path()).unwrap().files.len(), 1);
     }
 
     #[test]

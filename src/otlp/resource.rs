@@ -7,7 +7,8 @@ use crate::model::Labels;
 use super::wire::{Fields, Value};
 
 /// The attributes of a Resource message that a scan has accepted: texts as they are, numbers and booleans written
-/// out, an array as its first element that is one of these and not empty. Maps, bytes and empty values are absent.
+/// out, an array as the JSON list of its elements that are one of these and not empty. Maps, bytes and empty values are
+/// absent.
 ///
 /// Of two attributes with one key the last counts, whatever its kind: readers built on prost keep both in a list and
 /// collect it into a map, where the later replaces the earlier, and so does Honeycomb's reader.
@@ -28,8 +29,9 @@ fn attribute(attribute: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
         }
     }
     let value = match seen {
-        Seen::Scalar(text) | Seen::Array(Some(text)) => text,
-        Seen::Nothing | Seen::Array(None) => Cow::Borrowed(""),
+        Seen::Text(text) | Seen::Plain(text) => text,
+        Seen::Array(elements) if !elements.is_empty() => Cow::Owned(format!("[{elements}]")),
+        Seen::Nothing | Seen::Array(_) => Cow::Borrowed(""),
     };
     (text(key), value)
 }
@@ -38,22 +40,26 @@ fn attribute(attribute: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
 enum Seen<'a> {
     /// Nothing, or what has no text.
     Nothing,
-    Scalar(Cow<'a, str>),
-    /// The first element with a text.
-    Array(Option<Cow<'a, str>>),
+    Text(Cow<'a, str>),
+    /// A number or a boolean.
+    Plain(Cow<'a, str>),
+    /// Its elements as JSON, with commas between them.
+    Array(String),
 }
 
 /// A later member replaces an earlier one, but an array that follows an array continues it.
 fn any_value<'a>(value: &'a [u8], seen: &mut Seen<'a>) {
     for field in Fields::new(value).flatten() {
         *seen = match (field.number, field.value) {
-            (1, Value::Bytes(bytes)) => Seen::Scalar(text(bytes)),
-            (2, Value::Varint(flag)) => Seen::Scalar(Cow::Borrowed(if flag == 0 { "false" } else { "true" })),
-            (3, Value::Varint(number)) => Seen::Scalar(number.cast_signed().to_string().into()),
-            (4, Value::Fixed64(bits)) => Seen::Scalar(double(f64::from_bits(bits)).into()),
+            (1, Value::Bytes(bytes)) => Seen::Text(text(bytes)),
+            (2, Value::Varint(flag)) => Seen::Plain(Cow::Borrowed(if flag == 0 { "false" } else { "true" })),
+            (3, Value::Varint(number)) => Seen::Plain(number.cast_signed().to_string().into()),
+            (4, Value::Fixed64(bits)) => Seen::Plain(double(f64::from_bits(bits)).into()),
             (5, Value::Bytes(array)) => {
-                let before = if let Seen::Array(first) = std::mem::replace(seen, Seen::Nothing) { first } else { None };
-                Seen::Array(before.or_else(|| first_scalar(array)))
+                let before = std::mem::replace(seen, Seen::Nothing);
+                let mut elements = if let Seen::Array(elements) = before { elements } else { String::new() };
+                append(&mut elements, array);
+                Seen::Array(elements)
             }
             (6..=8, _) => Seen::Nothing,
             _ => continue,
@@ -61,16 +67,27 @@ fn any_value<'a>(value: &'a [u8], seen: &mut Seen<'a>) {
     }
 }
 
-fn first_scalar(array: &[u8]) -> Option<Cow<'_, str>> {
-    let elements = Fields::new(array).flatten().filter(|field| field.number == 1);
-    elements.filter_map(|field| field.value.bytes()).find_map(|element| {
+fn append(elements: &mut String, array: &[u8]) {
+    let values = Fields::new(array).flatten().filter(|field| field.number == 1);
+    for element in values.filter_map(|field| field.value.bytes()) {
         let mut seen = Seen::Nothing;
         any_value(element, &mut seen);
-        match seen {
-            Seen::Scalar(text) if !text.is_empty() => Some(text),
-            Seen::Scalar(_) | Seen::Nothing | Seen::Array(_) => None,
+        let written = match seen {
+            Seen::Text(text) if text.is_empty() => continue,
+            Seen::Plain(number) if is_json(&number) => number,
+            Seen::Text(text) | Seen::Plain(text) => Cow::Owned(serde_json::Value::from(text.as_ref()).to_string()),
+            Seen::Nothing | Seen::Array(_) => continue,
+        };
+        if !elements.is_empty() {
+            elements.push(',');
         }
-    })
+        elements.push_str(&written);
+    }
+}
+
+/// JSON has no word for a number that is none.
+fn is_json(number: &str) -> bool {
+    !number.ends_with(['N', 'y'])
 }
 
 /// As the Collector writes it: no exponent between 1e-6 and 1e21.

@@ -11,7 +11,7 @@ use super::arn::Arn;
 use super::cell::{CLUSTER_PLACE, CLUSTERS};
 use super::condition::Findings;
 use super::decide::{Program, note};
-use super::facts::{Key, Keys, Place, Scope, View};
+use super::facts::{Facts, Key, Keys, Place, Scope, View};
 use super::platform::{self, Cast, Circumstances, Family, Platform, Tier, Verdict, VoteOutcome};
 use super::resource::instance_of;
 use super::rule::{Rule, Says, Stage};
@@ -83,9 +83,9 @@ impl Witnesses {
     }
 
     /// The account and region of the sender, where they have the form of one: an account may also be called `prod`.
-    pub(super) fn place<'v>(&self, values: &[Option<&'v str>]) -> Place<'v> {
+    pub(super) fn place<'v>(&self, values: &Facts<'v>) -> Place<'v> {
         let first = |keys: &[Key], fits: fn(&str) -> bool| {
-            keys.iter().find_map(|key| values.get(*key).copied().flatten().filter(|value| fits(value)))
+            keys.iter().find_map(|key| values.get(*key).filter(|value| fits(value)))
         };
         let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         let is_region =
@@ -98,7 +98,7 @@ impl Witnesses {
     fn identities<'v>(&self, view: &View<'v>) -> impl Iterator<Item = (Key, &'v str, Family)> {
         let kubernetes = if view.get(self.pod_uid).is_some() { self.pod_uid } else { self.node_name };
         [(self.task_arn, Family::Ecs), (kubernetes, Family::Kubernetes)].into_iter().filter_map(move |(key, family)| {
-            let value = view.values[key].filter(|value| value.len() <= IDENTITY_BYTES_MAX)?;
+            let value = view.values.get(key).filter(|value| value.len() <= IDENTITY_BYTES_MAX)?;
             Some((key, value, family))
         })
     }
@@ -165,7 +165,7 @@ impl Program {
     pub(super) fn count_votes<'v>(
         &'v self,
         votes: &mut [Cast],
-        values: &'v [Option<&'v str>],
+        values: &'v Facts<'v>,
         mut place: Place<'v>,
         stamped: &Stamped,
         tags: &mut Tags,
@@ -216,11 +216,11 @@ impl Program {
         place
     }
 
-    fn place_of_arn<'v>(&'v self, rule: &'v Rule, values: &'v [Option<&'v str>], otherwise: Place<'v>) -> Place<'v> {
+    fn place_of_arn<'v>(&'v self, rule: &'v Rule, values: &'v Facts<'v>, otherwise: Place<'v>) -> Place<'v> {
         let mut keys = Vec::new();
         rule.when.visit_keys(&mut |key| keys.push(key));
         // The first ARN of a cluster or of something in one.
-        let mut arns = keys.iter().filter_map(|key| values.get(*key).copied().flatten()).filter_map(Arn::parse);
+        let mut arns = keys.iter().filter_map(|key| values.get(*key)).filter_map(Arn::parse);
         match arns.find(|arn| arn.cluster.is_some()) {
             Some(arn) => Place {
                 account: arn.field("account").or(otherwise.account),
@@ -231,7 +231,7 @@ impl Program {
     }
 
     /// Identities that contradict each other in these values.
-    pub(super) fn disputes(&self, values: &[Option<&str>], votes: &[Cast], resource: &Labels<'_>) -> Arc<[Disputed]> {
+    pub(super) fn disputes(&self, values: &Facts<'_>, votes: &[Cast], resource: &Labels<'_>) -> Arc<[Disputed]> {
         let spoke = |family: Family| votes.iter().any(|vote| vote.platform.family() == family);
         if !(spoke(Family::Ecs) && spoke(Family::Kubernetes)) {
             return Arc::default();
@@ -245,7 +245,7 @@ impl Program {
     }
 
     /// The votes for people, with those of rules in the shadow stage left out.
-    pub(super) fn show_votes(&self, votes: &[Cast], values: &[Option<&str>]) -> Vec<Vote> {
+    pub(super) fn show_votes(&self, votes: &[Cast], values: &Facts<'_>) -> Vec<Vote> {
         let tags = Tags::default();
         let view = self.view(values, &tags, Place::default());
         let shown = |cast: &Cast| Vote {

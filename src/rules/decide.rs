@@ -5,7 +5,7 @@ mod finish;
 
 use std::sync::Arc;
 
-use crate::model::id::IdHasher;
+use crate::model::id::{IdHasher, separate};
 use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
 
 use super::alerts::AlertSets;
@@ -103,8 +103,10 @@ impl Program {
             let seen = tags.value(TagName::Severity).map(|said| note("out.severity", said));
             tags.replace(TagName::Severity, Tag { value, by: Arc::clone(&rule.route.by), seen });
         }
+        let mut parts = Vec::with_capacity(KEY_BYTES_USUAL);
+        visit_key_parts(&tags, &class, rule.fold, alert, origin, |_, value| separate(value.or(Some("")), &mut parts));
         let mut hasher = IdHasher::new("v1");
-        visit_key_parts(&tags, &class, rule.fold, alert, origin, |_, value| hasher.part(value.unwrap_or("")));
+        hasher.separated(&parts);
         let key = IncidentKey(hasher.finish());
         let decision = Decision { tags: Arc::new(tags), key, route, class, severity, unknown_cell };
         Decided { decision, service, votes, fold: rule.fold }
@@ -158,7 +160,7 @@ impl Program {
     fn hear(
         &self,
         number: usize,
-        values: &[Option<&str>],
+        values: &Facts<'_>,
         place: Place<'_>,
         tagging: &mut Tagging,
         candidates: &mut Candidates,
@@ -177,7 +179,7 @@ impl Program {
     }
 
     /// What rules see when the platform is decided.
-    pub(super) fn view<'v>(&'v self, values: &'v [Option<&'v str>], tags: &'v Tags, place: Place<'v>) -> View<'v> {
+    pub(super) fn view<'v>(&'v self, values: &'v Facts<'v>, tags: &'v Tags, place: Place<'v>) -> View<'v> {
         View { place, values, tags, tables: &self.tables }
     }
 
@@ -186,7 +188,7 @@ impl Program {
     fn apply(
         &self,
         rule: &Rule,
-        values: &[Option<&str>],
+        values: &Facts<'_>,
         place: Place<'_>,
         tagging: &mut Tagging,
         candidates: &mut Candidates,
@@ -200,13 +202,7 @@ impl Program {
         }
     }
 
-    fn make(
-        &self,
-        rule: &Rule,
-        values: &[Option<&str>],
-        place: Place<'_>,
-        tagging: &mut Tagging,
-    ) -> Few<(TagName, Tag)> {
+    fn make(&self, rule: &Rule, values: &Facts<'_>, place: Place<'_>, tagging: &mut Tagging) -> Few<(TagName, Tag)> {
         let Tagging { tags, service, unknown_cell, .. } = tagging;
         let view = self.view(values, tags, place);
         let findings = rule.find(&view);
@@ -323,17 +319,11 @@ pub(super) fn note(key: &str, value: &str) -> Arc<str> {
     const VALUE_BYTES_MAX: usize = 200;
     let cut = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
     let end = if cut.len() < value.len() { "…" } else { "" };
-    let parts = [key, "=", cut, end];
-    // Most fit into a few hundred bytes, and then there is one allocation and not two.
-    let mut buffer = [0; 256];
-    let mut length = 0;
-    for part in parts {
-        let Some(place) = buffer.get_mut(length..length + part.len()) else { return Arc::from(parts.concat()) };
-        place.copy_from_slice(part.as_bytes());
-        length += part.len();
-    }
-    std::str::from_utf8(&buffer[..length]).map_or_else(|_| Arc::from(parts.concat()), Arc::from)
+    Arc::from([key, "=", cut, end].concat())
 }
+
+/// What goes into the hash of a key, as a rule.
+const KEY_BYTES_USUAL: usize = 192;
 
 /// What the count of votes decides.
 const PLATFORM_TAGS: [TagName; 5] = [

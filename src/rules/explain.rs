@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{Alert, TagName, Tags};
 
 use super::decide::{Decided, Program, ServiceFound, Tagging, visit_key_parts};
-use super::facts::{Scopes, View};
+use super::facts::{Facts, Scopes, View};
 use super::resource::{ResourceExplanation, Telemetry};
 use super::rule::Rule;
 use super::stamp::Stamped;
@@ -54,13 +54,13 @@ fn service_match(found: ServiceFound) -> ServiceMatch {
     ServiceMatch { raw: found.raw.into(), read_by: found.read_by, how: found.how }
 }
 
-pub(super) fn shadow(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<Arc<str>> {
+pub(super) fn shadow(program: &Program, values: &Facts<'_>, tags: &Tags) -> Vec<Arc<str>> {
     let view = program.view(values, tags, program.witnesses.place(values));
     let rules = program.shadows.iter().map(|number| &program.rules[*number]);
     rules.filter(|rule| rule.when.holds(&view)).map(|rule| Arc::clone(&rule.by)).collect()
 }
 
-fn near_misses(program: &Program, values: &[Option<&str>], tags: &Tags) -> Vec<NearMiss> {
+fn near_misses(program: &Program, values: &Facts<'_>, tags: &Tags) -> Vec<NearMiss> {
     let view = program.view(values, tags, program.witnesses.place(values));
     program.rules.iter().filter_map(|rule| near_miss(rule, &view, tags)).take(NEAR_MISSES_MAX).collect()
 }

@@ -99,24 +99,29 @@ impl<'a> Present<'a> {
     }
 }
 
-/// The values of one alert or resource: those of all keys, and which keys have one.
+/// The values of one alert or resource, found by their keys.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
-    values: Vec<Option<&'a str>>,
+    /// For each key the place of its value, from 1; 0 where there is none. Two bytes and not the value itself: most keys
+    /// have none, and making room for them all would cost more than any rule.
+    places: Vec<u16>,
     present: Present<'a>,
 }
 
 impl<'a> Facts<'a> {
+    /// No key has a value.
+    pub(super) const NONE: Facts<'static> = Facts { places: Vec::new(), present: Present(Vec::new()) };
+
     pub(super) fn present(&self) -> impl Iterator<Item = (Key, &'a str)> {
         self.present.iter()
     }
-}
 
-impl<'a> std::ops::Deref for Facts<'a> {
-    type Target = [Option<&'a str>];
-
-    fn deref(&self) -> &[Option<&'a str>] {
-        &self.values
+    pub(super) fn get(&self, key: Key) -> Option<&'a str> {
+        match self.places.get(key) {
+            None | Some(0) => None,
+            Some(&u16::MAX) => self.present.get(key),
+            Some(place) => self.present.0.get(usize::from(*place) - 1).map(|(_, value)| *value),
+        }
     }
 }
 
@@ -235,11 +240,19 @@ impl Keys {
 
     /// The same values, found by their keys.
     pub(super) fn spread<'a>(&self, present: Present<'a>) -> Facts<'a> {
-        let mut values = vec![None; self.texts.len()];
-        for (key, value) in present.iter() {
-            values[key] = Some(value);
+        let mut places = vec![0; self.texts.len()];
+        for (place, (key, _)) in (1_usize..).zip(present.iter()) {
+            // Whoever finds the last place searches.
+            places[key] = u16::try_from(place).unwrap_or(u16::MAX);
         }
-        Facts { values, present }
+        Facts { places, present }
+    }
+
+    /// For what was thought up and not read.
+    pub(super) fn given<'a>(&self, values: impl Iterator<Item = (Key, &'a str)>) -> Facts<'a> {
+        let mut present = Present(Vec::new());
+        values.for_each(|(key, value)| present.push_first(key, value));
+        self.spread(present)
     }
 
     /// What there is to look at.
@@ -315,7 +328,7 @@ pub(super) struct Place<'v> {
 #[derive(Clone, Copy)]
 pub(super) struct View<'v> {
     pub(super) place: Place<'v>,
-    pub(super) values: &'v [Option<&'v str>],
+    pub(super) values: &'v Facts<'v>,
     pub(super) tags: &'v Tags,
     pub(super) tables: &'v Tables,
 }
@@ -324,7 +337,7 @@ impl<'v> View<'v> {
     pub(super) fn get(&self, key: Key) -> Option<&'v str> {
         match TagName::ALL.get(key) {
             Some(name) => self.tags.value(*name),
-            None => self.values[key],
+            None => self.values.get(key),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::model::{TagName, Tags};
 use super::ballot::Witnesses;
 use super::condition::{All, Test};
 use super::decide::Program;
-use super::facts::{Key, Place, Present, View};
+use super::facts::{Facts, Key, Place, Present, View};
 use super::matcher::Matcher;
 use super::route::RouteRule;
 use super::rule::{Rule, Says, Stage};
@@ -88,7 +88,7 @@ impl Looks {
     /// What of an alert the answer can depend on. A value that no test wants stands there as an empty one, because it
     /// still matters that there is one.
     pub(super) fn shown<'v>(&self, program: &Program, present: &Present<'v>) -> Vec<(Key, &'v str)> {
-        let view = View { place: Place::default(), values: &[], tags: &UNTAGGED, tables: &program.tables };
+        let view = View { place: Place::default(), values: &Facts::NONE, tags: &UNTAGGED, tables: &program.tables };
         let mut shown = Vec::with_capacity(16);
         for (key, value) in present.iter() {
             match &self.0[key] {

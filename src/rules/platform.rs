@@ -154,6 +154,7 @@ const EXPLICIT: &str = "an explicit rule outranks it";
 const WEAKER: &str = "a stronger signal says otherwise";
 const EQUAL: &str = "an equally strong signal says otherwise";
 const CONTRADICTED: &str = "stronger signals contradict each other";
+const OWN_HOST: &str = "a gateway may have written it: the host is named like the pod";
 const BY_POD: &str = "the host is named like the pod";
 const BY_REGISTRY: &str = "the registry has the cluster of the other in this account or region";
 const BY_HINTS: &str = "all hints say otherwise";
@@ -182,12 +183,22 @@ pub(super) fn resolve(votes: &mut [Cast], around: &dyn Circumstances) -> Verdict
         true => (first, ""),
         false => match settle(votes, &families_of(votes, best, may_decide), around) {
             Some(settled) => settled,
-            None => return contradiction(votes, best),
+            None => return contradiction(votes, EQUAL, |vote| vote.tier == best),
         },
     };
+    if family != Family::Kubernetes && may_be_a_pod(votes, may_decide) && around.host_is_pod() {
+        let is_party = |vote: &Cast| vote.tier == best || vote.platform.family() == Family::Kubernetes;
+        return contradiction(votes, OWN_HOST, is_party);
+    }
     let decider = decider(votes, family, best);
     let confidence = if settled == BY_HINTS { Tier::Hint } else { votes[decider].tier }.confidence();
     close(votes, decider, confidence, settled)
+}
+
+/// A program whose host is named like its pod runs in that pod, however weakly the pod is known; what speaks against it
+/// may be a gateway's. The gateway may also have written both names, so that neither is the answer.
+fn may_be_a_pod(votes: &[Cast], may_decide: impl Fn(&Cast) -> bool) -> bool {
+    votes.iter().any(|vote| vote.platform.family() == Family::Kubernetes && vote.tier < Tier::Hint && may_decide(vote))
 }
 
 /// The families of the votes of that tier, each once, in the order of the votes.
@@ -280,14 +291,15 @@ fn close(votes: &mut [Cast], decider: usize, confidence: &'static str, settled: 
     Verdict::Decided { vote: decider, confidence }
 }
 
-fn contradiction(votes: &mut [Cast], best: Tier) -> Verdict {
+/// Nobody wins: the parties are told, and why.
+fn contradiction(votes: &mut [Cast], why: &'static str, is_party: impl Fn(&Cast) -> bool) -> Verdict {
     for vote in votes.iter_mut().filter(|vote| vote.why != STAMPED) {
         (vote.outcome, vote.why) = match vote.platform {
             _ if vote.tier == Tier::Hint => (VoteOutcome::Ignored, HINT),
             Platform::Ec2 => (VoteOutcome::Ignored, MACHINE),
             Platform::Ecs | Platform::Eks | Platform::K8s | Platform::Lambda | Platform::Other | Platform::Unknown => {
-                match vote.tier == best {
-                    true => (VoteOutcome::Lost, EQUAL),
+                match is_party(vote) {
+                    true => (VoteOutcome::Lost, why),
                     false => (VoteOutcome::Ignored, CONTRADICTED),
                 }
             }
@@ -388,7 +400,13 @@ mod tests {
         for (votes, around, expected) in [
             ("1ecs 1eks", pod(), "eks conclusive: lost won"),
             ("1ecs 1lambda", pod(), "unknown: lost lost"),
-            ("1ecs 2eks", pod(), "ecs conclusive: won lost"),
+            // A pod that is known only weakly does not win, but what speaks against it may be a gateway's.
+            ("1ecs 2eks", pod(), "unknown: lost lost"),
+            ("2ecs 3k8s 4eks", pod(), "unknown: lost lost ignored"),
+            ("1ecs 2lambda 3k8s", pod(), "unknown: lost ignored lost"),
+            ("1ecs 4eks", pod(), "ecs conclusive: won ignored"),
+            ("0ecs 3k8s", pod(), "ecs conclusive: won lost"),
+            ("2ec2", pod(), "ec2 strong: won"),
             ("1ecs 1eks", registry(&[Family::Ecs]), "ecs conclusive: won lost"),
             ("1ecs 1eks", registry(&[Family::Ecs, Family::Kubernetes]), "unknown: lost lost"),
             ("1ecs 1eks", Around { host_is_pod: true, ..registry(&[Family::Ecs]) }, "eks conclusive: lost won"),

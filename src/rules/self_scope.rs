@@ -35,6 +35,21 @@ const PEERS: [&str; 12] = [
 const PEER_NAMES: [&str; 5] =
     ["aws.lambda.invoked_arn", "RemoteService", "RemoteEnvironment", "RemoteOperation", "RemoteResourceIdentifier"];
 
+/// Prose among the labels, where a source makes labels of a whole body.
+const PROSE_LABELS: [&str; 4] = ["summary", "description", "message", "runbook_url"];
+
+/// How exporters write the attributes of the other end of a call, which have dots.
+const PEER_LABELS: [&str; 8] = [
+    "aws_remote_",
+    "service_peer_",
+    "peer_service",
+    "server_address",
+    "client_address",
+    "network_peer_",
+    "faas_invoked_",
+    "aws_lambda_invoked_arn",
+];
+
 /// Whether a rule that sets `platform` may look there.
 pub(super) fn check(scope: Scope, name: &str) -> Result<(), NoVote> {
     let own = || "ask what the sender says of itself: `resource.`, `label.`, `dimension.`, `field.`".to_owned();
@@ -46,6 +61,10 @@ pub(super) fn check(scope: Scope, name: &str) -> Result<(), NoVote> {
             hint: "let the rule set `platform.cluster` or `platform.variant` alone, without `platform`".to_owned(),
         }),
         Scope::Field if PROSE.contains(&name) => Err(NoVote { why: "it is prose about anything", hint: own() }),
+        Scope::Label if PROSE_LABELS.contains(&name) => Err(NoVote { why: "it is prose about anything", hint: own() }),
+        Scope::Label if PEER_LABELS.iter().any(|peer| name.starts_with(peer)) => {
+            Err(NoVote { why: "it names the other end of a call", hint: own() })
+        }
         Scope::Span if !may_name_lambda(name) => {
             Err(NoVote { why: "attributes of a span tell what it called", hint: own() })
         }

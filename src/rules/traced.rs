@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{Alert, Tags};
 
 use super::decide::{Decided, ServiceFound};
-use super::facts::Scopes;
+use super::facts::{Facts, Scopes};
 use super::platform::Cast;
 use super::resource::{self, Telemetry};
 use super::stamp::Stamped;
@@ -47,13 +47,7 @@ impl RuleSet {
         Traced { decision: resource::decision(&self.program, &values, tagging, telemetry), by }
     }
 
-    fn parts(
-        &self,
-        values: &[Option<&str>],
-        tags: &Tags,
-        service: Option<ServiceFound>,
-        votes: &[Cast],
-    ) -> Vec<Arc<str>> {
+    fn parts(&self, values: &Facts<'_>, tags: &Tags, service: Option<ServiceFound>, votes: &[Cast]) -> Vec<Arc<str>> {
         let voters = votes.iter().map(|vote| Arc::clone(&self.program.rules[vote.rule].by));
         let setters = tags.iter().map(|(_, tag)| Arc::clone(&tag.by));
         let shadows = explain::shadow(&self.program, values, tags);

@@ -31,26 +31,27 @@ impl Places {
         }
     }
 
-    /// `file:line` of a key at the top (`listen`, or `retention.age` for the line of `retention`), or what
-    /// overruled it.
+    /// `file:line` of a key at the top or in a section (`listen`, `retention.age`), of the section where the key is
+    /// not written, or what overruled it.
     pub fn of_top(&self, key: &str) -> String {
         if let Some((_, place)) = self.overlays.iter().find(|(overlaid, _)| overlaid == key) {
             return place.clone();
         }
-        let key = key.split('.').next().unwrap_or(key);
+        let (section, inner) = key.split_once('.').map_or((key, None), |(section, inner)| (section, Some(inner)));
         let name = if self.name.is_empty() { "settings" } else { &self.name };
-        let head = format!("{key}:");
-        match self.lines.iter().position(|line| line.starts_with(&head)) {
-            Some(at) => format!("{name}:{}:1", at + 1),
-            None => name.to_owned(),
-        }
+        let head = format!("{section}:");
+        let Some(at) = self.lines.iter().position(|line| line.starts_with(&head)) else { return name.to_owned() };
+        let behind = self.lines.iter().enumerate().skip(at + 1).take_while(|(_, line)| !is_top(line));
+        let mut lines = std::iter::once((at, &self.lines[at])).chain(behind);
+        let found = inner.and_then(|inner| lines.find_map(|(at, line)| Some((at, key_of(line, inner)?))));
+        let (at, column) = found.unwrap_or((at, 1));
+        format!("{name}:{}:{column}", at + 1)
     }
 
     fn find(&self, section: &str, entry: &str, key: &str) -> Option<(usize, usize)> {
         let head = format!("{section}:");
         let start = self.lines.iter().position(|line| line.starts_with(&head))? + 1;
-        let is_top = |line: &String| line.starts_with(|first: char| first.is_alphanumeric());
-        let end = self.lines[start..].iter().position(is_top).map_or(self.lines.len(), |at| start + at);
+        let end = self.lines[start..].iter().position(|line| is_top(line)).map_or(self.lines.len(), |at| start + at);
         let begins = |line: &str| line.trim_start().starts_with("- ");
         let mut at = start;
         while at < end {
@@ -63,6 +64,16 @@ impl Places {
         }
         None
     }
+}
+
+/// Whether the line begins a section.
+fn is_top(line: &str) -> bool {
+    line.starts_with(|first: char| first.is_alphanumeric())
+}
+
+/// The column of a key, if the line is no comment.
+fn key_of(line: &str, key: &str) -> Option<usize> {
+    (!line.trim_start().starts_with('#')).then(|| word(line, key)).flatten()
 }
 
 /// Whether the line holds `name: entry`.
@@ -102,5 +113,11 @@ mod tests {
         assert_eq!(places.of("sinks", "pager-2", "absent"), "tawny.yaml:4:1");
         assert_eq!(places.of("sinks", "nobody", "dns"), "tawny.yaml");
         assert_eq!(places.of_top("sinks"), "tawny.yaml:2:1");
+        let text = "limits:\n  body_seconds: 3\notlp: # idle: x\n  # idle: 2\n  json: x\n  idle: 1\nspans: { to: [a], existing: b }\n";
+        let places = Places::new("tawny.yaml", text);
+        assert_eq!(places.of_top("otlp.json"), "tawny.yaml:5:3");
+        assert_eq!(places.of_top("spans.existing"), "tawny.yaml:7:19");
+        assert_eq!(places.of_top("otlp.absent"), "tawny.yaml:3:1");
+        assert_eq!(places.of_top("otlp.body_seconds"), "tawny.yaml:3:1", "of another section");
     }
 }

@@ -28,6 +28,8 @@ pub struct Settings {
     pub store: String,
     /// Folder of rule files; without one the built-in rules apply.
     pub rules: Option<PathBuf>,
+    /// Rules that were refused for so long are an alert.
+    pub rules_refused_for: String,
     pub sources: Vec<SourceEntry>,
     pub sinks: Vec<SinkEntry>,
     pub limits: LimitSettings,
@@ -43,6 +45,7 @@ impl Default for Settings {
             listen: None,
             store: "sqlite:data/tawny.db".to_owned(),
             rules: None,
+            rules_refused_for: "10m".to_owned(),
             sources: Vec::new(),
             sinks: Vec::new(),
             limits: LimitSettings::default(),

@@ -26,6 +26,8 @@ pub struct Ready {
     /// The address was not chosen by anybody: a host without one of the families may skip it.
     pub listen_is_default: bool,
     pub store: String,
+    /// Rules that were refused for so long are an alert.
+    pub rules_refused_for: Duration,
     pub instances: Vec<Instance>,
     pub sinks: Vec<SinkPlan>,
     pub limits: LimitSettings,
@@ -97,6 +99,7 @@ pub fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Ready, Setting
         listen_is_default: settings.listen.is_none(),
         listen,
         store,
+        rules_refused_for: span(loaded, "rules_refused_for", &settings.rules_refused_for)?,
         instances,
         sinks,
         limits: settings.limits.clone(),

@@ -75,11 +75,15 @@ pub struct SpanSettings {
 
 /// One entry of `spans.routes`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct SpanRouteEntry {
+    #[serde(default)]
     pub owner: Vec<String>,
+    #[serde(default)]
     pub service: Vec<String>,
+    #[serde(default)]
     pub env: Vec<String>,
+    /// An empty list sends what fits to nobody; that must be said.
     pub to: Vec<String>,
 }
 
@@ -194,13 +198,13 @@ pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<SpanRoa
         listen,
         token: token(loaded, secrets)?,
         tls: tls(loaded, secrets)?,
-        path_prefix: otlp.path_prefix.trim_end_matches('/').to_owned(),
+        path_prefix: path_prefix(loaded)?,
         json: otlp.json,
         request_bytes,
         in_flight_bytes,
-        connections: otlp.connections,
+        connections: connections(loaded)?,
         connection_age: (!age.is_zero()).then_some(age),
-        idle: duration(loaded, "otlp.idle", &otlp.idle)?,
+        idle: idle(loaded)?,
         sinks,
         routes,
         durability: spans.durability,
@@ -272,6 +276,33 @@ fn duration(loaded: &Loaded, key: &str, text: &str) -> Result<Duration, Settings
     parse_span(text).ok_or_else(|| fault(loaded, key, format!("`{text}` is not a duration"), "write `30s` or `5m`"))
 }
 
+fn connections(loaded: &Loaded) -> Result<usize, SettingsError> {
+    match loaded.settings.otlp.connections {
+        0 => Err(fault(loaded, "otlp.connections", "a door for nobody".to_owned(), "`grpc: []` closes a door")),
+        count => Ok(count),
+    }
+}
+
+fn idle(loaded: &Loaded) -> Result<Duration, SettingsError> {
+    let text = &loaded.settings.otlp.idle;
+    let idle = duration(loaded, "otlp.idle", text)?;
+    if idle.is_zero() {
+        let message = format!("`{text}`: every connection would be closed at once");
+        return Err(fault(loaded, "otlp.idle", message, "write `5m`, or `1d` for hardly ever"));
+    }
+    Ok(idle)
+}
+
+/// Without its last slash. A path that no request can have would be a door that nobody finds.
+fn path_prefix(loaded: &Loaded) -> Result<String, SettingsError> {
+    let prefix = loaded.settings.otlp.path_prefix.trim_end_matches('/');
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
+    if prefix.is_empty() || prefix.starts_with('/') && prefix.bytes().all(is_path) {
+        return Ok(prefix.to_owned());
+    }
+    Err(fault(loaded, "otlp.path_prefix", format!("`{prefix}` is no path"), "write `/otlp`"))
+}
+
 fn bytes(loaded: &Loaded, key: &str, text: &str) -> Result<usize, SettingsError> {
     parse_bytes(text)
         .and_then(|bytes| usize::try_from(bytes).ok())
@@ -312,6 +343,7 @@ fn routes(loaded: &Loaded) -> Result<(Vec<String>, SpanRoutes), SettingsError> {
                 let hint = format!("known sinks: {}", known.join(", "));
                 return Err(fault(loaded, key, format!("no sink is called `{name}`"), &hint));
             }
+            takes_telemetry(loaded, name)?;
             let number = sinks.iter().position(|held| held == name).unwrap_or_else(|| {
                 sinks.push(name.clone());
                 sinks.len() - 1
@@ -336,6 +368,24 @@ fn routes(loaded: &Loaded) -> Result<(Vec<String>, SpanRoutes), SettingsError> {
     Ok((sinks, SpanRoutes { routes, otherwise }))
 }
 
+/// Kinds that cannot take telemetry are refused here, where the line is known.
+fn takes_telemetry(loaded: &Loaded, name: &str) -> Result<(), SettingsError> {
+    const KINDS: [&str; 3] = ["otlp", "honeycomb", "sentry"];
+    let entry = loaded.settings.sinks.iter().find(|sink| sink.name == name);
+    match entry {
+        Some(entry) if !KINDS.contains(&entry.kind.as_str()) => {
+            let message = format!("sink `{name}` is of kind `{}`, which takes no telemetry", entry.kind);
+            Err(fault(loaded, "spans.to", message, &format!("kinds that do: {}", KINDS.join(", "))))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Honeycomb's own fields, and what it calls the dataset by: an attribute over one of them would change or move what
+/// it is told of.
+const TAKEN: [&str; 8] =
+    ["service.name", "name", "type", "error", "duration_ms", "status_code", "sampleRate", "SampleRate"];
+
 fn attributes(loaded: &Loaded) -> Result<Vec<(TagName, String)>, SettingsError> {
     let spans = &loaded.settings.spans;
     let mut named: Vec<(TagName, String)> =
@@ -357,6 +407,10 @@ fn attributes(loaded: &Loaded) -> Result<Vec<(TagName, String)>, SettingsError> 
     }
     let mut names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
     names.sort_unstable();
+    if let Some(name) = names.iter().find(|name| TAKEN.contains(name)) {
+        let message = format!("`{name}` has a meaning of its own, which a tag would overwrite");
+        return Err(fault(loaded, "spans.attributes", message, "choose another name"));
+    }
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(fault(loaded, "spans.attributes", format!("two tags are called `{}`", pair[0]), "")),
         None => Ok(named),

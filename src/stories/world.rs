@@ -14,7 +14,7 @@ const TICKS_MAX: usize = 100_000;
 
 pub(super) struct World<'r> {
     rules: &'r RuleSet,
-    pages: Arc<Pages>,
+    pages: Pages,
     started: Timestamp,
     now: Timestamp,
     members: IdMap<Identity, Box<Member>>,
@@ -31,7 +31,7 @@ impl<'r> World<'r> {
     pub(super) fn new(rules: &'r RuleSet, started: Timestamp) -> World<'r> {
         World {
             rules,
-            pages: Arc::default(),
+            pages: Pages::default(),
             started,
             now: started,
             members: IdMap::default(),
@@ -131,8 +131,9 @@ impl<'r> World<'r> {
             self.members.insert(member.identity, member);
         }
         for notice in done.notices {
-            Pages::note(&mut self.pages, &notice);
+            self.pages.note(&notice);
             self.notices.push(notice);
         }
+        self.pages.settle();
     }
 }

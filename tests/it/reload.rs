@@ -329,3 +329,54 @@ async fn a_config_map_swapped_in_mid_read_is_one_whole_set_or_the_other() {
     assert_eq!(reload(&client, &daemon).await.0, 200);
     assert_eq!(revision(&client, &daemon).await, one);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_set_that_is_put_back_after_one_that_cannot_be_read_is_no_longer_refused() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let folder = Folder::new(&pagerduty.endpoint(0));
+    let good = folder.home.path().join("good");
+    fs::rename(&folder.path, &good).expect("it can be renamed");
+    symlink(&good, &folder.path).expect("a link can be made");
+    let bad = folder.home.path().join("bad");
+    fs::create_dir(&bad).expect("a fresh home");
+    symlink("nowhere.yaml", bad.join("routes.yaml")).expect("a link can be made");
+    let daemon = Daemon::start(&folder.home).await;
+    let client = Client::new();
+    let stale = async || client.metric(daemon.address, "tawny_rules_stale").await;
+    let link = |target: &Path| replace_link(&folder.path, target.to_str().expect("a path in ASCII"));
+    for target in [&bad, &folder.home.path().join("missing")] {
+        link(target);
+        until_true("the folder to be refused", PATIENCE, async || stale().await == Some(1.0)).await;
+        // Byte for byte what is in force, and with the same times.
+        link(&good);
+        until_true("the refusal to be over", PATIENCE, async || stale().await == Some(0.0)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_that_stay_refused_page_once_and_the_page_ends_with_good_rules() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let folder = Folder::new(&pagerduty.endpoint(0));
+    let settings = fs::read_to_string(folder.home.settings_path()).expect("it was written");
+    folder.home.write("tawny.yaml", &format!("rules_refused_for: 2s\n{settings}"));
+    let daemon = Daemon::start(&folder.home).await;
+    let client = Client::new();
+    folder.write("platform.yaml", "version: 1\nkind: platform\nruels: []\n");
+    assert_eq!(reload(&client, &daemon).await.0, 422);
+    until_true("somebody to be paged", PATIENCE, async || pagerduty.role.page_count() == 1).await;
+    let paged = pagerduty.role.alerts();
+    let alert = paged.values().next().expect("one was paged");
+    let said = format!("{:?}", alert.events);
+    assert!(said.contains("TawnyRulesRefused") && said.contains("ruels"), "{said}");
+    // It fires while it lasts, and nobody is paged again.
+    folder.write("platform.yaml", &cell("two"));
+    assert_eq!(reload(&client, &daemon).await.0, 200);
+    until_true("the page to end", PATIENCE, async || pagerduty.role.resolve_count() == 1).await;
+    assert_eq!(pagerduty.role.page_count(), 1);
+    // A slip that is mended in time is nobody's business.
+    folder.write("platform.yaml", "version: 1\n");
+    assert_eq!(reload(&client, &daemon).await.0, 422);
+    folder.write("platform.yaml", &cell("three"));
+    assert_eq!(reload(&client, &daemon).await.0, 200);
+    assert_eq!((pagerduty.role.page_count(), pagerduty.role.resolve_count()), (1, 1));
+}

@@ -9,10 +9,11 @@ use crate::sinks::{PLAN_KEYS, SINK_KINDS};
 use crate::sources::SOURCES;
 
 /// What a key means, where its name does not say it.
-const ABOUT: [(&str, &str); 24] = [
+const ABOUT: [(&str, &str); 25] = [
     ("listen", "Address, or list of addresses, for people and alerts."),
     ("store", "Where decisions are kept: `sqlite:PATH`."),
     ("rules", "Folder of rule files."),
+    ("rules_refused_for", "Rules that were refused for so long are an alert."),
     ("sources", "Who may send."),
     ("sinks", "Who is told."),
     ("limits", "What a request may cost."),

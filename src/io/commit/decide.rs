@@ -28,7 +28,7 @@ pub(super) struct Decider {
 #[derive(Clone, Default)]
 pub(super) struct InForce {
     pub(super) rules: Option<Arc<RuleSet>>,
-    pub(super) pages: Arc<Pages>,
+    pub(super) pages: Pages,
 }
 
 impl InForce {
@@ -164,7 +164,7 @@ impl Decider {
             // A sink that left the settings gets nothing new; one without words for this kind never does.
             let has_words = |sink: &&Arc<str>| self.outlets.get(*sink).is_some_and(|outlet| (outlet.says)(notice.kind));
             let sinks = notice.incident.route.sinks.iter().filter(has_words).cloned().collect();
-            Pages::note(&mut self.facts.pages, &notice);
+            self.facts.pages.note(&notice);
             let notice = Arc::new(notice);
             self.decided.notices.push(notice.clone());
             self.changes.notices.push((notice, sinks));

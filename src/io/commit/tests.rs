@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::incidents::deadline;
+use crate::incidents::{Pages, deadline};
 use crate::model::alert::Voice;
 use crate::model::{Alert, Labels, SenderId, Severity, SourceRef, State, Tags};
 use crate::store::testkit::{START, at, identity, key, route};
@@ -103,7 +103,7 @@ impl Rig {
             outlets: Arc::new(HashMap::from([(Arc::from("pager"), outlet)])),
             metrics: Metrics::default(),
             rules: None,
-            pages: Arc::default(),
+            pages: Pages::default(),
             next_deadline: watch::channel(Timestamp::MAX).0,
             trouble: trouble_told,
         };

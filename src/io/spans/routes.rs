@@ -3,9 +3,12 @@
 
 use crate::model::{TagName, Tags};
 
-/// Sinks as bits, in the order of `spans.to` and the routes; the lowest one of a set speaks for the promise.
+/// Sinks as bits, in the order of `spans.to` and the routes; the one that was named first speaks for the promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SinkSet(u64);
+pub struct SinkSet {
+    first: u8,
+    bits: u64,
+}
 
 /// More sinks than this cannot be told apart in a set.
 pub const SINK_COUNT_MAX: usize = 64;
@@ -28,22 +31,28 @@ pub struct SpanRoutes {
 impl SinkSet {
     pub fn add(&mut self, sink: usize) {
         debug_assert!(sink < SINK_COUNT_MAX, "settings refuse more sinks");
-        self.0 |= 1 << sink;
+        if self.is_empty() {
+            self.first = u8::try_from(sink).expect("settings refuse more sinks");
+        }
+        self.bits |= 1 << sink;
     }
 
+    /// The first one first, the others in the order of their bits.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        let mut left = self.0;
-        std::iter::from_fn(move || {
+        let first = usize::from(self.first);
+        let mut left = self.bits & !(1 << first);
+        let others = std::iter::from_fn(move || {
             let sink = left.trailing_zeros() as usize;
             (left != 0).then(|| {
                 left &= left - 1;
                 sink
             })
-        })
+        });
+        (!self.is_empty()).then_some(first).into_iter().chain(others)
     }
 
     pub fn is_empty(self) -> bool {
-        self.0 == 0
+        self.bits == 0
     }
 }
 
@@ -100,8 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn a_set_lists_its_sinks_in_order() {
-        assert_eq!(set(&[63, 0, 5]).iter().collect::<Vec<_>>(), [0, 5, 63]);
-        assert!(set(&[]).is_empty());
+    fn a_set_lists_the_sink_that_was_named_first_and_then_the_others() {
+        assert_eq!(set(&[63, 0, 5]).iter().collect::<Vec<_>>(), [63, 0, 5]);
+        assert_eq!(set(&[5, 63, 0, 5]).iter().collect::<Vec<_>>(), [5, 0, 63]);
+        assert_ne!(set(&[0, 1]), set(&[1, 0]), "another one decides");
+        assert!(set(&[]).is_empty() && set(&[]).iter().next().is_none());
     }
 }

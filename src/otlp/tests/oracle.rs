@@ -163,7 +163,9 @@ fn text(value: &Value, is_outermost: bool) -> String {
         Value::DoubleValue(number) => number.to_bits().to_string(),
         Value::ArrayValue(array) if is_outermost => {
             let elements = array.values.iter().filter_map(|element| element.value.as_ref());
-            elements.map(|element| text(element, false)).find(|text| !text.is_empty()).unwrap_or_default()
+            let texts: Vec<String> =
+                elements.map(|element| text(element, false)).filter(|text| !text.is_empty()).collect();
+            if texts.is_empty() { String::new() } else { format!("{LIST}{}", texts.join(LIST)) }
         }
         Value::ArrayValue(_) | Value::KvlistValue(_) | Value::BytesValue(_) | Value::StringValueStrindex(_) => {
             String::new()
@@ -171,8 +173,18 @@ fn text(value: &Value, is_outermost: bool) -> String {
     }
 }
 
+/// Before each element of a list.
+const LIST: &str = "\u{1e}";
+
 /// A label of ours in the form of [`text`]: every double compares equal to its bits.
 fn comparable(ours: &str, theirs: &str) -> bool {
+    if let Ok(serde_json::Value::Array(list)) = serde_json::from_str(ours)
+        && let Some(theirs) = theirs.strip_prefix(LIST)
+    {
+        let ours = list.iter().map(|element| element.as_str().map_or_else(|| element.to_string(), str::to_owned));
+        let (ours, theirs): (Vec<String>, Vec<&str>) = (ours.collect(), theirs.split(LIST).collect());
+        return ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| comparable(ours, theirs));
+    }
     let bits = theirs.parse::<u64>().map(f64::from_bits);
     let same_double = bits.is_ok_and(|theirs| match ours {
         "NaN" => theirs.is_nan(),

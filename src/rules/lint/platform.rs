@@ -9,7 +9,7 @@ use crate::rules::self_scope;
 const OLD_PEER: &str = "net.peer.";
 
 /// Names whose shape hints at a platform and proves none: addresses, hosts, services.
-const HINTS: [&str; 18] = [
+const HINTS: [&str; 20] = [
     "label.instance",
     "label.host",
     "label.hostname",
@@ -24,6 +24,8 @@ const HINTS: [&str; 18] = [
     "label.service_name",
     "resource.host.ip",
     "resource.host.name",
+    "resource.k8s.node.name",
+    "resource.net.host.name",
     "resource.service.name",
     "resource.service.instance.id",
     "out.service",

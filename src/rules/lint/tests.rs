@@ -92,7 +92,15 @@ fn rules_that_disagree_are_shown_with_an_alert_for_which_both_hold() {
     let found = of_rules(
         "  - { id: first, when: { label.q: { prefix: pay }, label.r: a }, set: { env: one } }\n  - { id: second, when: { label.q: { suffix: -dead } }, set: { env: two } }",
     );
-    // `pay` and `-dead` meet in no sample of either: nothing is reported that was not tried.
+    assert_eq!(
+        found,
+        ["a.yaml:5:11 `first` and `second` disagree about `env` | for label.q=pay-dead, label.r=a both hold: \
+             a.yaml:4 first sets `one` and wins, this one would set `two`"]
+    );
+    let found = of_rules(
+        "  - { id: first, when: { label.q: { re: 'p[aeiou]{7}y' }, label.r: a }, set: { env: one } }\n  - { id: second, when: { label.q: { suffix: -dead } }, set: { env: two } }",
+    );
+    // These meet in no sample: nothing is reported that was not tried.
     assert_eq!(found, [""; 0]);
     let found = of_rules(
         "  - { id: first, when: { label.q: [a, b], label.r: x }, set: { env: one } }\n  - { id: second, when: { label.q: [b, c], label.s: y }, set: { env: two } }",

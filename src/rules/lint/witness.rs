@@ -7,12 +7,14 @@ use crate::model::{Tag, TagName, Tags};
 
 use crate::rules::condition::{All, Condition, Test};
 use crate::rules::decide::Program;
-use crate::rules::facts::{Key, Place};
+use crate::rules::facts::{Facts, Key, Place};
 use crate::rules::matcher::Matcher;
 use crate::rules::table::Tables;
 
 /// More than this is a rule that nobody reads, and the product of two such is slow.
 const BRANCHES_MAX: usize = 32;
+/// Samples that are tried together: `pay` and `-dead` meet in `pay-dead`.
+const JOINED_MAX: usize = 16;
 /// Keys of a table that are tried.
 const TABLE_KEYS_MAX: usize = 64;
 
@@ -73,17 +75,17 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
             continue;
         }
         let fits = |sample: &String| matchers.iter().all(|matcher| accepts(matcher, sample, program));
-        let sample = matchers.iter().flat_map(|matcher| samples(matcher, &program.tables)).find(fits)?;
+        let alone = || matchers.iter().flat_map(|matcher| samples(matcher, &program.tables));
+        let sample = alone().find(fits).or_else(|| joined(&alone().take(JOINED_MAX).collect::<Vec<_>>()).find(fits))?;
         chosen.push((key, sample));
     }
-    let mut values: Vec<Option<&str>> = vec![None; program.keys.len()];
     let mut tags = Tags::default();
     for (key, sample) in &chosen {
-        match TagName::ALL.get(*key) {
-            Some(name) => tags.replace(*name, Tag { value: Arc::from(sample.as_str()), by: Arc::from(""), seen: None }),
-            None => values[*key] = Some(sample),
+        if let Some(name) = TagName::ALL.get(*key) {
+            tags.replace(*name, Tag { value: Arc::from(sample.as_str()), by: Arc::from(""), seen: None });
         }
     }
+    let values = program.keys.given(chosen.iter().map(|(key, sample)| (*key, sample.as_str())));
     let view = program.view(&values, &tags, Place { account: None, region: None });
     let shown: Vec<String> =
         chosen.iter().map(|(key, sample)| format!("{}={sample}", program.keys.text(*key))).collect();
@@ -92,8 +94,12 @@ pub(super) fn find(branches: &[&Branch<'_>], program: &Program, whens: &[&All]) 
 
 /// Whether the value alone satisfies the matcher.
 pub(super) fn accepts(matcher: &Matcher, value: &str, program: &Program) -> bool {
-    let nothing: Vec<Option<&str>> = vec![None; program.keys.len()];
-    matcher.holds(Some(value), &program.view(&nothing, &Tags::default(), Place { account: None, region: None }))
+    matcher.holds(Some(value), &program.view(&Facts::NONE, &Tags::default(), Place { account: None, region: None }))
+}
+
+/// Each sample before each other.
+fn joined(samples: &[String]) -> impl Iterator<Item = String> {
+    samples.iter().flat_map(|before| samples.iter().map(move |after| format!("{before}{after}")))
 }
 
 /// Values that the matcher probably accepts.

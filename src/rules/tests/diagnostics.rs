@@ -379,6 +379,9 @@ fn a_vote_may_only_ask_what_the_sender_says_of_itself() {
         ("span.aws.ecs.task.arn: { exists: true }", format!("attributes of a span tell what it called | {own}")),
         ("resource.aws.remote.service: ledger", format!("it names the other end of a call | {own}")),
         ("dimension.RemoteEnvironment: x", format!("it names the other end of a call | {own}")),
+        ("label.aws_remote_environment: x", format!("it names the other end of a call | {own}")),
+        ("label.server_address: { suffix: .eks.internal }", format!("it names the other end of a call | {own}")),
+        ("label.summary: { prefix: ECS }", format!("it is prose about anything | {own}")),
         (
             "out.env: production",
             "tags are set when the votes are counted | let the rule set `platform.cluster` or `platform.variant` alone, without `platform`".to_owned(),

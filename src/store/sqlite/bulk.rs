@@ -1,5 +1,6 @@
-//! Statements for many rows at once. SQLite is given `values (…),(…)` in a few fixed sizes, so that each
-//! text is prepared once: binding costs a fifth of what `json_each` costs to parse the same rows again.
+//! Statements for many rows at once, and one for few rows of several tables. SQLite is given `values (…),(…)` in a few
+//! fixed sizes, so that each text is prepared once: binding costs a fifth of what `json_each` costs to parse the same
+//! rows again.
 
 use std::sync::Arc;
 
@@ -9,74 +10,92 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, Type};
 use super::unavailable;
 use crate::store::StoreError;
 
-/// Statements of at most this many rows are sent together with others.
-const TOGETHER_MAX: usize = 4;
+/// Row counts that have a statement of their own. Greedy: 340 rows are 256 + 64 + 16, and four few ones.
+const BUCKETS: [usize; 3] = [256, 64, 16];
+/// Columns of the view of few rows besides the table's number, each named by a letter.
+const LETTERS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+/// The table's number and a mark for each letter.
+const FEW_ROW: &str = "(?,?,?,?,?,?,?,?)";
 
-/// Row counts that have a statement of their own. Greedy: 100 rows are 64 + 16 + 16 + 4.
-const BUCKETS: [usize; 4] = [64, 16, 4, 1];
-
-/// The head and tail of a statement around its rows.
+/// How rows of one table are written.
 pub(super) struct Shape {
+    /// Tells the tables apart in the view of few rows.
+    pub(super) number: i64,
+    /// The statement up to its rows.
     pub(super) head: &'static str,
     /// `(?,?,0)`: a mark for each value that is bound.
     pub(super) row: &'static str,
     pub(super) tail: &'static str,
+    /// The statement for one row of the view, whose first value is `new.a`. `None`: the same as for many rows.
+    pub(super) single: Option<&'static str>,
 }
 
 impl Shape {
-    /// Appends the statement for so many rows.
-    fn write_to(&self, sql: &mut String, row_count: usize) {
-        sql.reserve(self.head.len() + (self.row.len() + 1) * row_count + self.tail.len());
-        sql.push_str(self.head);
-        for at in 0..row_count {
-            if at > 0 {
-                sql.push(',');
-            }
-            sql.push_str(self.row);
-        }
-        sql.push_str(self.tail);
-    }
-
     fn mark_count(&self) -> usize {
         self.row.bytes().filter(|byte| *byte == b'?').count()
     }
+
+    /// The statement for so many rows behind an opening one.
+    fn many(&self, opening: &str, row_count: usize) -> String {
+        let length = opening.len() + self.head.len() + (self.row.len() + 1) * row_count + self.tail.len();
+        let mut sql = String::with_capacity(length);
+        sql.push_str(opening);
+        sql.push_str(self.head);
+        push_rows(&mut sql, self.row, row_count);
+        sql.push_str(self.tail);
+        sql
+    }
+
+    fn trigger(&self) -> String {
+        let number = self.number;
+        let statement = self.single.map_or_else(|| self.of_new_row(), str::to_owned);
+        format!(
+            "create temp trigger few_{number} instead of insert on few when new.shape = {number} begin {statement}; end"
+        )
+    }
+
+    fn of_new_row(&self) -> String {
+        let mut letters = LETTERS.iter();
+        let mut sql = self.head.to_owned();
+        for piece in self.row.split_inclusive('?') {
+            match piece.strip_suffix('?').zip(letters.next()) {
+                Some((before, letter)) => sql.extend([before, "new.", letter]),
+                None => sql.push_str(piece),
+            }
+        }
+        sql + self.tail
+    }
 }
 
-/// Statements on their way: short ones are sent together, because each trip to SQLite's thread costs more than
-/// the statement; long ones go alone, so that few distinct texts are prepared.
+/// Makes the view of few rows, which exists for this connection alone and holds nothing: what is inserted goes to the
+/// tables of `shapes`. A statement of its own for each table would wake whoever waits for the last of them each time, and
+/// these calls to the kernel cost more than the rows.
+pub(super) async fn prepare(connection: &mut SqliteConnection, shapes: &[&Shape]) -> Result<(), StoreError> {
+    let nothing: Vec<String> = LETTERS.iter().map(|letter| format!("null as {letter}")).collect();
+    let mut sql = format!("create temp view few as select 0 as shape, {};", nothing.join(","));
+    for shape in shapes {
+        sql.push_str(&shape.trigger());
+        sql.push(';');
+    }
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map_err(unavailable)?;
+    Ok(())
+}
+
+/// One transaction on its way. Many rows of a table go at once, in one statement; the few of every table are gathered and
+/// go last, with the commit. Where there are no others, that one statement is the transaction.
 pub(super) struct Script<'a> {
     connection: &'a mut SqliteConnection,
-    sql: String,
-    row: Row,
+    has_begun: bool,
+    few: Row,
+    few_count: usize,
 }
 
 impl<'a> Script<'a> {
     pub(super) fn new(connection: &'a mut SqliteConnection) -> Script<'a> {
-        Script { connection, sql: String::new(), row: Row::default() }
+        Script { connection, has_begun: false, few: Row::default(), few_count: 0 }
     }
 
-    /// A statement without rows: `begin immediate`, `commit`.
-    pub(super) fn add(&mut self, sql: &str) {
-        self.separate();
-        self.sql.push_str(sql);
-    }
-
-    fn separate(&mut self) {
-        if !self.sql.is_empty() {
-            self.sql.push(';');
-        }
-    }
-
-    pub(super) async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.sql.is_empty() {
-            return Ok(());
-        }
-        let (sql, arguments) = (std::mem::take(&mut self.sql), std::mem::take(&mut self.row.arguments));
-        sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *self.connection).await.map_err(unavailable)?;
-        Ok(())
-    }
-
-    /// `shape` over all rows; `bind` adds the columns of one row in order.
+    /// `shape` over all rows; `bind` adds the values of one row in order.
     pub(super) async fn rows<T>(
         &mut self,
         shape: &Shape,
@@ -84,24 +103,55 @@ impl<'a> Script<'a> {
         bind: impl Fn(&mut Row, &T),
     ) -> Result<(), StoreError> {
         for size in BUCKETS {
-            while rows.len() >= size {
-                let (now, later) = rows.split_at(size);
+            while let Some((now, later)) = rows.split_at_checked(size) {
                 rows = later;
-                if size > TOGETHER_MAX {
-                    self.flush().await?;
-                }
-                self.row.arguments.reserve(size * shape.mark_count(), 0);
-                for item in now {
-                    bind(&mut self.row, item);
-                }
-                self.separate();
-                shape.write_to(&mut self.sql, size);
-                if size > TOGETHER_MAX {
-                    self.flush().await?;
-                }
+                let mut row = Row::default();
+                row.arguments.reserve(size * shape.mark_count(), 0);
+                now.iter().for_each(|item| bind(&mut row, item));
+                let opening = if self.has_begun { "" } else { "begin immediate;" };
+                self.has_begun = true;
+                self.execute(shape.many(opening, size), row).await?;
             }
         }
+        self.few_count += rows.len();
+        self.few.arguments.reserve(rows.len() * (LETTERS.len() + 1), 0);
+        for item in rows {
+            self.few.add(shape.number);
+            bind(&mut self.few, item);
+            (shape.mark_count()..LETTERS.len()).for_each(|_| self.few.add(None::<i64>));
+        }
         Ok(())
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        let mut sql = String::new();
+        if self.few_count > 0 {
+            sql.push_str("insert into few values ");
+            push_rows(&mut sql, FEW_ROW, self.few_count);
+        }
+        if self.has_begun {
+            sql.push_str(if sql.is_empty() { "commit" } else { ";commit" });
+        }
+        if sql.is_empty() {
+            return Ok(());
+        }
+        let few = std::mem::take(&mut self.few);
+        self.execute(sql, few).await
+    }
+
+    async fn execute(&mut self, sql: String, row: Row) -> Result<(), StoreError> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), row.arguments);
+        query.execute(&mut *self.connection).await.map_err(unavailable)?;
+        Ok(())
+    }
+}
+
+fn push_rows(sql: &mut String, row: &str, count: usize) {
+    for at in 0..count {
+        if at > 0 {
+            sql.push(',');
+        }
+        sql.push_str(row);
     }
 }
 

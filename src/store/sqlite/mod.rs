@@ -8,6 +8,7 @@ mod read;
 mod recent;
 mod retain;
 mod rows;
+mod shapes;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use lz4_flex::block::compress_prepend_size;
 use sqlx::SqliteConnection;
 
-use super::bulk::{Row, Script, Shape};
+use super::bulk::{Row, Script};
+use super::shapes::{DELIVERIES, INCIDENTS, MEMBERS, NOTICES, RECORDS, REJECTS, SETTLEMENTS};
 use crate::incidents::deadline;
 use crate::model::{Incident, Member, Notice, Timestamp};
 use crate::store::{Changes, Pending, Record, RejectRecord, Settlement, StoreError};
@@ -43,15 +44,13 @@ pub(super) async fn write(
     numbered: &Numbered<'_>,
 ) -> Result<(), StoreError> {
     let mut script = Script::new(connection);
-    script.add("begin immediate");
     write_incidents(&mut script, &numbered.incidents, changes.now).await?;
     write_members(&mut script, &numbered.members, changes.now).await?;
     write_notices(&mut script, &numbered.notices).await?;
     write_deliveries(&mut script, &numbered.deliveries, changes.now).await?;
     write_records(&mut script, changes).await?;
     settle(&mut script, &changes.settlements).await?;
-    script.add("commit");
-    script.flush().await
+    script.commit().await
 }
 
 /// MessagePack without names: they would be a third of it.
@@ -71,12 +70,6 @@ async fn write_incidents(
     incidents: &[IncidentRow<'_>],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const SHAPE: Shape = Shape {
-        head: "insert or rollback into incidents (id, key, deadline, changed_at, notice, state) values ",
-        row: "(?,?,?,?,?,?)",
-        tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, \
-               notice = excluded.notice, state = excluded.state",
-    };
     let bind = |row: &mut Row, IncidentRow { id, incident, notice }: &IncidentRow<'_>| {
         row.add(*id);
         row.add(incident.key.0.to_vec());
@@ -85,7 +78,7 @@ async fn write_incidents(
         row.add(*notice);
         row.add(if notice.is_some() { Vec::new() } else { packed(incident) });
     };
-    script.rows(&SHAPE, incidents, bind).await
+    script.rows(&INCIDENTS, incidents, bind).await
 }
 
 async fn write_members(
@@ -93,11 +86,6 @@ async fn write_members(
     members: &[(i64, Option<i64>, &Member)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const SHAPE: Shape = Shape {
-        head: "insert or rollback into members (id, identity, incident, expires_at, changed_at, state) values ",
-        row: "(?,?,?,?,?,?)",
-        tail: " on conflict (id) do update set incident = excluded.incident, expires_at = excluded.expires_at, changed_at = excluded.changed_at, state = excluded.state",
-    };
     let bind = |row: &mut Row, (id, incident, member): &(i64, Option<i64>, &Member)| {
         row.add(*id);
         row.add(member.identity.0.to_vec());
@@ -106,15 +94,10 @@ async fn write_members(
         row.add(now.as_ms());
         row.add(packed(member));
     };
-    script.rows(&SHAPE, members, bind).await
+    script.rows(&MEMBERS, members, bind).await
 }
 
 async fn write_notices(script: &mut Script<'_>, notices: &[NoticeRow<'_>]) -> Result<(), StoreError> {
-    const SHAPE: Shape = Shape {
-        head: "insert or rollback into notices (id, at, kind, reason, sequence, incident, state) values ",
-        row: "(?,?,?,?,?,?,?)",
-        tail: "",
-    };
     let bind = |row: &mut Row, NoticeRow { id, notice, incident }: &NoticeRow<'_>| {
         row.add(*id);
         row.add(notice.at.as_ms());
@@ -124,7 +107,7 @@ async fn write_notices(script: &mut Script<'_>, notices: &[NoticeRow<'_>]) -> Re
         row.add(*incident);
         row.add(packed(&notice.incident));
     };
-    script.rows(&SHAPE, notices, bind).await
+    script.rows(&NOTICES, notices, bind).await
 }
 
 async fn write_deliveries(
@@ -132,11 +115,6 @@ async fn write_deliveries(
     deliveries: &[(i64, Pending)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const SHAPE: Shape = Shape {
-        head: "insert or rollback into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
-        row: "(?,?,?,?,0,?,?,'')",
-        tail: "",
-    };
     let bind = |row: &mut Row, (notice, pending): &(i64, Pending)| {
         row.add(pending.delivery.id.0);
         row.add(*notice);
@@ -145,20 +123,10 @@ async fn write_deliveries(
         row.add(now.as_ms());
         row.add(now.as_ms());
     };
-    script.rows(&SHAPE, deliveries, bind).await
+    script.rows(&DELIVERIES, deliveries, bind).await
 }
 
 async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(), StoreError> {
-    const RECORDS: Shape = Shape {
-        head: "insert or rollback into records (received_at, source, kind, body, decisions) values ",
-        row: "(?,?,?,?,?)",
-        tail: "",
-    };
-    const REJECTS: Shape = Shape {
-        head: "insert or rollback into rejects (received_at, source, kind, status, reason, body) values ",
-        row: "(?,?,?,?,?,?)",
-        tail: "",
-    };
     let bind = |row: &mut Row, record: &Record| {
         row.add(record.received_at.as_ms());
         row.add(record.source.clone());
@@ -179,12 +147,6 @@ async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(),
 }
 
 async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(), StoreError> {
-    const SHAPE: Shape = Shape {
-        head: "with settled (id, attempts, next_at, outcome, reason, settled_at) as (values ",
-        row: "(?,?,?,?,?,?)",
-        tail: ") update or rollback deliveries set attempts = settled.attempts, next_at = settled.next_at, outcome = settled.outcome, \
-               reason = settled.reason, settled_at = settled.settled_at from settled where deliveries.id = settled.id",
-    };
     // The last word on a delivery counts; two of one batch must not meet in one statement.
     let mut rows: Vec<&Settlement> = settlements.iter().rev().collect();
     rows.sort_by_key(|settlement| settlement.id);
@@ -203,5 +165,5 @@ async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(
         }
         row.add(settlement.outcome.map(|_| settlement.at.as_ms()));
     };
-    script.rows(&SHAPE, &rows, bind).await
+    script.rows(&SETTLEMENTS, &rows, bind).await
 }

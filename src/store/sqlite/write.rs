@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row as _, SqliteConnection};
 
-use super::bulk::in_list;
+use super::bulk::{self, in_list};
 use super::directory::Directory;
 use super::recent::Recent;
 use super::rows::{self, IncidentRow, NoticeRow, Numbered};
+use super::shapes::SHAPES;
 use super::{OpenFile, last_id, retain, unavailable, unreadable};
 use crate::incidents::deadline;
 use crate::model::id::IdMap;
@@ -58,6 +59,7 @@ impl SqliteWriter {
             notice: last_id(&mut connection, "select max(id) from notices").await?,
             delivery: last_id(&mut connection, "select max(id) from deliveries").await?,
         };
+        bulk::prepare(&mut connection, &SHAPES).await?;
         Ok(SqliteWriter { connection, directory, file, last, recent: Recent::default() })
     }
 

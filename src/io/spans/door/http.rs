@@ -13,11 +13,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::counts::{Outcome, Transport};
 use super::fault::{Fault, shown};
-use super::inflate::{self, Codings};
+use super::inflate::Codings;
 use super::read::{self, Deadline, Use};
 use super::refusal::{Partial, Refusal};
 use super::reply::{Reply, Response};
 use super::{Door, Entry};
+use crate::io::aside::aside;
 use crate::model::Signal;
 use crate::otlp::answer::{self, Encoding};
 
@@ -130,7 +131,7 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
         Encoding::Protobuf => door.unpack(signal, codings, bytes, share),
         Encoding::Json => {
             let Entry { body, mut share, .. } = door.unpack(signal, codings, bytes, share)?;
-            let read = inflate::aside(body.len(), || (options.read_json)(signal, &body));
+            let read = aside(body.len(), || (options.read_json)(signal, &body));
             let read = read.map_err(|reason| Fault::Json { reason })?;
             if !share.grow(body.len() + read.protobuf.len()) {
                 return Err(Fault::NoRoom);

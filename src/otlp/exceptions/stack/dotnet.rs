@@ -95,7 +95,8 @@ impl Reader {
             return;
         }
         let place = self.exceptions.len();
-        self.heads(line);
+        // The mark behind the last line of a member; one without frames has only this line.
+        self.heads(line.strip_suffix("<---").unwrap_or(line));
         if let Some(one) = self.exceptions.get_mut(place) {
             one.link = Some(Link::Member(number));
         }
@@ -131,7 +132,8 @@ fn frame(call: &str) -> Option<Frame> {
         function: Some(method.to_owned()),
         module: Some(class.to_owned()).filter(|class| !class.is_empty()),
         line: place.and_then(|(_, number)| number.trim().trim_end_matches("<---").parse().ok()),
-        in_app: !LIBRARIES.iter().any(|library| class.starts_with(library)),
+        // Methods without a class are made at run time and numbered as they come.
+        in_app: !(class.is_empty() || LIBRARIES.iter().any(|library| class.starts_with(library))),
         ..from_file
     })
 }

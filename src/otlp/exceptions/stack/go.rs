@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str) -> Vec<Exception> {
         for line in lines.by_ref() {
             if let Some(message) = line.strip_prefix("panic: ").filter(|_| exception.kind.is_empty()) {
                 exception.kind = "panic".to_owned();
-                exception.value = message.trim_end_matches(" [recovered]").to_owned();
+                exception.value = without_mark(message).to_owned();
             } else if is_goroutine(line) {
                 break;
             }
@@ -34,10 +34,12 @@ pub(super) fn parse(text: &str) -> Vec<Exception> {
         if call.is_empty() || line.starts_with(['\t', ' ']) {
             continue;
         }
-        if let Some(frame) =
-            lines.peek().filter(|next| next.starts_with(['\t', ' '])).and_then(|next| frame(call, next))
-        {
+        let below = lines.peek().filter(|next| next.starts_with(['\t', ' ']));
+        if let Some(frame) = below.and_then(|next| frame(call, next)) {
             calls.push((call, frame));
+        } else if !has_dump && below.is_none() && !calls.is_empty() {
+            // The message of an error around the first one; its own stack leads to the same place by fewer calls.
+            break;
         }
     }
     if text.len() == SDK_BUFFER_BYTES && !text.ends_with('\n') && text.lines().next_back().is_some_and(is_unsure) {
@@ -46,6 +48,11 @@ pub(super) fn parse(text: &str) -> Vec<Exception> {
     exception.frames = culprits(calls);
     oldest_first(std::slice::from_mut(&mut exception));
     vec![exception]
+}
+
+/// Without what the runtime says of a panic that was dealt with.
+fn without_mark(message: &str) -> &str {
+    [" [recovered]", " [recovered, repanicked]"].iter().find_map(|mark| message.strip_suffix(mark)).unwrap_or(message)
 }
 
 fn is_goroutine(line: &str) -> bool {

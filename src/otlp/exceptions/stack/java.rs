@@ -130,6 +130,8 @@ fn frame(line: &str) -> Option<Frame> {
     let plain = name.split('$').next().unwrap_or(name);
     let name = &name[plain.rfind('/').map_or(0, |at| at + 1)..];
     let (class, method) = name.rsplit_once('.')?;
+    // What stands behind that slash is an address, another one in each process.
+    let class = class.split_once("/0x").map_or(class, |(class, _)| class);
     if class.is_empty() || method.is_empty() || name.contains(char::is_whitespace) {
         return None;
     }
@@ -152,11 +154,11 @@ fn frame(line: &str) -> Option<Frame> {
 
 fn is_in_app(class: &str) -> bool {
     !LIBRARIES.iter().any(|package| class.starts_with(package))
-        && !["$$FastClassBy", "$$EnhancerBy", "$$SpringCGLIB"].iter().any(|mark| class.contains(mark))
+        && !["$$FastClassBy", "$$EnhancerBy", "$$SpringCGLIB", "$$Lambda"].iter().any(|mark| class.contains(mark))
 }
 
 /// The platform and what nearly every service is built on.
-const LIBRARIES: [&str; 49] = [
+const LIBRARIES: [&str; 75] = [
     "java.",
     "javax.",
     "jakarta.",
@@ -165,6 +167,7 @@ const LIBRARIES: [&str; 49] = [
     "com.sun.",
     "kotlin.",
     "kotlinx.",
+    "_COROUTINE.",
     "scala.",
     "groovy.",
     "clojure.",
@@ -172,14 +175,25 @@ const LIBRARIES: [&str; 49] = [
     "androidx.",
     "akka.",
     "brave.",
+    "cats.",
     "ch.qos.logback.",
+    "com.amazonaws.",
+    "com.datastax.",
     "com.fasterxml.",
+    "com.github.benmanes.caffeine.",
+    "com.google.api.",
+    "com.google.cloud.",
     "com.google.common.",
+    "com.google.inject.",
     "com.google.protobuf.",
     "com.linecorp.armeria.",
+    "com.microsoft.sqlserver.",
     "com.mongodb.",
     "com.mysql.",
     "com.netflix.",
+    "com.oracle.",
+    "com.rabbitmq.",
+    "com.squareup.",
     "com.zaxxer.",
     "feign.",
     "graphql.",
@@ -197,13 +211,27 @@ const LIBRARIES: [&str; 49] = [
     "junit.",
     "okhttp3.",
     "okio.",
+    "oracle.",
     "org.apache.",
+    "org.aspectj.",
+    "org.codehaus.",
     "org.eclipse.",
+    "org.glassfish.",
     "org.hibernate.",
     "org.jboss.",
+    "org.jooq.",
     "org.junit.",
+    "org.mariadb.",
+    "org.mockito.",
     "org.postgresql.",
     "org.slf4j.",
     "org.springframework.",
+    "play.",
     "reactor.",
+    "redis.clients.",
+    "retrofit2.",
+    "rx.",
+    "software.amazon.",
+    "sttp.",
+    "zio.",
 ];

@@ -124,6 +124,7 @@ fn tidy(one: &mut Exception) {
     if count > FRAMES_FIRST + FRAMES_LAST {
         one.frames.drain(FRAMES_FIRST..count - FRAMES_LAST);
     }
+    one.value.truncate(one.value.trim_end().len());
     cut(&mut one.kind, KIND_BYTES_MAX);
     cut(&mut one.value, VALUE_BYTES_MAX);
 }

@@ -34,6 +34,10 @@ pub(super) fn parse(text: &str) -> Vec<Exception> {
     exceptions
 }
 
+/// What Safari calls code of its own, and code outside of any function.
+const NATIVE: &str = "[native code]";
+const CODE: [&str; 3] = ["global code", "module code", "eval code"];
+
 #[derive(Default)]
 struct Printed {
     exception: Exception,
@@ -126,9 +130,13 @@ fn with_frames(printed: Vec<Printed>) -> Vec<Exception> {
 fn call(line: &str) -> Option<Frame> {
     let trimmed = line.trim();
     let Some(call) = trimmed.strip_prefix("at ").filter(|_| line.starts_with([' ', '\t'])) else {
+        if trimmed == NATIVE {
+            return Some(frame(NATIVE, NATIVE));
+        }
         let (function, file) = trimmed.split_once('@')?;
-        let (_, number, _) = place(file);
-        return number.is_some().then(|| frame(function, file)).filter(|_| !function.contains(char::is_whitespace));
+        let is_place = place(file).1.is_some() || file == NATIVE;
+        let is_name = !function.contains(char::is_whitespace) || CODE.contains(&function);
+        return (is_place && is_name).then(|| frame(function, file));
     };
     let call = call.strip_prefix("async ").unwrap_or(call);
     match call.strip_suffix(')').and_then(|call| call.split_once(" (")) {
@@ -155,13 +163,14 @@ fn frame(function: &str, text: &str) -> Frame {
     let function = function.split(" [as ").next().unwrap_or(function).trim();
     let function = Some(function.to_owned()).filter(|name| !name.is_empty());
     let (file, line, column) = place(text);
-    if file.is_empty() || file == "<anonymous>" || file == "native" || file.starts_with("index ") {
+    if file.is_empty() || ["<anonymous>", "native", NATIVE].contains(&file) || file.starts_with("index ") {
         return Frame { function, ..Frame::default() };
     }
     let short = shortened(file);
     let in_app = !(file.contains("node_modules/")
         || file.contains("node_modules\\")
-        || ["node:", "internal/", "wasm:"].iter().any(|start| file.starts_with(start)));
+        || ["node:", "internal/", "wasm:", "ext:"].iter().any(|start| file.starts_with(start))
+        || file.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("-extension")));
     Frame {
         function,
         // The name of a bundle changes with each release, so an address is no module.

@@ -7,6 +7,7 @@ use crate::model::exception::{Exception, Frame, Link};
 
 const HEADERS: [&str; 2] = ["Traceback (most recent call last):", "Exception Group Traceback (most recent call last):"];
 const CAUSE: &str = "The above exception was the direct cause of the following exception:";
+const QUOTES: &str = "\"\"\"";
 const CONTEXT: &str = "During handling of the above exception, another exception occurred:";
 
 pub(super) fn parse(text: &str) -> Vec<Exception> {
@@ -20,6 +21,8 @@ pub(super) fn parse(text: &str) -> Vec<Exception> {
 struct Printed<'a> {
     exception: Exception,
     has_kind: bool,
+    /// It came from another process, which printed it between two lines of quotes.
+    is_quoted: bool,
     members: Vec<Section<'a>>,
     /// What it is to the one printed after it.
     link: Option<Link>,
@@ -66,11 +69,12 @@ fn chain(section: Section<'_>) -> Vec<Printed<'_>> {
             if now.has_kind && !now.exception.frames.is_empty() {
                 push_line(&mut now.exception.value, line);
             } else {
-                now = Printed::default();
+                let is_quoted = now.exception.value.ends_with(QUOTES);
+                now = Printed { is_quoted, ..Printed::default() };
             }
         } else if now.has_kind && (trimmed == CAUSE || trimmed == CONTEXT) {
             now.link = Some(if trimmed == CAUSE { Link::Cause } else { Link::Context });
-            now.exception.value.truncate(now.exception.value.trim_end().len());
+            now.close();
             chain.push(std::mem::take(&mut now));
         } else if now.has_kind {
             push_line(&mut now.exception.value, line);
@@ -79,13 +83,20 @@ fn chain(section: Section<'_>) -> Vec<Printed<'_>> {
         }
     }
     if now.has_kind || !now.exception.frames.is_empty() {
-        now.exception.value.truncate(now.exception.value.trim_end().len());
+        now.close();
         chain.push(now);
     }
     chain
 }
 
 impl Printed<'_> {
+    /// Behind its last line.
+    fn close(&mut self) {
+        let value = self.exception.value.trim_end();
+        let value = value.strip_suffix(QUOTES).filter(|_| self.is_quoted).unwrap_or(value).trim_end();
+        self.exception.value.truncate(value.len());
+    }
+
     /// A line between the header and the message.
     fn read(&mut self, line: &str) {
         if let Some(frame) = frame(line) {

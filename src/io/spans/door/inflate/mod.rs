@@ -9,9 +9,9 @@ mod zstd_frames;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::fault::{Fault, shown};
+use crate::io::aside::aside;
 use crate::io::spans::faces::Share;
 use crate::otlp::enrich::Member;
 
@@ -19,10 +19,6 @@ pub(super) use buffers::{Buffer, Buffers, capacity_for};
 
 /// Encodings that may be stacked on one body. Senders have no reason for more than one.
 const STACKED_MAX: usize = 2;
-
-/// An input that may inflate to more than this is inflated where it cannot hold up other requests: it takes
-/// milliseconds.
-const BLOCKING_INPUT_BYTES: usize = 512 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
@@ -137,16 +133,6 @@ pub(super) fn inflate_keeping(
     let member_bytes = member.as_ref().map_or(0, |member| member.deflate.len());
     share.shrink(capacity_for(body.len()) + member_bytes);
     Ok((body, member))
-}
-
-/// Does work that a large input makes long where it holds up nobody else.
-pub(super) fn aside<T>(input_bytes: usize, work: impl FnOnce() -> T) -> T {
-    if input_bytes > BLOCKING_INPUT_BYTES && has_other_threads() { tokio::task::block_in_place(work) } else { work() }
-}
-
-/// Whether another thread can take over what this one would have done.
-fn has_other_threads() -> bool {
-    Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 #[cfg(test)]

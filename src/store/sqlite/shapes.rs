@@ -1,0 +1,67 @@
+//! How each table of the road is written: the statements of one transaction. Decides nothing, and holds no row.
+
+use super::bulk::Shape;
+
+/// All of them, for the view of few rows.
+pub(super) const SHAPES: [&Shape; 7] = [&INCIDENTS, &MEMBERS, &NOTICES, &DELIVERIES, &RECORDS, &REJECTS, &SETTLEMENTS];
+
+pub(super) const INCIDENTS: Shape = Shape {
+    number: 1,
+    head: "insert or rollback into incidents (id, key, deadline, changed_at, notice, state) values ",
+    row: "(?,?,?,?,?,?)",
+    tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, \
+           notice = excluded.notice, state = excluded.state",
+    single: None,
+};
+
+pub(super) const MEMBERS: Shape = Shape {
+    number: 2,
+    head: "insert or rollback into members (id, identity, incident, expires_at, changed_at, state) values ",
+    row: "(?,?,?,?,?,?)",
+    tail: " on conflict (id) do update set incident = excluded.incident, expires_at = excluded.expires_at, changed_at = excluded.changed_at, state = excluded.state",
+    single: None,
+};
+
+pub(super) const NOTICES: Shape = Shape {
+    number: 3,
+    head: "insert or rollback into notices (id, at, kind, reason, sequence, incident, state) values ",
+    row: "(?,?,?,?,?,?,?)",
+    tail: "",
+    single: None,
+};
+
+pub(super) const DELIVERIES: Shape = Shape {
+    number: 4,
+    head: "insert or rollback into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
+    row: "(?,?,?,?,0,?,?,'')",
+    tail: "",
+    single: None,
+};
+
+pub(super) const RECORDS: Shape = Shape {
+    number: 5,
+    head: "insert or rollback into records (received_at, source, kind, body, decisions) values ",
+    row: "(?,?,?,?,?)",
+    tail: "",
+    single: None,
+};
+
+pub(super) const REJECTS: Shape = Shape {
+    number: 6,
+    head: "insert or rollback into rejects (received_at, source, kind, status, reason, body) values ",
+    row: "(?,?,?,?,?,?)",
+    tail: "",
+    single: None,
+};
+
+pub(super) const SETTLEMENTS: Shape = Shape {
+    number: 7,
+    head: "with settled (id, attempts, next_at, outcome, reason, settled_at) as (values ",
+    row: "(?,?,?,?,?,?)",
+    tail: ") update or rollback deliveries set attempts = settled.attempts, next_at = settled.next_at, outcome = settled.outcome, \
+           reason = settled.reason, settled_at = settled.settled_at from settled where deliveries.id = settled.id",
+    single: Some(
+        "update or rollback deliveries set attempts = new.b, next_at = new.c, outcome = new.d, reason = new.e, \
+         settled_at = new.f where id = new.a",
+    ),
+};
