@@ -21,7 +21,7 @@ impl SinkKind for Kind {
     }
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
-        options::check_keys(&settings, &[])?;
+        options::check_keys(&settings, &[], &[])?;
         options::check_secrets(&settings, &[], &[])?;
         if settings.endpoint.is_some() {
             return Err("unknown option `endpoint`: this kind prints to standard output".to_owned());

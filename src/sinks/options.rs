@@ -6,8 +6,12 @@ use super::{EncodeError, Secrets, SinkSettings};
 use crate::model::Secret;
 
 /// A key that looks like a sink's own but is spelled otherwise must not be ignored: a page may hang on it.
-pub(super) fn check_keys(settings: &SinkSettings, known: &[&str]) -> Result<(), String> {
+/// `secrets` are those that may only be named: one that was written as it is gets no further.
+pub(super) fn check_keys(settings: &SinkSettings, known: &[&str], secrets: &[&str]) -> Result<(), String> {
     match settings.options.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) if secrets.contains(&key.as_str()) => {
+            Err(format!("`{key}` is a secret: give it as {{ env: NAME }} or {{ file: PATH }}"))
+        }
         Some(key) if known.is_empty() => Err(format!("unknown option `{key}` (this kind has none)")),
         Some(key) => Err(format!("unknown option `{key}` (known: {})", quoted(known))),
         None => Ok(()),

@@ -41,8 +41,8 @@ impl SinkKind for Kind {
     }
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
+        options::check_keys(&settings, &["region", "rate_per_minute", "in_flight"], &[ROUTING_KEY])?;
         options::check_secrets(&settings, &[ROUTING_KEY], &[])?;
-        options::check_keys(&settings, &["region", "rate_per_minute", "in_flight"])?;
         let vendor = match options::choice(&settings, "region", &["us", "eu"])? {
             "eu" => "https://events.eu.pagerduty.com",
             _ => "https://events.pagerduty.com",

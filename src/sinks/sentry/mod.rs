@@ -42,8 +42,8 @@ impl SinkKind for Kind {
     }
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
+        options::check_keys(&settings, &["in_flight"], &[DSN])?;
         options::check_secrets(&settings, &[DSN], &[])?;
-        options::check_keys(&settings, &["in_flight"])?;
         let base = match &settings.endpoint {
             Some(_) => Some(options::base_url(&settings, "")?),
             None => None,

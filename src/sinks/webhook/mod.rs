@@ -36,8 +36,8 @@ impl SinkKind for Kind {
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
         let taken = [&[SECRET_PREVIOUS, URL][..], &headers::secret_names(&settings)].concat();
+        options::check_keys(&settings, &[URL, "headers", "in_flight"], &[SECRET, SECRET_PREVIOUS])?;
         options::check_secrets(&settings, &[SECRET], &taken)?;
-        options::check_keys(&settings, &[URL, "headers", "in_flight"])?;
         let address = match (&settings.endpoint, options::text(&settings, URL)?) {
             (Some(endpoint), _) => Address::Plain(checked("endpoint", endpoint)?),
             (None, Some(url)) => Address::Plain(checked(URL, url)?),
