@@ -9,9 +9,10 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Traces;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 use prost::{DecodeError, Message};
 
 use super::model::Signal;
@@ -75,8 +76,10 @@ impl Request {
                 let blocks = request.resource_spans.iter();
                 let spans = |block: &opentelemetry_proto::tonic::trace::v1::ResourceSpans| {
                     count(block.scope_spans.iter().flat_map(|scope| &scope.spans).map(|span| {
-                        let ids =
+                        let own =
                             is_id(&span.trace_id, 16) && is_id(&span.span_id, 8) && is_id(&span.parent_span_id, 8);
+                        let linked = |link: &Link| is_id(&link.trace_id, 16) && is_id(&link.span_id, 8);
+                        let ids = own && span.links.iter().all(linked);
                         (1, ids, span.events.iter().any(|event| event.name == "exception"))
                     }))
                 };
@@ -95,7 +98,7 @@ impl Request {
             Request::Metrics(request) => {
                 let blocks = request.resource_metrics.iter();
                 let metrics = blocks.map(|block| block.scope_metrics.iter().flat_map(|scope| &scope.metrics));
-                metrics.map(|metrics| count(metrics.map(|metric| (points(metric), true, false)))).collect()
+                metrics.map(|metrics| count(metrics.flat_map(points).map(|is_valid| (1, is_valid, false)))).collect()
             }
         }
     }
@@ -118,14 +121,19 @@ fn is_id(id: &[u8], length: usize) -> bool {
     id.is_empty() || id.len() == length
 }
 
-fn points(metric: &Metric) -> usize {
+/// Whether the ids of its exemplars have the right lengths, for each data point.
+fn points(metric: &Metric) -> Vec<bool> {
+    let valid =
+        |exemplars: &[Exemplar]| exemplars.iter().all(|held| is_id(&held.trace_id, 16) && is_id(&held.span_id, 8));
     match &metric.data {
-        None => 0,
-        Some(Data::Gauge(data)) => data.data_points.len(),
-        Some(Data::Sum(data)) => data.data_points.len(),
-        Some(Data::Histogram(data)) => data.data_points.len(),
-        Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
-        Some(Data::Summary(data)) => data.data_points.len(),
+        None => Vec::new(),
+        Some(Data::Gauge(data)) => data.data_points.iter().map(|point| valid(&point.exemplars)).collect(),
+        Some(Data::Sum(data)) => data.data_points.iter().map(|point| valid(&point.exemplars)).collect(),
+        Some(Data::Histogram(data)) => data.data_points.iter().map(|point| valid(&point.exemplars)).collect(),
+        Some(Data::ExponentialHistogram(data)) => {
+            data.data_points.iter().map(|point| valid(&point.exemplars)).collect()
+        }
+        Some(Data::Summary(data)) => data.data_points.iter().map(|_| true).collect(),
     }
 }
 
