@@ -18,8 +18,8 @@ use super::{NearMiss, ServiceMatch, Vote};
 #[derive(Clone, Copy, Debug)]
 pub struct Telemetry<'a> {
     pub resource: &'a Labels<'a>,
-    /// The attributes of a span of kind `SERVER`, for Lambda: it learns its own name only with the first request.
-    /// Spans of other kinds speak of others and must not be given.
+    /// Of the attributes of a span of kind `SERVER` the [`super::SERVER_SPAN_KEYS`], for Lambda: it learns its own name
+    /// only with the first request. Spans of other kinds speak of others and must not be given.
     pub server_span: Option<&'a Labels<'a>>,
 }
 

@@ -176,7 +176,15 @@ impl SpanRoad {
         let mut last = self.routes.otherwise;
         for (at, block) in scan.blocks.iter().enumerate() {
             let resource = block.resource(&arrival.body);
-            let known = book.look_up(&resource, &self.telling, &self.routes, &self.tally)?;
+            let known = match arrival.signal {
+                Signal::Traces => {
+                    let spans = &arrival.body[block.payload.clone()];
+                    book.look_up_with_spans(&resource, spans, &self.telling, &self.routes, &self.tally)?
+                }
+                Signal::Logs | Signal::Metrics | Signal::Profiles => {
+                    book.look_up(&resource, &self.telling, &self.routes, &self.tally)?
+                }
+            };
             self.dispute(&known);
             observed.add_to(at, block, &known);
             last = known.to;

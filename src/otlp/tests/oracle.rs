@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Link;
 use prost::{DecodeError, Message};
+use serde_json::value::RawValue;
 
 use super::model::Signal;
 use super::otlp::enrich::{Assembly, Edit, Mode, NewResource, new_resource};
@@ -171,7 +172,8 @@ fn text(value: &Value, is_outermost: bool) -> String {
         Value::DoubleValue(number) => number.to_bits().to_string(),
         Value::ArrayValue(array) if is_outermost => {
             let elements = array.values.iter().filter_map(|element| element.value.as_ref());
-            let texts: Vec<String> = elements.map(|element| text(element, false)).filter(|text| !text.is_empty()).collect();
+            let texts: Vec<String> =
+                elements.map(|element| text(element, false)).filter(|text| !text.is_empty()).collect();
             if texts.is_empty() { String::new() } else { format!("{LIST}{}", texts.join(LIST)) }
         }
         Value::ArrayValue(_) | Value::KvlistValue(_) | Value::BytesValue(_) | Value::StringValueStrindex(_) => {
@@ -185,11 +187,13 @@ const LIST: &str = "\u{1e}";
 
 /// A label of ours in the form of [`text`]: every double compares equal to its bits.
 fn comparable(ours: &str, theirs: &str) -> bool {
-    if let Ok(serde_json::Value::Array(list)) = serde_json::from_str(ours)
+    // Raw, because the numbers must be those that were written.
+    if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(ours)
         && let Some(theirs) = theirs.strip_prefix(LIST)
     {
-        let ours = list.iter().map(|element| element.as_str().map_or_else(|| element.to_string(), str::to_owned));
-        let (ours, theirs): (Vec<String>, Vec<&str>) = (ours.collect(), theirs.split(LIST).collect());
+        let read =
+            |element: &&RawValue| serde_json::from_str(element.get()).unwrap_or_else(|_| element.get().to_owned());
+        let (ours, theirs): (Vec<String>, Vec<&str>) = (list.iter().map(read).collect(), theirs.split(LIST).collect());
         return ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| comparable(ours, theirs));
     }
     let bits = theirs.parse::<u64>().map(f64::from_bits);
