@@ -70,7 +70,8 @@ pub(super) fn read(told: &Told<'_>, language: Option<Language>) -> Thrown {
         thrown.exceptions.push(Exception::default());
     }
     thrown.exceptions.iter_mut().for_each(tidy);
-    if thrown.language == Language::Python {
+    // Whole ones end with a line's end.
+    if thrown.language == Language::Python && !told.stack.unwrap_or_default().ends_with('\n') {
         give_back_the_outermost(&mut thrown.exceptions, told);
     }
     name(&mut thrown.exceptions, told, thrown.language);

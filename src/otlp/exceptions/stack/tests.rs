@@ -222,7 +222,7 @@ fn the_recorders_of_a_go_stack_are_no_culprits() {
 #[test]
 fn a_chain_of_python_whose_end_was_cut_off_gives_no_frames_to_what_telemetry_names() {
     let stack = fixture("python-database.txt");
-    let cut = &stack[..stack.find("The above").unwrap()];
+    let cut = &stack[..stack.find("exception was the direct").unwrap()];
     let told =
         Told { kind: Some("sqlalchemy.exc.IntegrityError"), message: Some("no"), stack: Some(cut), otherwise: None };
     let found = read(&told, Some(Language::Python)).exceptions;
