@@ -15,7 +15,7 @@ use crate::model::{Labels, TagName, Tags};
 use crate::otlp::Malformed;
 use crate::otlp::enrich::{Edit, Mode, NewResource, new_resource};
 use crate::otlp::{function, resource};
-use crate::rules::{Disputed, Origin, RuleSet, Stamped, Telemetry};
+use crate::rules::{Disputed, Existing, Origin, RuleSet, Stamped, Telemetry};
 
 /// All entries together, with what they point to: some 4,000 Resources.
 const BOOK_BYTES_MAX: u64 = 8 << 20;
@@ -33,6 +33,7 @@ const FRONT_BYTES_MAX: usize = 8 * 1024;
 #[derive(Clone, Debug)]
 pub struct Telling {
     pub attributes: Vec<(TagName, String)>,
+    /// Where the rule does not say.
     pub mode: Mode,
 }
 
@@ -165,7 +166,15 @@ impl Book {
         let edits: Vec<Edit<'_>> = telling
             .attributes
             .iter()
-            .filter_map(|(name, key)| Some(Edit { key, value: value(*name)?, mode: telling.mode }))
+            .filter_map(|(name, key)| {
+                let tag = decision.tags.get(*name)?;
+                let mode = match self.rules.existing(tag) {
+                    None => telling.mode,
+                    Some(Existing::Replace) => Mode::Upsert,
+                    Some(Existing::Keep) => Mode::KeepExisting,
+                };
+                Some(Edit { key, value: &tag.value, mode })
+            })
             .collect();
         let counted = tally.platform(
             value(TagName::Platform).unwrap_or("unknown"),
@@ -191,6 +200,7 @@ impl Book {
 mod tests {
     use super::*;
     use crate::otlp::wire::put_bytes;
+    use crate::rules::SourceFile;
 
     /// A Resource message with one attribute.
     fn resource(value: &str) -> Vec<u8> {
@@ -237,6 +247,34 @@ mod tests {
         }
         let plain = book.look_up(&message, &telling, &routes, &tally).unwrap();
         assert_eq!(plain.tags.value(TagName::Platform), Some("unknown"), "logs of it have no spans");
+    }
+
+    #[test]
+    fn a_rule_says_whether_what_stands_there_already_is_kept() {
+        let rules = |existing: &str| {
+            let text = format!(
+                "version: 1\nkind: cells\nrules:\n  - {{ id: env, {existing}when: {{}}, set: {{ env: prod }} }}\n"
+            );
+            let routes = "version: 1\nkind: routes\nroutes:\n  - { id: rest, when: {} }\n";
+            let file = |name: &str, text: &str| SourceFile { name: name.to_owned(), text: text.to_owned() };
+            RuleSet::compile(&[file("cells.yaml", &text), file("routes.yaml", routes)]).unwrap()
+        };
+        let has_ours = |existing: &str, mode: Mode| {
+            let book = Book::new(Arc::new(rules(existing)), Arc::default());
+            // The resource's own `service.name` stands for an attribute that has the name already.
+            let telling = Telling { attributes: vec![(TagName::Environment, "service.name".to_owned())], mode };
+            let message = resource("theirs");
+            let known = book.look_up(&message, &telling, &SpanRoutes::default(), &Tally::default()).unwrap();
+            known.resource.field.windows(4).any(|window| window == b"prod")
+        };
+        for (existing, mode, replaced) in [
+            ("", Mode::Upsert, true),
+            ("", Mode::KeepExisting, false),
+            ("existing: keep, ", Mode::Upsert, false),
+            ("existing: replace, ", Mode::KeepExisting, true),
+        ] {
+            assert_eq!(has_ours(existing, mode), replaced, "{existing}{mode:?}");
+        }
     }
 
     #[test]

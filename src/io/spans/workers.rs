@@ -126,7 +126,7 @@ mod tests {
         let own = getpriority_process(None).unwrap();
         let workers = Workers::start().unwrap();
         let (tell, told) = oneshot::channel();
-        let task = async move { drop(tell.send(getpriority_process(None))) };
+        let task = async move { _ = tell.send(getpriority_process(None)) };
         workers.spawn(task).await.unwrap();
         assert_eq!(told.await.unwrap(), Ok((own + NICE_STEP).min(19)));
         assert_eq!(getpriority_process(None), Ok(own), "ours stays as it was");
