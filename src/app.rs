@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::http::StatusCode;
+use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -33,7 +35,8 @@ use crate::model::Timestamp;
 use crate::rules::RuleSet;
 use crate::settings::{LimitSettings, Ready, SinkPlan};
 use crate::sinks::Sink;
-use crate::store::{Reader, Retention, Writer, sqlite};
+use crate::store::sqlite::{self, StoreLock};
+use crate::store::{Reader, Retention, Writer};
 use crate::stories::run_stories;
 use crate::telemetry::Metrics;
 use crate::web::{self, Views};
@@ -67,6 +70,8 @@ pub struct App {
     committer: JoinHandle<()>,
     spans: SpanSide,
     shutdown: Duration,
+    /// No other daemon may write to the store while this one may.
+    store_lock: StoreLock,
 }
 
 /// What the start needs besides settings: where the rules are.
@@ -74,6 +79,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     let Ready { listen, listen_is_default, store, rules_refused_for, instances, sinks, limits, retention, telemetry } =
         ready;
     let names: Vec<Arc<str>> = sinks.iter().map(|plan| plan.name.clone()).collect();
+    let store_lock = sqlite::lock(&store).await?;
     let (writer, reader) = open_store(&store).await?;
     let clock: Arc<Clock> = Arc::default();
     let source = RuleSource { from: rules, examine: examine(names.clone()) };
@@ -102,10 +108,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     if let Some(value) = to_keep {
         live_rules::keep(&running.work, value).await;
     }
-    let reloader = Reloader { rules: rules.clone(), work: running.work.clone() };
-    running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), machine.workers_stop.clone())));
-    let alarm = rules_alarm::follow(intake.clone(), rules_refused_for, machine.workers_stop.clone());
-    running.workers.push(tokio::spawn(alarm));
+    let reloader = machine.watch_rules(&mut running, &intake, rules_refused_for);
     strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
     let doors = Doors {
         instances: instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect(),
@@ -123,7 +126,8 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
         trouble: running.trouble,
         stop: doors_stop.clone(),
     };
-    let router = doors.router().merge(web::router(views)).fallback(no_such_path);
+    let router =
+        doors.router().merge(web::router(views)).fallback(no_such_path).method_not_allowed_fallback(wrong_method);
     let doors = serve_all(listeners, &router, &limits, &doors_stop);
     drop(router);
     if let Some(path) = port_file {
@@ -139,13 +143,16 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
         committer: running.committer,
         spans,
         shutdown,
+        store_lock,
     })
 }
 
 impl App {
     /// Doors first, then deliveries and timers, then the committer, which ends when nobody is left to ask it.
     pub async fn stop(self) {
-        let App { reloader, stop_doors, doors, stop_workers, workers, committer, mut spans, shutdown, .. } = self;
+        let App {
+            reloader, stop_doors, doors, stop_workers, workers, committer, mut spans, shutdown, store_lock, ..
+        } = self;
         // The committer ends when nobody is left to give it work.
         drop(reloader);
         let orderly = async {
@@ -172,6 +179,7 @@ impl App {
         if tokio::time::timeout(shutdown, orderly).await.is_err() {
             tracing::warn!("the stop took too long; what is left stands in the store");
         }
+        drop(store_lock);
     }
 
     /// Returns when a part of the daemon has died, which only a bug can cause.
@@ -225,6 +233,15 @@ struct Running {
 }
 
 impl Machine {
+    /// Follows the folder of rules, and raises the alarm when it is refused for that long.
+    fn watch_rules(&self, running: &mut Running, intake: &Arc<Intake>, refused_for: Duration) -> Reloader {
+        let reloader = Reloader { rules: self.rules.clone(), work: running.work.clone() };
+        running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), self.workers_stop.clone())));
+        let alarm = rules_alarm::follow(intake.clone(), refused_for, self.workers_stop.clone());
+        running.workers.push(tokio::spawn(alarm));
+        reloader
+    }
+
     fn intake(&self, work: mpsc::Sender<Work>) -> Intake {
         Intake {
             rules: self.rules.clone(),
@@ -320,9 +337,6 @@ async fn sweep(retention: Retention, work: mpsc::Sender<Work>, mut stop: watch::
 }
 
 async fn open_store(url: &str) -> anyhow::Result<(Box<dyn Writer>, Arc<dyn Reader>)> {
-    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        anyhow::bail!("store: this version keeps its decisions in SQLite only; write `sqlite:data/tawny.db`");
-    }
     let (writer, reader) = sqlite::open(url).await?;
     Ok((writer, Arc::from(reader)))
 }
@@ -366,9 +380,14 @@ fn serve_all(
         .collect()
 }
 
-async fn no_such_path(uri: axum::http::Uri) -> (axum::http::StatusCode, String) {
+async fn no_such_path(uri: axum::http::Uri) -> Response {
     let shown: String = uri.path().chars().take(120).collect();
-    (axum::http::StatusCode::NOT_FOUND, serde_json::json!({ "error": format!("no such address: {shown}") }).to_string())
+    web::error(StatusCode::NOT_FOUND, &format!("no such address: {shown}"))
+}
+
+async fn wrong_method(method: axum::http::Method) -> Response {
+    let shown: String = method.as_str().chars().take(20).collect();
+    web::error(StatusCode::METHOD_NOT_ALLOWED, &format!("nothing here takes {shown}"))
 }
 
 /// One address a line, complete or not at all.

@@ -7,11 +7,14 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::aside::aside;
 
+/// What is read of a body that nobody will take, so that its sender comes to see why: most send all before they listen.
+const DRAIN_BYTES_MAX: usize = 32 << 20;
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// What text may inflate to, for each of its bytes: beyond a few, bodies are inflated where they hold up nobody.
 const INFLATION: usize = 32;
 /// What is booked at once while a body grows.
@@ -66,7 +69,16 @@ impl BodyBudget {
         BodyBudget { bytes: Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS))), timeout }
     }
 
-    pub async fn read(&self, headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Held, BodyError> {
+    /// A body that is refused for what it is has been let run out.
+    pub async fn read(&self, headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Held, BodyError> {
+        let read = self.read_part(headers, &mut body, bytes_max).await;
+        if matches!(read, Err(BodyError::TooLarge { .. })) {
+            drain(headers, body).await;
+        }
+        read
+    }
+
+    async fn read_part(&self, headers: &HeaderMap, body: &mut Body, bytes_max: usize) -> Result<Held, BodyError> {
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > bytes_max) {
             return Err(BodyError::TooLarge { bytes_max });
@@ -89,6 +101,24 @@ impl BodyBudget {
         };
         Ok(Held { bytes, _permit: booking.permit })
     }
+}
+
+/// Reads on and forgets. A sender that asked first whether it may send has not begun, and is answered at once.
+pub async fn drain(headers: &HeaderMap, mut body: Body) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
+    let all = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > DRAIN_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Who sends more or slower is cut off; the answer may then be lost on its way.
+    let _ = tokio::time::timeout(DRAIN_PATIENCE, all).await;
 }
 
 /// What one body has taken of the budget so far.
@@ -120,7 +150,7 @@ impl Booking {
     }
 }
 
-async fn collect(mut body: Body, length: usize, bytes_max: usize, booking: &mut Booking) -> Result<Bytes, BodyError> {
+async fn collect(body: &mut Body, length: usize, bytes_max: usize, booking: &mut Booking) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
     let mut only: Option<Bytes> = None;
     while let Some(frame) = body.frame().await {

@@ -4,7 +4,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use crate::incidents::LATE_RELAY;
+use crate::model::alert::Voice;
 use crate::model::id::IdMap;
 use crate::model::{Alert, Identity, SenderId, State, Timestamp};
 
@@ -14,6 +17,10 @@ pub const ENTRY_COUNT_MAX: usize = 400_000;
 /// Parts with a lock each: requests are looked up on all cores.
 const SHARD_COUNT: usize = 16;
 const GENERATION_COUNT_MAX: usize = ENTRY_COUNT_MAX / SHARD_COUNT / 2;
+
+/// A relay's word falls with a resolve of anybody else, of which its entry here knows nothing. So it is asked for in the
+/// store well within the time after which a relay that goes on firing opens the incident again.
+const RELAY_SPAN_MAX: Duration = Duration::from_secs(LATE_RELAY.as_secs() / 3);
 
 type Key = (Identity, SenderId);
 
@@ -34,7 +41,7 @@ enum Held {
 struct Known {
     /// Everything that would change a member if it changed, but not the expiry.
     said: u64,
-    /// Until when the stored word holds. Irrelevant for what is not firing.
+    /// Until when the stored word holds, or an entry for a relay's. Irrelevant for what is not firing.
     expires_at: Timestamp,
 }
 
@@ -93,7 +100,7 @@ impl ResendCache {
         let number = self.marked_count.fetch_add(1, Ordering::Relaxed);
         let key = (alert.identity, alert.sender);
         self.shard(&key).put(key, Held::UnderWay { number });
-        Mark { key, known: Known { said: said(alert), expires_at: received_at.plus(alert.holds_for) }, number }
+        Mark { key, known: Known { said: said(alert), expires_at: received_at.plus(span(alert)) }, number }
     }
 
     /// Whether this says again what is stored, with so much of the stored expiry left that it need not be
@@ -105,7 +112,7 @@ impl ResendCache {
         if known.said != said(alert) {
             return false;
         }
-        alert.state != State::Firing || known.expires_at.since(received_at) * 2 >= alert.holds_for
+        alert.state != State::Firing || known.expires_at.since(received_at) * 2 >= span(alert)
     }
 
     /// Call after the commit, in its order. Only a message that was alone on its way is remembered.
@@ -117,6 +124,14 @@ impl ResendCache {
             None | Some(Held::UnderWay { .. } | Held::Unsure | Held::Known(_)) => Held::Unsure,
         };
         shard.put(mark.key, held);
+    }
+}
+
+fn span(alert: &Alert<'_>) -> Duration {
+    match alert.voice {
+        Voice::Evaluator => alert.holds_for,
+        // Half of it is left while it answers.
+        Voice::Relay => alert.holds_for.min(RELAY_SPAN_MAX * 2),
     }
 }
 
@@ -135,10 +150,7 @@ fn said(alert: &Alert<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::model::alert::Voice;
     use crate::model::{Labels, Severity};
     use crate::store::testkit::{START, at, identity};
 
@@ -179,6 +191,15 @@ mod tests {
         assert!(cache.repeats(&firing, at(120)));
         assert!(!cache.repeats(&firing, at(121)), "less than half is left");
         assert!(!cache.repeats(&firing, at(100_000)));
+    }
+
+    #[test]
+    fn a_relay_is_looked_up_again_before_its_going_on_would_open_what_another_has_ended() {
+        let cache = ResendCache::default();
+        let firing = Alert { voice: Voice::Relay, holds_for: 360 * HOLD, ..says(State::Firing) };
+        commit(&cache, &firing, START);
+        assert!(cache.repeats(&firing, at(300)));
+        assert!(!cache.repeats(&firing, at(301)), "its word may have fallen meanwhile");
     }
 
     #[test]

@@ -89,18 +89,23 @@ impl JumpWatch {
     /// Call about once a second. After a jump the listening begins anew, so that a step of the clock never
     /// closes what is only waiting for its next word.
     pub fn look(&mut self, clock: &Clock) -> Option<Jump> {
+        let jump = self.notice(clock)?;
+        clock.listening_since_ms.store(self.wall.as_ms(), Ordering::Relaxed);
+        Some(jump)
+    }
+
+    /// The same for who only measures spans of his own: nobody's listening begins anew.
+    pub fn notice(&mut self, clock: &Clock) -> Option<Jump> {
         let (now, mono) = (clock.now(), Instant::now());
         let expected = self.wall.plus(mono.duration_since(self.mono));
         *self = JumpWatch { wall: now, mono };
-        let jump = if now.since(expected) > JUMP {
-            Jump::Forward(now.since(expected))
+        if now.since(expected) > JUMP {
+            Some(Jump::Forward(now.since(expected)))
         } else if expected.since(now) > JUMP {
-            Jump::Backward(expected.since(now))
+            Some(Jump::Backward(expected.since(now)))
         } else {
-            return None;
-        };
-        clock.listening_since_ms.store(now.as_ms(), Ordering::Relaxed);
-        Some(jump)
+            None
+        }
     }
 }
 

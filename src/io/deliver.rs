@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::clock::Clock;
+use super::clock::{Clock, JumpWatch};
 use super::commit::Work;
 use super::mailbox::{Mailbox, PENDING_COUNT_MAX};
 use super::secrets::SecretSet;
@@ -24,7 +24,7 @@ use crate::store::{Pending, Reader, Settlement};
 use crate::telemetry::Metrics;
 use jobs::{Died, Jobs};
 use lanes::Lanes;
-use outcome::{After, Bucket, RETRY_AFTER_MAX, after, superseded};
+use outcome::{After, Bucket, History, RETRY_AFTER_MAX, after, superseded};
 
 /// Rows read from the store at once.
 const PAGE: u32 = 500;
@@ -74,6 +74,8 @@ struct State {
     /// The store could not be read; what is in memory goes on meanwhile.
     read_not_before: Option<Instant>,
     last_seen: DeliveryId,
+    history: History,
+    jumps: JumpWatch,
 }
 
 impl Deliverer {
@@ -95,6 +97,8 @@ impl Deliverer {
             paused_until: None,
             read_not_before: None,
             last_seen: DeliveryId(0),
+            history: History::default(),
+            jumps: this.clock.watch(),
         };
         let mut stop = this.stop.clone();
         loop {
@@ -221,8 +225,12 @@ impl Deliverer {
             Done::Attempt { items, judgements } => {
                 state.in_flight -= 1;
                 let now = self.clock.now();
+                if state.jumps.notice(&self.clock).is_some() {
+                    state.history.since = now;
+                }
                 for (item, judgement) in items.into_iter().zip(judgements) {
-                    let After { settlement, pause, meaning } = after(&item, judgement, &state.limits, now);
+                    let history = state.history_after(&judgement);
+                    let After { settlement, pause, meaning } = after(&item, judgement, &state.limits, history, now);
                     self.metrics.attempt(&self.name, meaning);
                     if let Some(span) = pause {
                         tracing::warn!(sink = %self.name, meaning, pause_ms = span.as_millis(), reason = %settlement.reason, "the sink is paused");
@@ -297,13 +305,32 @@ impl State {
         self.unsettled.push(settlement);
     }
 
+    /// Answers that were on their way when the pause began are part of the same one.
+    fn history_after(&mut self, judgement: &Judgement) -> History {
+        let is_paused = self.paused_until.is_some_and(|until| until > Instant::now());
+        match judgement {
+            Judgement::Throttled { .. } if !is_paused => self.history.throttled_count += 1,
+            Judgement::Delivered | Judgement::DeliveredThenPause(_) if !is_paused => self.history.throttled_count = 0,
+            Judgement::Delivered
+            | Judgement::DeliveredThenPause(_)
+            | Judgement::Throttled { .. }
+            | Judgement::Transient { .. }
+            | Judgement::Blocked { .. }
+            | Judgement::Rejected { .. } => {}
+        }
+        self.history
+    }
+
     fn accept(&mut self, page: Vec<Pending>, now: Timestamp) {
         for pending in page {
             // What came both through the mailbox and from the store is taken once.
             if pending.delivery.id > self.last_seen {
                 self.last_seen = pending.delivery.id;
-                // No wait is longer than this; a clock that was set back must not make one.
+                // No wait is longer than this; a clock that was set back must not make one, and where it shows a time
+                // before the delivery was made, nobody knows when its next attempt is due.
+                let is_known = pending.delivery.created_at <= now;
                 let wait = pending.delivery.next_attempt_at.since(now).min(RETRY_AFTER_MAX);
+                let wait = if is_known { wait } else { Duration::ZERO };
                 self.lanes.push(pending, (!wait.is_zero()).then(|| Instant::now() + wait));
             }
         }

@@ -15,7 +15,8 @@ use axum::routing::any;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 
-use super::body::{BodyBudget, BodyError};
+use super::auth::Guard;
+use super::body::{BodyBudget, BodyError, drain};
 use super::instance::Instance;
 use super::intake::{Intake, Raw};
 use crate::sources::{Answer, Credential, Receipt};
@@ -43,7 +44,7 @@ impl Doors {
         paths.sort_unstable();
         paths.dedup();
         for path in paths {
-            router = router.route(path, axum::routing::post(by_path));
+            router = router.route(path, axum::routing::post(by_path).put(by_path));
         }
         router.with_state(doors)
     }
@@ -55,9 +56,11 @@ async fn by_name(State(doors): State<Arc<Doors>>, request: Request) -> Response 
     let (name, rest) = behind.split_once('/').map_or((behind, ""), |(name, _)| (name, &behind[name.len()..]));
     let Some(instance) = doors.instances.get(name) else {
         let shown: String = name.chars().take(80).collect();
+        let (parts, body) = request.into_parts();
+        drain(&parts.headers, body).await;
         return respond(Answer::error(404, &format!("no source is called `{shown}`")));
     };
-    doors.handle(instance.clone(), rest.to_owned(), request).await
+    doors.handle(&[instance], rest.to_owned(), request).await
 }
 
 /// A fixed path names a kind; the credential tells which instance of it is meant.
@@ -65,52 +68,72 @@ async fn by_path(State(doors): State<Arc<Doors>>, request: Request) -> Response 
     let path = request.uri().path().to_owned();
     let offered: Vec<&Arc<Instance>> =
         doors.instances.values().filter(|instance| instance.source.fixed_paths().contains(&path.as_str())).collect();
-    let admits = |instance: &&&Arc<Instance>| {
-        matches!(instance.source.credential(&[]), Credential::Headers)
-            && instance.guard.admits_headers(request.headers())
-    };
-    let found = offered.iter().find(admits).or_else(|| offered.first()).map(|instance| (*instance).clone());
-    match found {
-        Some(instance) => doors.handle(instance, path, request).await,
-        None => respond(Answer::error(404, "no source of this kind is configured")),
-    }
+    doors.handle(&offered, path, request).await
+}
+
+/// The first whose token was shown, else the first that needs none.
+fn meant<'i>(offered: &[&'i Arc<Instance>], admits: impl Fn(&Guard) -> bool) -> Option<&'i Arc<Instance>> {
+    let admitting = || offered.iter().copied().filter(|instance| admits(&instance.guard));
+    let by_token = admitting().find(|instance| matches!(instance.guard, Guard::Token(_)));
+    by_token.or_else(|| admitting().next())
 }
 
 impl Doors {
-    async fn handle(&self, instance: Arc<Instance>, path: String, request: Request) -> Response {
-        let answer = self.answer(&instance, path, request).await;
+    /// `offered` are the instances of one kind that the address may mean.
+    async fn handle(&self, offered: &[&Arc<Instance>], path: String, request: Request) -> Response {
+        let Some(first) = offered.first() else {
+            return respond(Answer::error(404, "no source of this kind is configured"));
+        };
+        let (instance, answer) = self.answer(first, offered, path, request).await;
         self.intake.metrics.request(&instance.decoder.name, answer.status);
         respond(answer)
     }
 
-    async fn answer(&self, instance: &Instance, path: String, request: Request) -> Answer {
-        let source = instance.source;
+    async fn answer<'i>(
+        &self,
+        first: &'i Arc<Instance>,
+        offered: &[&'i Arc<Instance>],
+        path: String,
+        request: Request,
+    ) -> (&'i Arc<Instance>, Answer) {
+        let source = first.source;
         let (parts, body) = request.into_parts();
         let refused = |status, reason: &str| source.answer(&path, &Receipt::Refused { status, reason });
         if parts.method != Method::POST && parts.method != Method::PUT {
-            return refused(405, "send alerts with POST");
+            drain(&parts.headers, body).await;
+            return (first, refused(405, "send alerts with POST"));
         }
         let by_headers = matches!(source.credential(&[]), Credential::Headers);
-        if by_headers && !instance.guard.admits_headers(&parts.headers) {
-            return refused(401, "the token is missing or wrong");
-        }
+        let known = if by_headers { meant(offered, |guard| guard.admits_headers(&parts.headers)) } else { Some(first) };
+        let Some(instance) = known else {
+            drain(&parts.headers, body).await;
+            return (first, refused(401, "the token is missing or wrong"));
+        };
         let held = match self.budget.read(&parts.headers, body, source.body_bytes_max()).await {
             Ok(held) => held,
             Err(error @ BodyError::NoRoom) => {
-                return source.answer(&path, &Receipt::NotNow { reason: &error.to_string() });
+                return (instance, source.answer(&path, &Receipt::NotNow { reason: &error.to_string() }));
             }
             Err(error) => {
-                let now = self.intake.clock.now();
-                self.intake.reject(instance, error.status(), &error.to_string(), &bytes::Bytes::new(), now).await;
-                return refused(error.status(), &error.to_string());
+                self.refuse_body(instance, error.status(), &error.to_string()).await;
+                return (instance, refused(error.status(), &error.to_string()));
             }
         };
-        if let Credential::Body(offered) = source.credential(&held.bytes)
-            && !instance.guard.admits_body(offered.as_deref())
-        {
-            // PagerDuty's clients retry neither 400 nor 401 but log the body of a 400.
-            return refused(400, "the routing key is missing or wrong");
-        }
+        let instance = match source.credential(&held.bytes) {
+            Credential::Headers => instance,
+            Credential::Body(shown) => match meant(offered, |guard| guard.admits_body(shown.as_deref())) {
+                Some(instance) => instance,
+                // PagerDuty's clients retry neither 400 nor 401 but log the body of a 400.
+                None => return (instance, refused(400, "the routing key is missing or wrong")),
+            },
+            Credential::Unreadable(reason) => match meant(offered, |guard| guard.admits_body(None)) {
+                Some(instance) => instance,
+                None => {
+                    self.refuse_body(instance, 400, &reason).await;
+                    return (instance, refused(400, &reason));
+                }
+            },
+        };
         let raw = Raw {
             path,
             peer: parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0).to_string(),
@@ -118,7 +141,13 @@ impl Doors {
             content_type: header(&parts.headers, &CONTENT_TYPE),
             body: held.bytes.clone(),
         };
-        self.intake.take(instance, raw).await
+        (instance, self.intake.take(instance, raw).await)
+    }
+
+    /// Makes visible that a body came which nobody could read. Nothing of it is kept.
+    async fn refuse_body(&self, instance: &Instance, status: u16, reason: &str) {
+        let now = self.intake.clock.now();
+        self.intake.reject(instance, status, reason, &bytes::Bytes::new(), now).await;
     }
 }
 

@@ -14,7 +14,9 @@ use crate::store::{Deadlines, Reader};
 /// Incidents ticked in one transaction.
 const TICK_COUNT_MAX: u32 = 256;
 /// Incidents asked early after the clock was set back; holds have the nearest deadlines and stand first.
-const LOOK_AHEAD_COUNT_MAX: u32 = 4096;
+const LOOK_AHEAD_COUNT_MAX: u32 = 16_384;
+/// A hold that had just begun is over its whole length after the clock as it was: those that are no longer are found.
+const LOOK_AHEAD_HOLD: Duration = Duration::from_secs(3600);
 /// How often to look even if nothing is known to be due: bounds what a moved clock can delay.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A failing store is not asked faster than this.
@@ -68,10 +70,11 @@ impl Timers {
         }
     }
 
-    /// After a step back: what was to come within its span is asked now, because its time may have been noted by
-    /// the clock as it was. Asking early changes nothing else.
+    /// After a step back: what was to come within its span, and within a hold after it, is asked now, because its
+    /// time may have been noted by the clock as it was. Asking early changes nothing else.
     async fn look_ahead(&self, span: Duration) {
-        let Ok(Deadlines { due, .. }) = self.reader.due(self.clock.now().plus(span), LOOK_AHEAD_COUNT_MAX).await else {
+        let until = self.clock.now().plus(span + LOOK_AHEAD_HOLD);
+        let Ok(Deadlines { due, .. }) = self.reader.due(until, LOOK_AHEAD_COUNT_MAX).await else {
             return;
         };
         for keys in due.chunks(TICK_COUNT_MAX as usize) {
@@ -122,6 +125,7 @@ mod tests {
         work: mpsc::Receiver<Work>,
         next_deadline: watch::Sender<Timestamp>,
         stop: watch::Sender<bool>,
+        clock: Arc<Clock>,
         task: tokio::task::JoinHandle<()>,
     }
 
@@ -135,16 +139,17 @@ mod tests {
             let (work_in, work) = mpsc::channel(8);
             let (next_deadline, seen) = watch::channel(Timestamp::MAX);
             let (stop, stopped) = watch::channel(false);
+            let clock = Arc::new(Clock::by_hand(START));
             let timers = Timers {
                 reader: Arc::from(reader),
-                clock: Arc::new(Clock::by_hand(START)),
+                clock: clock.clone(),
                 work: work_in,
                 next_deadline: seen,
                 reset_deadline: next_deadline.clone(),
                 stop: stopped,
             };
             let task = tokio::spawn(timers.run());
-            Rig { _folder: folder, writer, work, next_deadline, stop, task }
+            Rig { _folder: folder, writer, work, next_deadline, stop, clock, task }
         }
 
         /// The next tick, and where its answer goes.
@@ -183,5 +188,19 @@ mod tests {
         rig.stop.send_replace(true);
         rig.task.await.unwrap();
         assert!(rig.work.try_recv().is_err(), "nothing is due any more");
+    }
+
+    #[tokio::test]
+    async fn what_was_noted_just_before_the_clock_was_set_back_is_asked_at_once_and_not_when_the_clock_is_there_again()
+    {
+        let mut rig = Rig::new(at(60)).await;
+        // The task notes how late it is before it waits for anything.
+        tokio::task::yield_now().await;
+        rig.clock.move_by_ms(-3_600_000);
+        let (keys, done) = rig.ticked().await;
+        assert_eq!(keys, [key(1)], "due a minute after the time that the clock has lost");
+        done.send(true).unwrap();
+        rig.stop.send_replace(true);
+        rig.task.await.unwrap();
     }
 }

@@ -21,6 +21,9 @@ impl Places {
     /// `file:line` of a key of the entry called `entry` in the list `section`; of the entry itself when the
     /// key is not written there; just the file (or `settings`) when even that cannot be found.
     pub fn of(&self, section: &str, entry: &str, key: &str) -> String {
+        if let Some((_, place)) = self.overlays.iter().find(|(overlaid, _)| overlaid == section) {
+            return place.clone();
+        }
         let name = if self.name.is_empty() { "settings" } else { &self.name };
         match self.find(section, entry, key) {
             Some((line, column)) => format!("{name}:{line}:{column}"),

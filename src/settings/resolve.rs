@@ -82,8 +82,8 @@ pub fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Ready, Setting
         settings.sinks.iter().map(|entry| sink_plan(loaded, entry, secrets)).collect::<Result<_, _>>()?
     };
     let retention = Retention {
-        age: span(loaded, "retention.age", &settings.retention.age)?,
-        bytes_max: parse_bytes(&settings.retention.bytes).ok_or_else(|| {
+        age: age(loaded)?,
+        bytes_max: parse_bytes(&settings.retention.bytes).filter(|bytes| *bytes > 0).ok_or_else(|| {
             top(
                 loaded,
                 "retention.bytes",
@@ -92,17 +92,68 @@ pub fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Ready, Setting
             )
         })?,
     };
+    check_limits(loaded)?;
+    let telemetry = telemetry::resolve(loaded, secrets)?;
+    let store = store_url(loaded)?;
     Ok(Ready {
         listen_is_default: settings.listen.is_none(),
         listen,
-        store: settings.store.clone(),
+        store,
         rules_refused_for: span(loaded, "rules_refused_for", &settings.rules_refused_for)?,
         instances,
         sinks,
         limits: settings.limits.clone(),
         retention,
-        telemetry: telemetry::resolve(loaded, secrets)?,
+        telemetry,
     })
+}
+
+/// What is deleted at once was not kept.
+fn age(loaded: &Loaded) -> Result<Duration, SettingsError> {
+    let text = &loaded.settings.retention.age;
+    let age = span(loaded, "retention.age", text)?;
+    if age.is_zero() {
+        let message = format!("`{text}`: nothing would be kept");
+        return Err(top(loaded, "retention.age", message, "write `30d`"));
+    }
+    Ok(age)
+}
+
+/// With a zero here nobody could ever send anything.
+fn check_limits(loaded: &Loaded) -> Result<(), SettingsError> {
+    let LimitSettings { header_seconds, body_seconds, connections, in_flight_bytes, shutdown_seconds: _ } =
+        &loaded.settings.limits;
+    let zero = [
+        ("limits.header_seconds", *header_seconds == 0),
+        ("limits.body_seconds", *body_seconds == 0),
+        ("limits.connections", *connections == 0),
+        ("limits.in_flight_bytes", *in_flight_bytes == 0),
+    ];
+    match zero.into_iter().find(|(_, is_zero)| *is_zero) {
+        Some((key, _)) => {
+            Err(top(loaded, key, format!("`{key}` is 0: nobody could send anything"), "write at least 1"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// `sqlite:PATH`; another word would become the name of a file.
+fn store_url(loaded: &Loaded) -> Result<String, SettingsError> {
+    let store = &loaded.settings.store;
+    let hint = "write `sqlite:data/tawny.db`";
+    let path = store.strip_prefix("sqlite:").map(|path| path.trim_start_matches('/'));
+    match path {
+        Some(path) if path.starts_with(":memory:") => {
+            Err(top(loaded, "store", "a store in memory would lose alerts".to_owned(), hint))
+        }
+        Some(path) if !path.is_empty() => Ok(store.clone()),
+        _ if store.starts_with("postgres:") || store.starts_with("postgresql:") => {
+            let message = "this version keeps its decisions in SQLite only".to_owned();
+            Err(top(loaded, "store", message, hint))
+        }
+        // It may hold a password, so it is not repeated.
+        _ => Err(top(loaded, "store", "`store` is no address of a SQLite file".to_owned(), hint)),
+    }
 }
 
 fn top(loaded: &Loaded, key: &str, message: String, hint: &str) -> SettingsError {
@@ -305,6 +356,9 @@ fn sink_plan(loaded: &Loaded, entry: &SinkEntry, policy: SecretsPolicy) -> Resul
         wrong(&key, message)
     };
     let sink = kind.build(settings.clone()).map_err(fault)?;
+    if policy == SecretsPolicy::Required {
+        sink.check_secrets(&secrets).map_err(|cause| fault(cause.to_string()))?;
+    }
     let telemetry = match kind.telemetry(&settings) {
         Some(side) => Some(TelemetrySetup { sink: side.map_err(fault)?, secrets: open_all()? }),
         None => None,

@@ -47,8 +47,8 @@ impl SinkKind for Kind {
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
         let known = [&["dataset", "region", telemetry::DATASET_KEY][..], &PLAN_KEYS].concat();
-        options::check_keys(&settings, &known)?;
         options::check_secrets(&settings, &[API_KEY], &[])?;
+        options::check_keys(&settings, &known)?;
         telemetry::of(&settings)?;
         let base = base_url(&settings)?;
         let dataset = options::text(&settings, "dataset")?.unwrap_or(DATASET).trim();
@@ -141,6 +141,10 @@ impl Sink for Honeycomb {
             ],
             body,
         }))
+    }
+
+    fn check_secrets(&self, secrets: &dyn Secrets) -> Result<(), EncodeError> {
+        key_of(secrets).map(drop)
     }
 
     fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement> {

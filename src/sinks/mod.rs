@@ -148,6 +148,11 @@ pub trait Sink: Send + Sync {
         true
     }
 
+    /// Whether the secrets have the form that requests need: a start must not wait for the first page to find out.
+    fn check_secrets(&self, _secrets: &dyn Secrets) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
     /// One request for these notices (at most `limits().batch_count_max`, all of different lanes). `now` is
     /// the moment of the attempt: some formats want it in the request.
     fn encode(&self, notices: &[&Notice], secrets: &dyn Secrets, now: Timestamp) -> Result<Outgoing, EncodeError>;

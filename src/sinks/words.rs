@@ -125,7 +125,7 @@ impl<'a> Links<'a> {
             further: Vec::new(),
         };
         for link in incident.lead.links.iter().filter(|link| is_link(&link.href)) {
-            let is_runbook = link.text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("runbook"));
+            let is_runbook = is_runbook(link);
             if links.runbook == Some(link.href.as_str()) {
                 continue;
             }
@@ -139,6 +139,15 @@ impl<'a> Links<'a> {
         }
         links
     }
+}
+
+/// Back to the tool that raised an alert: the first link that is not the runbook's.
+pub(super) fn origin_link(links: &[Link]) -> Option<&str> {
+    links.iter().find(|link| is_link(&link.href) && !is_runbook(link)).map(|link| link.href.as_str())
+}
+
+fn is_runbook(link: &Link) -> bool {
+    link.text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("runbook"))
 }
 
 fn is_link(href: &str) -> bool {

@@ -106,10 +106,12 @@ const ERROR_SEPARATOR: &str = "; ";
 
 /// Where the sender's credential stands.
 pub enum Credential<'a> {
-    /// `Authorization: Bearer`, Basic (the password), or the header that the settings name.
+    /// `Authorization: Bearer`, or Basic (the password).
     Headers,
     /// In the body (PagerDuty's routing key). `None`: the body holds none.
     Body(Option<Cow<'a, str>>),
+    /// Would stand in the body, which cannot be read: why.
+    Unreadable(String),
 }
 
 /// What came of a request, for wording the answer.

@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::response::Response;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 
+use super::filter::{Filter, RECEIVER};
 use super::{Views, json as reply, unavailable};
 use crate::model::Member;
 use crate::model::id::alertmanager_fingerprint;
@@ -51,10 +54,19 @@ async fn receivers(State(views): State<Arc<Views>>) -> Response {
     reply(&views.sinks.iter().map(|(name, _)| json!({ "name": name })).collect::<Vec<_>>())
 }
 
-async fn alerts(State(views): State<Arc<Views>>) -> Response {
+async fn alerts(State(views): State<Arc<Views>>, Query(query): Query<Vec<(String, String)>>) -> Response {
+    let filter = match Filter::of(&query) {
+        Ok(filter) => filter,
+        // A bare text, as Alertmanager has it: its clients read nothing else.
+        Err(reason) => {
+            let body = serde_json::Value::from(reason).to_string();
+            return (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "application/json")], body).into_response();
+        }
+    };
     match views.reader.firing(ALERT_COUNT_MAX).await {
         Ok(members) => {
-            let mut alerts: Vec<serde_json::Value> = members.iter().map(gettable).collect();
+            let mut alerts: Vec<serde_json::Value> =
+                members.iter().filter(|member| filter.wants(&member.labels)).map(gettable).collect();
             alerts.sort_by(|left, right| left["fingerprint"].as_str().cmp(&right["fingerprint"].as_str()));
             reply(&alerts)
         }
@@ -72,7 +84,7 @@ fn gettable(member: &Member) -> serde_json::Value {
         "updatedAt": heard_at.to_string(),
         "generatorURL": member.generator_url.as_deref().unwrap_or(""),
         "fingerprint": format!("{:016x}", alertmanager_fingerprint(member.labels.iter())),
-        "receivers": [{ "name": "tawny" }],
+        "receivers": [{ "name": RECEIVER }],
         "status": { "state": "active", "silencedBy": [], "inhibitedBy": [], "mutedBy": [] },
     })
 }

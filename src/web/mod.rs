@@ -3,6 +3,7 @@
 
 mod alertmanager;
 mod api;
+mod filter;
 mod unowned;
 
 use std::sync::Arc;
@@ -48,7 +49,8 @@ fn json(value: &impl serde::Serialize) -> Response {
     }
 }
 
-fn error(status: StatusCode, reason: &str) -> Response {
+/// One line of JSON that says why.
+pub fn error(status: StatusCode, reason: &str) -> Response {
     let body = serde_json::json!({ "error": reason }).to_string();
     (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }

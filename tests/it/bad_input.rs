@@ -19,12 +19,12 @@ fn good_alert() -> Alert {
     Alert::firing(&[("alertname", "HighErrorRate"), ("service", "owl-service"), ("cell", "c1")])
 }
 
-fn text(reply: &Reply) -> String {
+pub(crate) fn text(reply: &Reply) -> String {
     reply.reason().unwrap_or_else(|| panic!("no sentence in the answer {reply:?}"))
 }
 
 /// Refused as it is, with one line of JSON that says why.
-fn assert_refused(reply: &Reply, statuses: &[u16], what: &str) {
+pub(crate) fn assert_refused(reply: &Reply, statuses: &[u16], what: &str) {
     assert!(statuses.contains(&reply.status), "{what}: expected one of {statuses:?}, got {reply:?}");
     let reason = text(reply);
     assert!(!reason.trim().is_empty(), "{what}: an empty reason in {reply:?}");
@@ -32,7 +32,7 @@ fn assert_refused(reply: &Reply, statuses: &[u16], what: &str) {
 }
 
 /// Ready, and a good alert is still taken.
-async fn assert_well(daemon: &mut Daemon<'_>, client: &Client, after: &str) {
+pub(crate) async fn assert_well(daemon: &mut Daemon<'_>, client: &Client, after: &str) {
     assert!(daemon.is_running(), "the daemon ended after {after}");
     let ready = client.get(daemon.address, "/readyz").await;
     assert!(ready.as_ref().is_ok_and(|reply| reply.status == 200), "not ready after {after}: {ready:?}");
@@ -40,7 +40,7 @@ async fn assert_well(daemon: &mut Daemon<'_>, client: &Client, after: &str) {
     assert!(taken.as_ref().is_ok_and(Reply::is_taken), "a good alert was refused after {after}: {taken:?}");
 }
 
-async fn rejects(daemon: &Daemon<'_>, client: &Client) -> (usize, String) {
+pub(crate) async fn rejects(daemon: &Daemon<'_>, client: &Client) -> (usize, String) {
     let reply = client.get(daemon.address, "/api/v1/rejects").await.expect("the daemon answers");
     assert_eq!(reply.status, 200, "{reply:?}");
     let value: Value = serde_json::from_str(&reply.body).expect("our own API speaks JSON");

@@ -27,6 +27,7 @@ mod platform;
 #[cfg(test)]
 mod real_peers;
 #[cfg(test)]
+mod refusals;
 mod reload;
 #[cfg(test)]
 mod rules_tools;

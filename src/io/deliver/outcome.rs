@@ -28,7 +28,16 @@ pub(super) struct After {
     pub(super) meaning: &'static str,
 }
 
-pub(super) fn after(item: &Pending, judgement: Judgement, limits: &Limits, now: Timestamp) -> After {
+/// What the sink's task remembers from one attempt to the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct History {
+    /// How often in a row the credential was told to slow down, this time included.
+    pub(super) throttled_count: u32,
+    /// Since when the clock goes on without a jump; what waits does not grow older by one.
+    pub(super) since: Timestamp,
+}
+
+pub(super) fn after(item: &Pending, judgement: Judgement, limits: &Limits, history: History, now: Timestamp) -> After {
     let attempts = item.delivery.attempts.saturating_add(1);
     let settle = |outcome, reason: String| Settlement {
         id: item.delivery.id,
@@ -39,7 +48,7 @@ pub(super) fn after(item: &Pending, judgement: Judgement, limits: &Limits, now: 
         at: now,
     };
     let again = |reason: String, wait: Duration| {
-        if now.since(item.delivery.created_at) + wait > limits.deadline {
+        if now.since(item.delivery.created_at.max(history.since)) + wait > limits.deadline {
             return settle(DeliveryOutcome::Dead, format!("given up after {attempts} attempts: {reason}"));
         }
         Settlement { outcome: None, next_attempt_at: now.plus(wait), ..settle(DeliveryOutcome::Dead, reason) }
@@ -54,8 +63,9 @@ pub(super) fn after(item: &Pending, judgement: Judgement, limits: &Limits, now: 
             meaning: "delivered",
         },
         Judgement::Throttled { retry_after } => {
-            let wait =
-                retry_after.map_or(doubled(THROTTLE_BASE, THROTTLE_CAP, attempts), |span| span.min(RETRY_AFTER_MAX));
+            // It is the credential that is throttled, whichever notice comes first after the pause.
+            let own = doubled(THROTTLE_BASE, THROTTLE_CAP, history.throttled_count);
+            let wait = retry_after.map_or(own, |span| span.min(RETRY_AFTER_MAX));
             After { settlement: again("throttled".to_owned(), wait), pause: Some(wait), meaning: "throttled" }
         }
         Judgement::Transient { reason } => {

@@ -29,8 +29,8 @@ impl SinkKind for Kind {
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
         let known = [&["protocol", "headers"][..], &telemetry::PLAN_KEYS].concat();
-        options::check_keys(&settings, &known)?;
         options::check_secrets(&settings, &[], &headers::secret_names(&settings))?;
+        options::check_keys(&settings, &known)?;
         telemetry_of(&settings)?;
         Ok(Box::new(Silent))
     }

@@ -189,7 +189,7 @@ fn write_samples(json: &mut JsonText, incident: &Incident) {
         }
         json.key("startsAt");
         json.plain(sample.starts_at);
-        text(json, "generatorURL", sample.links.first().map(|link| link.href.as_str()));
+        text(json, "generatorURL", words::origin_link(&sample.links));
         json.close('}');
     }
     json.close(']');

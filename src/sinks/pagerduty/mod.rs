@@ -28,8 +28,6 @@ const IN_FLIGHT: u32 = 32;
 /// About 120 calls a minute and key are allowed, counted over a sliding minute.
 const RATE_PER_MINUTE: u32 = 120;
 const BURST: u32 = 20;
-/// PagerDuty says no `Retry-After`; half its window lets the bucket fill again.
-const THROTTLED_PAUSE: Duration = Duration::from_secs(30);
 const ROUTING_KEY: &str = "routing_key";
 const ROUTING_KEY_BYTES: usize = 32;
 
@@ -43,8 +41,8 @@ impl SinkKind for Kind {
     }
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
-        options::check_keys(&settings, &["region", "rate_per_minute", "in_flight"])?;
         options::check_secrets(&settings, &[ROUTING_KEY], &[])?;
+        options::check_keys(&settings, &["region", "rate_per_minute", "in_flight"])?;
         let vendor = match options::choice(&settings, "region", &["us", "eu"])? {
             "eu" => "https://events.eu.pagerduty.com",
             _ => "https://events.pagerduty.com",
@@ -55,6 +53,7 @@ impl SinkKind for Kind {
         Ok(Box::new(PagerDuty {
             alerts_url: format!("{base}/v2/enqueue"),
             changes_url: format!("{base}/v2/change/enqueue"),
+            is_vendor: settings.endpoint.is_none(),
             limits: Limits {
                 batch_count_max: 1,
                 in_flight_max: in_flight as usize,
@@ -70,6 +69,19 @@ struct PagerDuty {
     alerts_url: String,
     changes_url: String,
     limits: Limits,
+    /// The address is PagerDuty's own.
+    is_vendor: bool,
+}
+
+impl PagerDuty {
+    /// What speaks PagerDuty's language at another address (this daemon does) has keys of its own kind.
+    fn check_key(&self, key: &str) -> Result<(), EncodeError> {
+        let is_key = key.len() == ROUTING_KEY_BYTES && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if is_key || !self.is_vendor {
+            return Ok(());
+        }
+        Err(EncodeError::SecretBad { name: ROUTING_KEY, reason: "a routing key is 32 letters and digits" })
+    }
 }
 
 impl Sink for PagerDuty {
@@ -85,10 +97,7 @@ impl Sink for PagerDuty {
         let notice = only(notices)?;
         let secret = options::secret(secrets, ROUTING_KEY)?;
         let key = secret.reveal();
-        if key.len() != ROUTING_KEY_BYTES || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            let reason = "a routing key is 32 letters and digits";
-            return Err(EncodeError::SecretBad { name: ROUTING_KEY, reason });
-        }
+        self.check_key(key)?;
         let (url, body) = match (notice.kind, notice.reason) {
             // The key serves alerts well, so it is not blocked: this one event cannot go there.
             (NoticeKind::Event, _) if key.starts_with('R') => {
@@ -114,6 +123,10 @@ impl Sink for PagerDuty {
         }))
     }
 
+    fn check_secrets(&self, secrets: &dyn Secrets) -> Result<(), EncodeError> {
+        self.check_key(options::secret(secrets, ROUTING_KEY)?.reveal())
+    }
+
     fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement> {
         vec![judgement(answer); notice_count]
     }
@@ -126,7 +139,6 @@ fn judgement(answer: &HttpAnswer<'_>) -> Judgement {
     match (answer.status, default_judgement(answer)) {
         // An unknown key is answered like a bad event; the event is fine and waits for a good key.
         (400, Judgement::Rejected { reason }) if blames_the_key(answer.body) => Judgement::Blocked { reason },
-        (_, Judgement::Throttled { retry_after: None }) => Judgement::Throttled { retry_after: Some(THROTTLED_PAUSE) },
         (_, other) => other,
     }
 }
@@ -289,7 +301,7 @@ mod tests {
             assert!(matches!(judge(status, body), Judgement::Rejected { .. }), "{status}");
         }
         let calm = r#"{"status":"throttle exceeded","errors":["Enhance Your Calm."]}"#;
-        assert_eq!(judge(429, calm), Judgement::Throttled { retry_after: Some(Duration::from_secs(30)) });
+        assert_eq!(judge(429, calm), Judgement::Throttled { retry_after: None }, "30 s, and longer each time");
         for status in [401, 403, 404, 410, 302] {
             assert!(matches!(judge(status, ""), Judgement::Blocked { .. }), "{status}");
         }
@@ -309,7 +321,7 @@ mod tests {
         assert_eq!(refused(json!({"region": 1}), &["routing_key"]), "`region` must be a text, not a number");
         assert!(refused(json!({"in_flight": 0}), &["routing_key"]).starts_with("`in_flight` must be a whole number"));
         assert!(refused(json!({}), &[]).starts_with("secret `routing_key` is missing"));
-        assert!(refused(json!({"routing_key": "0123"}), &[]).contains("unknown option `routing_key`"));
+        assert!(refused(json!({"routing_key": "0123"}), &[]).starts_with("`routing_key` is a secret"));
         let eu = build("pagerduty", json!({"region": "eu", "rate_per_minute": 600}), &["routing_key"]).unwrap();
         assert_eq!(eu.limits().rate, Some(Rate { per_minute: 600, burst: 20 }));
         let opened = notice(owl(), NoticeKind::Opened, Reason::FirstAlert);

@@ -42,8 +42,8 @@ impl SinkKind for Kind {
     }
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
-        options::check_keys(&settings, &["in_flight"])?;
         options::check_secrets(&settings, &[DSN], &[])?;
+        options::check_keys(&settings, &["in_flight"])?;
         let base = match &settings.endpoint {
             Some(_) => Some(options::base_url(&settings, "")?),
             None => None,
@@ -89,6 +89,10 @@ impl Sink for Sentry {
         self.request(secrets, event::envelope(notice, now)).map(Outgoing::Http)
     }
 
+    fn check_secrets(&self, secrets: &dyn Secrets) -> Result<(), EncodeError> {
+        self.target(secrets).map(drop)
+    }
+
     fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement> {
         vec![judgement(answer); notice_count]
     }
@@ -111,11 +115,14 @@ impl ErrorSink for Sentry {
 }
 
 impl Sentry {
+    fn target(&self, secrets: &dyn Secrets) -> Result<dsn::Target, EncodeError> {
+        let secret = options::secret(secrets, DSN)?;
+        dsn::parse(secret.reveal(), self.base.as_deref()).map_err(|reason| EncodeError::SecretBad { name: DSN, reason })
+    }
+
     /// An envelope on its way to the project of the DSN.
     fn request(&self, secrets: &dyn Secrets, envelope: Vec<u8>) -> Result<HttpRequest, EncodeError> {
-        let secret = options::secret(secrets, DSN)?;
-        let target = dsn::parse(secret.reveal(), self.base.as_deref())
-            .map_err(|reason| EncodeError::SecretBad { name: DSN, reason })?;
+        let target = self.target(secrets)?;
         Ok(HttpRequest {
             url: target.url,
             headers: vec![

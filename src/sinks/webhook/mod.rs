@@ -35,9 +35,9 @@ impl SinkKind for Kind {
     }
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
-        options::check_keys(&settings, &[URL, "headers", "in_flight"])?;
         let taken = [&[SECRET_PREVIOUS, URL][..], &headers::secret_names(&settings)].concat();
         options::check_secrets(&settings, &[SECRET], &taken)?;
+        options::check_keys(&settings, &[URL, "headers", "in_flight"])?;
         let address = match (&settings.endpoint, options::text(&settings, URL)?) {
             (Some(endpoint), _) => Address::Plain(checked("endpoint", endpoint)?),
             (None, Some(url)) => Address::Plain(checked(URL, url)?),
@@ -127,6 +127,11 @@ impl Sink for Webhook {
         ];
         headers::append(&mut headers, &self.headers, secrets)?;
         Ok(Outgoing::Http(HttpRequest { url: self.url(secrets)?, headers, body }))
+    }
+
+    fn check_secrets(&self, secrets: &dyn Secrets) -> Result<(), EncodeError> {
+        self.url(secrets)?;
+        self.signature(secrets, "check", 0, b"").map(drop)
     }
 
     fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement> {

@@ -13,6 +13,8 @@ use super::read;
 pub(super) struct Mapping {
     pub(super) alerts: Option<Vec<String>>,
     pub(super) identity: Target,
+    /// Somebody said where it stands: then nothing else is one.
+    pub(super) identity_is_chosen: bool,
     pub(super) state: Target,
     pub(super) severity: Target,
     pub(super) title: Target,
@@ -57,6 +59,7 @@ impl Mapping {
         };
         Ok(Mapping {
             alerts: options.get("alerts").map(|value| pointers("alerts", value)).transpose()?,
+            identity_is_chosen: options.contains_key("identity"),
             identity: target("identity", "dedup_key dedupKey fingerprint alias incident_key alert_id id")?,
             state: target("state", "status state alert_state event_action action current_state")?,
             severity: target("severity", "severity priority level alert_type")?,

@@ -1,5 +1,6 @@
 //! Any JSON, read through a mapping in the settings: where the identity, the state and the words stand.
-//! Never deduplicates what has no identity, beyond what its title and labels say.
+//! Never deduplicates what has no identity, beyond what its title and labels say; and where the mapping names the
+//! place of the identity, refuses what has nothing there.
 //!
 //! Each target is a JSON pointer, `{const: …}`, or a list of these of which the first present wins.
 //!
@@ -134,6 +135,9 @@ impl Reader<'_> {
         }
         let mapping = self.mapping;
         let given = mapping.identity.text(element);
+        if given.is_none() && mapping.identity_is_chosen {
+            return Err(format!("missing identity: nothing at {}", mapping.identity.tried()));
+        }
         let title = mapping.title.text(element);
         let labels = mapping.labels(element);
         if given.is_none() && title.is_none() && labels.is_empty() {

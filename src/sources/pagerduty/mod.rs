@@ -60,7 +60,13 @@ impl Source for PagerDuty {
     }
 
     fn credential<'a>(&self, body: &'a [u8]) -> Credential<'a> {
-        Credential::Body(node::top_level_text(body, &KEY_NAMES))
+        match node::top_level_text(body, &KEY_NAMES) {
+            Some(key) => Credential::Body(Some(key)),
+            None => match event_object(body) {
+                Ok(_) => Credential::Body(None),
+                Err(error) => Credential::Unreadable(error.to_string()),
+            },
+        }
     }
 
     /// Nothing of a body that may still show its key: see [`mask`].
@@ -70,14 +76,7 @@ impl Source for PagerDuty {
 
     fn decode<'a>(&self, request: &Request<'a>, instance: &'a Instance) -> Result<Batch<'a>, DecodeError> {
         let form = Form::of_path(request.path)?;
-        let text = node::body_text(request.body)?;
-        let body = Node::parse(text)?;
-        if body.kind() != Kind::Object {
-            return Err(DecodeError::Bad {
-                field: Cow::Borrowed("body"),
-                reason: format!("expected an event object, found {}", body.kind().as_str()),
-            });
-        }
+        let (text, body) = event_object(request.body)?;
         let routing_key = node::top_level_text(request.body, &KEY_NAMES).unwrap_or_default();
         let mut event = Event::read(body, form);
         event.check(form, &routing_key)?;
@@ -104,6 +103,16 @@ impl Source for PagerDuty {
             }
         }
     }
+}
+
+fn event_object(body: &[u8]) -> Result<(&str, Node<'_>), DecodeError> {
+    let text = node::body_text(body)?;
+    let body = Node::parse(text)?;
+    if body.kind() == Kind::Object {
+        return Ok((text, body));
+    }
+    let reason = format!("expected an event object, found {}", body.kind().as_str());
+    Err(DecodeError::Bad { field: Cow::Borrowed("body"), reason })
 }
 
 /// Clients insist on the status and read `dedup_key` out of the body.

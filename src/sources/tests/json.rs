@@ -212,3 +212,13 @@ fn absurd_times_are_the_time_of_receipt() {
         assert_eq!(decode(body.as_bytes(), &instance).alerts[0].starts_at, expected, "{time}");
     }
 }
+
+#[test]
+fn where_the_mapping_names_the_identity_nothing_else_is_one() {
+    let instance = mapped(serde_json::json!({ "identity": ["/check/id", "/id"], "title": "/t" }));
+    let batch = decode(br#"[{"t":"A"},{"t":"A","id":7},{"t":"A","check":{"id":""}}]"#, &instance);
+    assert_eq!(batch.alerts.len(), 1);
+    let reasons: Vec<String> = batch.rejects.iter().map(ToString::to_string).collect();
+    assert_eq!(reasons[0], "alert 0: missing identity: nothing at `/check/id`, `/id`");
+    assert_eq!(batch.rejects[1].position, 2);
+}

@@ -237,8 +237,11 @@ fn the_key_that_is_checked_is_the_key_that_counts() {
         decode(twice.as_bytes(), &instance).alerts[0].identity,
         decode(trigger("").as_bytes(), &instance).alerts[0].identity
     );
-    for body in [&b""[..], b"{", b"[]", br#"{"routing_key":7}"#, br#"{"routing_key":"a","routing_key":null}"#] {
-        assert!(matches!(source(KIND).credential(body), Credential::Body(None)), "{}", String::from_utf8_lossy(body));
+    for body in [r#"{"routing_key":7}"#, r#"{"routing_key":"a","routing_key":null}"#, "{}"] {
+        assert!(matches!(source(KIND).credential(body.as_bytes()), Credential::Body(None)), "{body}");
+    }
+    for body in ["", "{", "[]", "7", r#"{"routing_key":"a"} x"#] {
+        assert!(matches!(source(KIND).credential(body.as_bytes()), Credential::Unreadable(_)), "{body}");
     }
 }
 

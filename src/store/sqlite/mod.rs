@@ -3,6 +3,7 @@
 
 mod bulk;
 mod directory;
+mod lock;
 mod read;
 mod recent;
 mod retain;
@@ -26,6 +27,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqlStr, SqliteConnection};
 
 use super::{Reader, StoreError, Writer};
 
+pub use lock::{StoreLock, lock};
 pub use write::SqliteWriter;
 
 /// Pages before a commit copies the log into the database: 32 MiB of 8 KiB pages, so that a page which changes often is

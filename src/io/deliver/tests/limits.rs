@@ -1,6 +1,6 @@
 //! Waits, pauses, deadlines and rates, as a sink on the other side would measure them.
 
-use super::super::outcome::{Bucket, after};
+use super::super::outcome::{Bucket, History, after};
 use super::*;
 use crate::sinks::Rate;
 use NoticeKind::{Opened, Resolved};
@@ -13,7 +13,8 @@ fn a_failed_attempt_waits_at_random_up_to_a_bound_that_doubles_to_a_minute() {
         let bound = Duration::from_secs(1 << attempts.min(20)).min(Duration::from_secs(60));
         let waits: Vec<Duration> = (0..300)
             .map(|_| {
-                let done = after(&row, Judgement::Transient { reason: "no".to_owned() }, &LIMITS, START);
+                let done =
+                    after(&row, Judgement::Transient { reason: "no".to_owned() }, &LIMITS, History::default(), START);
                 assert_eq!((done.settlement.outcome, done.settlement.attempts), (None, attempts + 1));
                 assert_eq!(done.pause, None, "one failure says nothing of the others");
                 done.settlement.next_attempt_at.since(START)
@@ -39,7 +40,7 @@ fn no_number_of_attempts_and_no_answer_overflows() {
         Judgement::Blocked { reason: "é".repeat(100_000) },
         Judgement::Rejected { reason: String::new() },
     ] {
-        let done = after(&row, judgement, &LIMITS, START);
+        let done = after(&row, judgement, &LIMITS, History::default(), START);
         assert!(done.settlement.reason.chars().count() <= 600);
         assert!(done.pause.unwrap_or_default() <= Duration::from_secs(3600), "nobody silences us for ever");
         assert_eq!(done.settlement.attempts, u32::MAX);
@@ -185,4 +186,39 @@ async fn what_a_sink_asked_for_before_a_restart_holds_after_it_but_no_clock_make
         rig.all_settled().await;
         assert_eq!(rig.world.sent()[0].2.duration_since(begun).as_secs(), waited, "asked for {asked} s");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_names_no_time_is_left_alone_for_longer_each_time_whichever_lane_asks() {
+    // Each lane is refused once, so that no single delivery counts what the credential has suffered.
+    let rig = Plan::new(|id, attempt| if attempt == 1 && id <= 6 { Reply::Answer(429) } else { Reply::Answer(200) });
+    let mut rig = rig;
+    rig.limits.in_flight_max = 1;
+    let rig = rig.left((1..=6).map(|number| (number, Opened))).start();
+    rig.all_settled().await;
+    let times: Vec<Instant> = rig.world.sent().into_iter().map(|(_, _, when)| when).collect();
+    let waits: Vec<u64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).filter(|wait| *wait > 0).collect();
+    assert_eq!(waits, [30, 60, 120, 240, 300, 300]);
+    rig.post(7, 7, Opened);
+    rig.all_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_back_before_a_start_delays_no_page() {
+    let rig = Plan::new(|_, _| Reply::Answer(200)).left([(1, Opened)]).start();
+    let begun = Instant::now();
+    rig.clock.move_by_ms(-7_200_000);
+    rig.world.rows.lock().unwrap().get_mut(&1).unwrap().delivery.next_attempt_at = START.plus(Duration::from_secs(40));
+    rig.all_settled().await;
+    assert_eq!(rig.world.sent()[0].2.duration_since(begun).as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_forward_makes_no_dead_letters() {
+    let rig = Plan::new(|_, attempt| if attempt <= 5 { Reply::Answer(503) } else { Reply::Answer(200) });
+    let rig = rig.left([(1, Opened)]).start();
+    rig.until(|world| !world.sent().is_empty()).await;
+    rig.clock.move_by_ms(365 * 86_400_000);
+    rig.all_settled().await;
+    assert_eq!(rig.world.ended()[&1].0, DeliveryOutcome::Delivered);
 }

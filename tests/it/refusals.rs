@@ -1,0 +1,88 @@
+//! How a sender comes to hear that it was refused, whatever it sent and however it listens.
+
+use std::io::{Read, Write};
+
+use crate::bad_input::{assert_refused, assert_well, rejects, text};
+use crate::client::{Client, pagerduty_body};
+use crate::daemon::{Daemon, Home, PAGERDUTY_IN_KEY};
+use crate::stand_in::StandIn;
+use crate::stand_in::pagerduty::PagerDuty;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_where_no_routing_key_can_be_found_is_refused_for_what_it_is_and_listed_without_its_text() {
+    let home = Home::with_pager("http://127.0.0.1:9");
+    let mut daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    for (body, words) in [
+        ("trigger=1", "the body is not JSON"),
+        ("", "the body is empty"),
+        ("[]", "expected an event object, found a list"),
+        (r#"{"routing_key":"#, "the body is not JSON"),
+    ] {
+        let (before, _) = rejects(&daemon, &client).await;
+        let reply = client.post(daemon.address, "/v2/enqueue", body.as_bytes().to_vec()).await.expect("an answer");
+        assert_refused(&reply, &[400], body);
+        assert!(text(&reply).contains(words), "{body}: {reply:?}");
+        let (after, list) = rejects(&daemon, &client).await;
+        assert_eq!(after, before + 1, "{body}");
+        assert!(body.is_empty() || body == "[]" || !list.contains(body), "its text is kept: {list}");
+    }
+    assert_well(&mut daemon, &client, "events that are none").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_serves_all_routing_keys_and_a_method_that_nobody_takes_is_refused_in_words() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let mut home = Home::with_pager(&pagerduty.endpoint(0));
+    let other = "ccccccccccccccccccccccccccccccc2";
+    home.set_environment("OTHER_IN_KEY", other);
+    let settings = std::fs::read_to_string(home.settings_path()).expect("the settings were written");
+    let both =
+        settings.replace("sinks:\n", "  - { name: zz, kind: pagerduty, token: { env: OTHER_IN_KEY } }\nsinks:\n");
+    home.write("tawny.yaml", &both);
+    let mut daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    for key in [PAGERDUTY_IN_KEY, other] {
+        let body = pagerduty_body(key, "trigger", "same-key");
+        let reply = client.post(daemon.address, "/v2/enqueue", body).await.expect("an answer");
+        assert_eq!(reply.status, 202, "{reply:?}");
+    }
+    let body = pagerduty_body("ffffffffffffffffffffffffffffffff", "trigger", "same-key");
+    assert_refused(&client.post(daemon.address, "/v2/enqueue", body).await.expect("an answer"), &[400], "a third key");
+    let page = client.get(daemon.address, "/metrics").await.expect("an answer").body;
+    for name in ["pd", "zz"] {
+        assert!(page.contains(&format!("source=\"{name}\",status=\"202\"}} 1")), "{name}: {page}");
+    }
+    for path in ["/v2/enqueue", "/api/v1/alerts", "/in/pd"] {
+        let reply = client.get(daemon.address, path).await.expect("an answer");
+        assert_refused(&reply, &[405], path);
+    }
+    assert_well(&mut daemon, &client, "GET").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_all_before_listening_still_hears_why_it_was_refused() {
+    let home = Home::with_pager("http://127.0.0.1:9");
+    let daemon = Daemon::start(&home).await;
+    for (path, megabytes, status) in [("/in/alertmanager", 20, "413"), ("/in/locked", 12, "401"), ("/in/no", 12, "404")]
+    {
+        let address = daemon.address;
+        let answer = tokio::task::spawn_blocking(move || {
+            let mut line = std::net::TcpStream::connect(address).expect("the daemon listens");
+            let length = megabytes << 20;
+            let head =
+                format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+            line.write_all(head.as_bytes()).expect("the head is taken");
+            let piece = vec![b' '; 1 << 20];
+            for sent in 0..megabytes {
+                line.write_all(&piece).unwrap_or_else(|cause| panic!("{path}: cut off after {sent} MB: {cause}"));
+            }
+            let mut answer = String::new();
+            line.read_to_string(&mut answer).expect("an answer");
+            answer
+        })
+        .await
+        .expect("the sender ends");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: `{answer}`");
+    }
+}
