@@ -108,10 +108,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     if let Some(value) = to_keep {
         live_rules::keep(&running.work, value).await;
     }
-    let reloader = Reloader { rules: rules.clone(), work: running.work.clone() };
-    running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), machine.workers_stop.clone())));
-    let alarm = rules_alarm::follow(intake.clone(), rules_refused_for, machine.workers_stop.clone());
-    running.workers.push(tokio::spawn(alarm));
+    let reloader = machine.watch_rules(&mut running, &intake, rules_refused_for);
     strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
     let doors = Doors {
         instances: instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect(),
@@ -236,6 +233,15 @@ struct Running {
 }
 
 impl Machine {
+    /// Follows the folder of rules, and raises the alarm when it is refused for that long.
+    fn watch_rules(&self, running: &mut Running, intake: &Arc<Intake>, refused_for: Duration) -> Reloader {
+        let reloader = Reloader { rules: self.rules.clone(), work: running.work.clone() };
+        running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), self.workers_stop.clone())));
+        let alarm = rules_alarm::follow(intake.clone(), refused_for, self.workers_stop.clone());
+        running.workers.push(tokio::spawn(alarm));
+        reloader
+    }
+
     fn intake(&self, work: mpsc::Sender<Work>) -> Intake {
         Intake {
             rules: self.rules.clone(),

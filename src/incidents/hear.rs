@@ -1,7 +1,6 @@
 //! What a message does to the member it is about and to the incident of that member. Never decides when to
 //! speak: `speak` does.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,7 +190,7 @@ fn member_of(
 ) -> Box<Member> {
     let words = vec![word_of(&heard)];
     // All that the message owns becomes the member's.
-    let Heard { mut alert, source, received_at, .. } = heard;
+    let Heard { alert, source, received_at, .. } = heard;
     Box::new(Member {
         identity: alert.identity,
         incident: Some(incident.key),
@@ -207,7 +206,7 @@ fn member_of(
         labels: alert.labels,
         annotations: alert.annotations,
         source,
-        generator_url: alert.fields.remove("generatorURL").map(Cow::into_owned),
+        generator_url: alert.fields.get("generatorURL").map(str::to_owned),
     })
 }
 

@@ -2,70 +2,169 @@
 //! are never empty (an empty label equals no label, as in Prometheus).
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Sorted by name. Reading the same name twice keeps the last value, as vmalert needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+#[derive(Clone)]
+pub struct Labels<'a>(Held<'a>);
+
+type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+#[derive(Clone)]
+enum Held<'a> {
+    /// As they were read: names and values stand in the body where they can.
+    Loose(Pairs<'a>),
+    /// As they are kept: an alert has some ten of them, in the member, the incident and its notices.
+    Packed(Arc<Packed>),
+}
+
+/// All names and values in one text.
+struct Packed {
+    text: String,
+    /// Where each name and each value ends, in turn.
+    ends: Vec<u32>,
+}
+
+impl Packed {
+    /// `None`: more text than an offset can tell.
+    fn of(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> Option<Packed> {
+        let length = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        u32::try_from(length).ok()?;
+        let (mut text, mut ends) = (String::with_capacity(length), Vec::with_capacity(pairs.len() * 2));
+        for piece in pairs.iter().flat_map(|(name, value)| [name, value]) {
+            text.push_str(piece);
+            ends.push(u32::try_from(text.len()).ok()?);
+        }
+        Some(Packed { text, ends })
+    }
+
+    fn piece(&self, at: usize) -> &str {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        &self.text[start..self.ends[at] as usize]
+    }
+}
 
 impl<'a> Labels<'a> {
     pub const fn new() -> Labels<'a> {
-        Labels(Vec::new())
+        Labels(Held::Loose(Vec::new()))
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.binary_search_by(|(held, _)| held.as_ref().cmp(name)).ok().map(|at| self.0[at].1.as_ref())
+        self.find(name).ok().map(|at| self.pair(at).1)
     }
 
-    /// Like [`Labels::get`]; a clone of what it gives still borrows from the body where it can.
-    pub fn get_cow(&self, name: &str) -> Option<&Cow<'a, str>> {
-        self.0.binary_search_by(|(held, _)| held.as_ref().cmp(name)).ok().map(|at| &self.0[at].1)
+    /// Like [`Labels::get`]; borrows from the body where it can.
+    pub fn get_cow(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.find(name).ok().map(|at| self.value_cow(at))
     }
 
-    /// Like [`Labels::iter`]; clones of the values still borrow from the body where they can.
-    pub fn iter_cow(&self) -> impl Iterator<Item = (&str, &Cow<'a, str>)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value))
+    /// The first value whose name will do; borrows from the body where it can.
+    pub fn find_cow(&self, will_do: impl Fn(&str) -> bool) -> Option<Cow<'a, str>> {
+        self.iter().position(|(name, _)| will_do(name)).map(|at| self.value_cow(at))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        (0..self.len()).map(|at| self.pair(at))
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Held::Loose(pairs) => pairs.len(),
+            Held::Packed(packed) => packed.ends.len() / 2,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// Sets or replaces; an empty value removes.
     pub fn set(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
         let (name, value) = (name.into(), value.into());
-        match self.0.binary_search_by(|(held, _)| held.cmp(&name)) {
-            Ok(at) if value.is_empty() => drop(self.0.remove(at)),
-            Ok(at) => self.0[at].1 = value,
+        let found = self.find(&name);
+        let mut pairs = self.take_loose();
+        match found {
+            Ok(at) if value.is_empty() => drop(pairs.remove(at)),
+            Ok(at) => pairs[at].1 = value,
             Err(_) if value.is_empty() => {}
-            Err(at) => self.0.insert(at, (name, value)),
+            Err(at) => pairs.insert(at, (name, value)),
         }
+        self.0 = Held::Loose(pairs);
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        let at = self.0.binary_search_by(|(held, _)| held.as_ref().cmp(name)).ok()?;
-        Some(self.0.remove(at).1)
+        let at = self.find(name).ok()?;
+        let mut pairs = self.take_loose();
+        let (_, value) = pairs.remove(at);
+        self.0 = Held::Loose(pairs);
+        Some(value)
     }
 
     pub fn into_owned(self) -> Labels<'static> {
-        Labels(
-            self.0
-                .into_iter()
-                .map(|(name, value)| (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned())))
-                .collect(),
-        )
+        let pairs = match self.0 {
+            Held::Loose(pairs) => pairs,
+            Held::Packed(packed) => return Labels(Held::Packed(packed)),
+        };
+        if pairs.is_empty() {
+            return Labels::new();
+        }
+        match Packed::of(&pairs) {
+            Some(packed) => Labels(Held::Packed(Arc::new(packed))),
+            None => {
+                let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+                Labels(Held::Loose(pairs.into_iter().map(|(name, value)| (owned(name), owned(value))).collect()))
+            }
+        }
+    }
+
+    fn pair(&self, at: usize) -> (&str, &str) {
+        match &self.0 {
+            Held::Loose(pairs) => (&pairs[at].0, &pairs[at].1),
+            Held::Packed(packed) => (packed.piece(at * 2), packed.piece(at * 2 + 1)),
+        }
+    }
+
+    fn value_cow(&self, at: usize) -> Cow<'a, str> {
+        match &self.0 {
+            Held::Loose(pairs) => pairs[at].1.clone(),
+            Held::Packed(packed) => Cow::Owned(packed.piece(at * 2 + 1).to_owned()),
+        }
+    }
+
+    /// Where the name stands, or would stand.
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        match &self.0 {
+            Held::Loose(pairs) => pairs.binary_search_by(|(held, _)| held.as_ref().cmp(name)),
+            Held::Packed(packed) => {
+                let (mut low, mut high) = (0, packed.ends.len() / 2);
+                while low < high {
+                    let middle = usize::midpoint(low, high);
+                    match packed.piece(middle * 2).cmp(name) {
+                        Ordering::Less => low = middle + 1,
+                        Ordering::Equal => return Ok(middle),
+                        Ordering::Greater => high = middle,
+                    }
+                }
+                Err(low)
+            }
+        }
+    }
+
+    /// Apart, to be changed and put back.
+    fn take_loose(&mut self) -> Pairs<'a> {
+        match std::mem::replace(&mut self.0, Held::Loose(Vec::new())) {
+            Held::Loose(pairs) => pairs,
+            Held::Packed(packed) => {
+                let owned = |at: usize| Cow::Owned(packed.piece(at).to_owned());
+                (0..packed.ends.len() / 2).map(|at| (owned(at * 2), owned(at * 2 + 1))).collect()
+            }
+        }
     }
 
     /// For what is read back from the store: nothing to borrow from.
@@ -73,7 +172,7 @@ impl<'a> Labels<'a> {
         deserializer.deserialize_any(LabelsVisitor).map(Labels::into_owned)
     }
 
-    fn from_unsorted(mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Labels<'a> {
+    fn from_unsorted(mut pairs: Pairs<'a>) -> Labels<'a> {
         // Go and most others write maps sorted; then nothing moves.
         if !pairs.is_sorted_by(|left, right| left.0 < right.0) {
             // Stable, so of two equal names the later stays later; the reversed dedup then keeps it.
@@ -83,7 +182,27 @@ impl<'a> Labels<'a> {
             pairs.reverse();
         }
         pairs.retain(|(_, value)| !value.is_empty());
-        Labels(pairs)
+        Labels(Held::Loose(pairs))
+    }
+}
+
+impl Default for Labels<'_> {
+    fn default() -> Self {
+        Labels::new()
+    }
+}
+
+impl PartialEq for Labels<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Labels<'_> {}
+
+impl fmt::Debug for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -95,8 +214,8 @@ impl<'a, N: Into<Cow<'a, str>>, V: Into<Cow<'a, str>>> FromIterator<(N, V)> for 
 
 impl Serialize for Labels<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        for (name, value) in self.iter() {
             map.serialize_entry(name, value)?;
         }
         map.end()
@@ -172,8 +291,34 @@ mod tests {
     #[test]
     fn plain_text_borrows_from_the_body_and_escaped_text_is_copied() {
         let labels: Labels = serde_json::from_str(r#"{"a":"plain","b":"\u003c"}"#).unwrap();
-        assert!(matches!(&labels.0[0].1, Cow::Borrowed("plain")));
-        assert!(matches!(&labels.0[1].1, Cow::Owned(text) if text == "<"));
+        assert!(matches!(labels.get_cow("a"), Some(Cow::Borrowed("plain"))));
+        assert!(matches!(labels.get_cow("b"), Some(Cow::Owned(text)) if text == "<"));
+    }
+
+    #[test]
+    fn what_is_kept_reads_and_changes_as_what_was_read() {
+        let names = ["a", "b", "bb", "é", "zone"];
+        for count in 0..=names.len() {
+            let loose = Labels::from_iter(names[..count].iter().map(|name| (*name, format!("of {name}"))));
+            let mut kept = loose.clone().into_owned();
+            assert_eq!(kept, loose);
+            assert_eq!(kept.len(), count);
+            assert_eq!(serde_json::to_string(&kept).unwrap(), serde_json::to_string(&loose).unwrap());
+            assert_eq!(format!("{kept:?}"), format!("{loose:?}"));
+            for name in ["", "a", "aa", "b", "bb", "c", "é", "z", "zone", "zones"] {
+                assert_eq!(kept.get(name), loose.get(name), "{name}");
+                assert_eq!(kept.get_cow(name), loose.get_cow(name), "{name}");
+            }
+            assert_eq!(kept.find_cow(|name| name > "b"), loose.find_cow(|name| name > "b"));
+            assert_eq!(kept.clone().into_owned(), loose);
+            let before = kept.clone();
+            kept.set("bb", "new");
+            kept.set("a", "");
+            assert_eq!(kept.get("bb"), Some("new"));
+            assert_eq!(kept.remove("a"), None);
+            assert_eq!(before, loose, "a clone is not changed with it");
+            assert_eq!(kept.remove("zone").is_some(), count == names.len());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod answer;
 pub mod enrich;
 pub mod exceptions;
+pub mod function;
 pub mod json;
 pub mod resource;
 pub mod wire;

@@ -248,6 +248,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
     let alerts = alerts.finish();
     let shadows = Program::shadows_of(&rules);
+    let existing = rules.iter().filter_map(|rule| Some((Arc::clone(&rule.by), rule.existing?))).collect();
     let looks = Looks::new(&rules, &routes, &witnesses, keys.len());
     Program {
         keys,
@@ -260,6 +261,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         index,
         looks,
         shadows,
+        existing,
         routes,
         route_index,
         alerts,

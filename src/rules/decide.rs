@@ -16,7 +16,7 @@ use super::index::{Candidates, Index};
 use super::look::Looks;
 use super::platform::Cast;
 use super::route::{Fold, Further, RouteRule};
-use super::rule::{Rule, Stage, bit};
+use super::rule::{Existing, Rule, Stage, bit};
 use super::service::Match;
 use super::silence::Silence;
 use super::stamp::Stamped;
@@ -41,6 +41,8 @@ pub(super) struct Program {
     pub(super) looks: Looks,
     /// Rules in the shadow stage.
     pub(super) shadows: Vec<usize>,
+    /// What rules say of attributes that are there already, by what their tags name as the reason; mostly none does.
+    pub(super) existing: Vec<(Arc<str>, Existing)>,
     /// The last one matches everything.
     pub(super) routes: Vec<RouteRule>,
     pub(super) route_index: Index,

@@ -65,6 +65,8 @@ pub use memo::Memo;
 pub use platform::VoteOutcome;
 pub use resource::{ResourceDecision, ResourceExplanation, Telemetry};
 pub use roster::Listed;
+pub use rule::Existing;
+pub use self_scope::SERVER_SPAN_KEYS;
 pub use service::Match;
 pub use shadow::ShadowChange;
 pub use stamp::{Disputed, INSTANCE_COUNT_STAMPED, Stamped, Stamps};
@@ -267,6 +269,11 @@ impl RuleSet {
         let program = &self.program;
         let values = program.keys.look_up(&Scopes::of_telemetry(telemetry, origin));
         resource::decision(program, &values, program.tag(&values, stamped), telemetry)
+    }
+
+    /// Whether any rule asks what a function says of itself on its spans; else nobody needs to look there.
+    pub fn asks_server_spans(&self) -> bool {
+        SERVER_SPAN_KEYS.iter().any(|name| self.program.keys.has(facts::Scope::Span, name))
     }
 
     /// The same code as [`RuleSet::tag_resource`], and the reasons.

@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::model::{Labels, Tags};
+use crate::model::{Labels, Tag, Tags};
 
 use super::decide::{Program, Tagging};
 use super::facts::Facts;
 use super::hash::FastHasher;
 use super::stamp::Disputed;
-use super::{NearMiss, ServiceMatch, Vote};
+use super::{Existing, NearMiss, RuleSet, ServiceMatch, Vote};
 
 /// What a Resource says of itself. Numbers and booleans as their text, lists as JSON; empty values are absent.
 #[derive(Clone, Copy, Debug)]
 pub struct Telemetry<'a> {
     pub resource: &'a Labels<'a>,
-    /// The attributes of a span of kind `SERVER`, for Lambda: it learns its own name only with the first request.
-    /// Spans of other kinds speak of others and must not be given.
+    /// Of the attributes of a span of kind `SERVER` the [`super::SERVER_SPAN_KEYS`], for Lambda: it learns its own name
+    /// only with the first request. Spans of other kinds speak of others and must not be given.
     pub server_span: Option<&'a Labels<'a>>,
 }
 
@@ -43,6 +43,14 @@ pub struct ResourceExplanation {
     pub service: Option<ServiceMatch>,
     pub near_misses: Vec<NearMiss>,
     pub shadow: Vec<Arc<str>>,
+}
+
+impl RuleSet {
+    /// What the rule that set this tag says of attributes which have the tag's name already; `None` where it says
+    /// nothing, or no rule but a registry set it.
+    pub fn existing(&self, tag: &Tag) -> Option<Existing> {
+        self.program.existing.iter().find(|(by, _)| *by == tag.by).map(|(_, existing)| *existing)
+    }
 }
 
 /// What was tagged, as whoever asked gets it.

@@ -33,6 +33,15 @@ pub(super) struct Rule {
     pub(super) stage: Stage,
     /// The last day on which it is wanted.
     pub(super) expires: Option<Box<str>>,
+    /// What it says of attributes that have the names of its tags already.
+    pub(super) existing: Option<Existing>,
+}
+
+/// What becomes of an attribute of a Resource that has the name of a tag already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    Replace,
+    Keep,
 }
 
 /// A rule's vote.
@@ -80,13 +89,18 @@ impl Rule {
         ids: &mut Ids,
         faults: &mut Faults<'_>,
     ) -> Option<Rule> {
-        let fields = Fields::read(node, "a rule", &["id", "why", "when", "set", "stage", "expires"], faults)?;
+        let fields =
+            Fields::read(node, "a rule", &["id", "why", "when", "set", "existing", "stage", "expires"], faults)?;
         let by = read_id(&fields, "a rule", ids, faults);
         fields.word("why", faults);
         let stage = match fields.one_of("stage", &["live", "shadow"], faults) {
             Some(Word { text: "shadow", .. }) => Stage::Shadow,
             Some(_) | None => Stage::Live,
         };
+        let existing = fields.one_of("existing", &["replace", "keep"], faults).map(|word| match word.text {
+            "keep" => Existing::Keep,
+            _ => Existing::Replace,
+        });
         let expires = fields.word("expires", faults);
         if let Some(date) = expires
             && !walk::is_date(date.text)
@@ -125,7 +139,7 @@ impl Rule {
             Says::Rendered(template) => Some(template),
         });
         let needs_bindings = sets.iter().map(|(_, template)| template).chain(says).any(Template::needs_bindings);
-        Some(Rule { by: by?, when, sets, ballot, needs_bindings, mask, stage, expires })
+        Some(Rule { by: by?, when, sets, ballot, needs_bindings, mask, stage, expires, existing })
     }
 
     /// The tags that it would set, for people.

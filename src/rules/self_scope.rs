@@ -77,9 +77,12 @@ pub(super) fn check(scope: Scope, name: &str) -> Result<(), NoVote> {
     }
 }
 
-/// A function learns its own ARN with the first request, so the convention puts it on the `SERVER` span.
+/// A function learns its own ARN with the first request, so the convention puts it on the `SERVER` span; `faas.id` is
+/// the older name. What else stands there changes with every request.
+pub const SERVER_SPAN_KEYS: [&str; 3] = ["cloud.resource_id", "faas.id", "faas.name"];
+
 fn may_name_lambda(name: &str) -> bool {
-    name == "cloud.resource_id" || (name.starts_with("faas.") && !is_peer(name))
+    SERVER_SPAN_KEYS.contains(&name)
 }
 
 /// Whether it names the other end of a call.

@@ -134,12 +134,12 @@ fn explain(message: &str) -> (String, Option<String>) {
     (message, hint)
 }
 
-/// Letters that one has and the other has not, roughly.
-/// More letters than this must not be wrong in a word that somebody meant.
+/// More letters must not be wrong in a word that somebody meant.
 fn is_near(known: &str, wrong: &str) -> bool {
     strangeness(known, wrong) <= (wrong.len() / 2).max(2)
 }
 
+/// Letters that one has and the other has not, roughly.
 fn strangeness(known: &str, wrong: &str) -> usize {
     let mut rest: Vec<char> = wrong.chars().collect();
     let missing = known.chars().filter(|letter| match rest.iter().position(|held| held == letter) {

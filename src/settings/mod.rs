@@ -65,9 +65,10 @@ pub enum OneOrMany {
 }
 
 impl OneOrMany {
+    /// One text may hold several with commas between them, which is all that the environment can say.
     pub fn to_vec(&self) -> Vec<String> {
         match self {
-            OneOrMany::One(one) => vec![one.clone()],
+            OneOrMany::One(one) => one.split(',').map(|part| part.trim().to_owned()).collect(),
             OneOrMany::Many(many) => many.clone(),
         }
     }

@@ -1,6 +1,8 @@
 //! The settings of the span road: where OTLP is taken, what is said about it, where it goes. Checked like all
 //! others before anything starts.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Loaded, OneOrMany, SettingsError, parse_bytes, parse_span};
 use crate::io::secrets::{LiveSecret, SecretRef};
 use crate::io::spans::door::Tls;
-use crate::io::spans::routes::{SINK_COUNT_MAX, SinkSet, SpanRoute, SpanRoutes};
+use crate::io::spans::routes::SpanRoutes;
 use crate::model::TagName;
 use crate::settings::SecretsPolicy;
 
@@ -59,7 +61,7 @@ pub enum JsonReading {
 #[serde(deny_unknown_fields, default)]
 pub struct SpanSettings {
     /// Names of sinks that take telemetry, for what no route says otherwise. The first one's answer counts.
-    pub to: Vec<String>,
+    pub to: OneOrMany,
     pub routes: Vec<SpanRouteEntry>,
     pub durability: Durability,
     /// An identical block of spans is not sent again within this time; `0s` switches that off.
@@ -130,7 +132,7 @@ impl Default for OtlpSettings {
 impl Default for SpanSettings {
     fn default() -> SpanSettings {
         SpanSettings {
-            to: Vec::new(),
+            to: OneOrMany::Many(Vec::new()),
             routes: Vec::new(),
             durability: Durability::Memory,
             resend_window: "60s".to_owned(),
@@ -169,23 +171,12 @@ pub struct SpanRoadPlan {
     pub spool_bytes: u64,
 }
 
-/// What is said of a Resource where the settings say nothing else. Class, severity and runbook are of alerts.
-const TOLD: [TagName; 7] = [
-    TagName::Platform,
-    TagName::PlatformVariant,
-    TagName::PlatformConfidence,
-    TagName::Cell,
-    TagName::Service,
-    TagName::Owner,
-    TagName::Environment,
-];
-
 pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<SpanRoadPlan, SettingsError> {
     let otlp = &loaded.settings.otlp;
     let spans = &loaded.settings.spans;
     let mut listen = addresses(loaded, "otlp.grpc", otlp.grpc.as_ref(), DEFAULT_GRPC)?;
     listen.extend(addresses(loaded, "otlp.http", otlp.http.as_ref(), DEFAULT_HTTP)?);
-    let (sinks, routes) = routes(loaded)?;
+    let (sinks, routes) = names::routes(loaded)?;
     let age = duration(loaded, "otlp.connection_age", &otlp.connection_age)?;
     let request_bytes = bytes(loaded, "otlp.request_bytes", &otlp.request_bytes)?;
     let in_flight_bytes = booked(bytes(loaded, "otlp.in_flight_bytes", &otlp.in_flight_bytes)?);
@@ -209,7 +200,7 @@ pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<SpanRoa
         routes,
         durability: spans.durability,
         resend_window: duration(loaded, "spans.resend_window", &spans.resend_window)?,
-        attributes: attributes(loaded)?,
+        attributes: names::attributes(loaded)?,
         existing: spans.existing,
         spool_dir: spans.spool_dir.clone().into(),
         spool_bytes: spool_bytes as u64,
@@ -329,90 +320,4 @@ fn holds_a_request(
     }
     let message = format!("must be at least {times} `otlp.request_bytes`, which is {request_bytes} bytes");
     Err(fault(loaded, key, message, "raise the one, or lower the other"))
-}
-
-/// The sinks that any route names, and the routes over their numbers.
-fn routes(loaded: &Loaded) -> Result<(Vec<String>, SpanRoutes), SettingsError> {
-    let spans = &loaded.settings.spans;
-    let mut sinks: Vec<String> = Vec::new();
-    let mut set = |names: &[String], key: &str| -> Result<SinkSet, SettingsError> {
-        let mut set = SinkSet::default();
-        for name in names {
-            if !loaded.settings.sinks.iter().any(|sink| sink.name == *name) {
-                let known: Vec<_> = loaded.settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
-                let hint = format!("known sinks: {}", known.join(", "));
-                return Err(fault(loaded, key, format!("no sink is called `{name}`"), &hint));
-            }
-            takes_telemetry(loaded, name)?;
-            let number = sinks.iter().position(|held| held == name).unwrap_or_else(|| {
-                sinks.push(name.clone());
-                sinks.len() - 1
-            });
-            if number >= SINK_COUNT_MAX {
-                return Err(fault(loaded, key, format!("more than {SINK_COUNT_MAX} sinks take telemetry"), ""));
-            }
-            set.add(number);
-        }
-        Ok(set)
-    };
-    let otherwise = set(&spans.to, "spans.to")?;
-    let mut routes = Vec::new();
-    for entry in &spans.routes {
-        routes.push(SpanRoute {
-            owner: entry.owner.clone(),
-            service: entry.service.clone(),
-            environment: entry.env.clone(),
-            to: set(&entry.to, "spans.routes")?,
-        });
-    }
-    Ok((sinks, SpanRoutes { routes, otherwise }))
-}
-
-/// Kinds that cannot take telemetry are refused here, where the line is known.
-fn takes_telemetry(loaded: &Loaded, name: &str) -> Result<(), SettingsError> {
-    const KINDS: [&str; 3] = ["otlp", "honeycomb", "sentry"];
-    let entry = loaded.settings.sinks.iter().find(|sink| sink.name == name);
-    match entry {
-        Some(entry) if !KINDS.contains(&entry.kind.as_str()) => {
-            let message = format!("sink `{name}` is of kind `{}`, which takes no telemetry", entry.kind);
-            Err(fault(loaded, "spans.to", message, &format!("kinds that do: {}", KINDS.join(", "))))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Honeycomb's own fields, and what it calls the dataset by: an attribute over one of them would change or move what
-/// it is told of.
-const TAKEN: [&str; 8] =
-    ["service.name", "name", "type", "error", "duration_ms", "status_code", "sampleRate", "SampleRate"];
-
-fn attributes(loaded: &Loaded) -> Result<Vec<(TagName, String)>, SettingsError> {
-    let spans = &loaded.settings.spans;
-    let mut named: Vec<(TagName, String)> =
-        TOLD.iter().map(|tag| (*tag, format!("{}{}", spans.attribute_prefix, tag.as_str()))).collect();
-    for (tag, name) in &spans.attributes {
-        let known = TagName::parse(tag).ok_or_else(|| {
-            let known: Vec<_> = TagName::ALL.iter().map(|tag| tag.as_str()).collect();
-            fault(
-                loaded,
-                "spans.attributes",
-                format!("unknown tag `{tag}`"),
-                &format!("known tags: {}", known.join(", ")),
-            )
-        })?;
-        named.retain(|(held, _)| *held != known);
-        if !name.is_empty() {
-            named.push((known, name.clone()));
-        }
-    }
-    let mut names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
-    names.sort_unstable();
-    if let Some(name) = names.iter().find(|name| TAKEN.contains(name)) {
-        let message = format!("`{name}` has a meaning of its own, which a tag would overwrite");
-        return Err(fault(loaded, "spans.attributes", message, "choose another name"));
-    }
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(fault(loaded, "spans.attributes", format!("two tags are called `{}`", pair[0]), "")),
-        None => Ok(named),
-    }
 }

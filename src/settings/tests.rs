@@ -172,6 +172,17 @@ fn each_fault_names_its_line_and_what_was_wrong() {
 }
 
 #[test]
+fn lists_of_words_can_come_from_the_environment() {
+    let home = Home::new(
+        "sinks:\n  - { name: a, kind: otlp, endpoint: 'http://127.0.0.1:1' }\n  - { name: b, kind: otlp, endpoint: 'http://127.0.0.1:2' }\n",
+    );
+    let home = home.env("TAWNY__SPANS__TO", "b, a").env("TAWNY__OTLP__GRPC", "127.0.0.1:0,[::1]:0");
+    let ready = home.resolve().unwrap();
+    assert_eq!(ready.telemetry.sinks, ["b", "a"]);
+    assert_eq!(ready.telemetry.listen.iter().filter(|(_, is_default)| !is_default).count(), 2);
+}
+
+#[test]
 fn an_unknown_key_in_the_environment_stops_the_start_and_is_named() {
     for (name, value, words) in [
         ("TAWNY__STOER", "sqlite:x.db", "stoer"),
@@ -198,7 +209,7 @@ fn lists_and_mappings_come_from_the_environment_as_json() {
         .env("TAWNY__SPANS__ATTRIBUTES", r#"{"cell":"cell.id"}"#);
     let settings = home.settings();
     assert_eq!((settings.sinks.len(), settings.sinks[0].name.as_str()), (1, "t"));
-    assert_eq!((settings.sources.len(), settings.spans.to.as_slice()), (1, &["t".to_owned()][..]));
+    assert_eq!((settings.sources.len(), settings.spans.to.to_vec()), (1, vec!["t".to_owned()]));
     assert!(matches!(settings.spans.existing, Existing::Keep), "its neighbours stay");
     assert_eq!(home.resolve().unwrap_or_else(|error| panic!("{error}")).listen.len(), 2);
     let (place, text) = Home::new("").env("TAWNY__SINKS", r#"[{"name":"t"}]"#).fault();

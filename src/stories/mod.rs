@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::model::Labels;
 use crate::rules::story::{self, Case, Given, Spot, Step};
-use crate::rules::{Diagnostic, Listed, Origin, RuleSet, SourceFile, Telemetry, Traced};
+use crate::rules::{Diagnostic, Listed, Origin, RuleSet, SERVER_SPAN_KEYS, SourceFile, Telemetry, Traced};
 
 use arrive::Arrival;
 use scene::{Scene, Sent};
@@ -137,8 +137,11 @@ impl Play<'_> {
         let mut rules = BTreeSet::new();
         match given {
             Given::Span(span) => {
-                // Where the program runs is said by its resource alone; what its spans say is about others.
-                let telemetry = Telemetry { resource: &span.resource, server_span: None };
+                // Where the program runs is said by its resource; what its spans say is about others, but for a function.
+                let own = || SERVER_SPAN_KEYS.iter().filter_map(|key| Some((*key, span.attributes.get(key)?)));
+                let said: Labels<'_> = own().collect();
+                let server_span = (span.is_server && own().next().is_some()).then_some(&said);
+                let telemetry = Telemetry { resource: &span.resource, server_span };
                 let origin = Origin { kind: TELEMETRY, instance: TELEMETRY, constants: &NO_CONSTANTS };
                 let Traced { decision, by } = self.rules.tag_resource_traced(telemetry, origin, &world.stamped());
                 world.dispute(&decision.disputed);

@@ -114,7 +114,16 @@ impl Asking<'_> {
         };
         let telling = Telling { attributes: plan.attributes.clone(), mode };
         let message = block.resource(self.body);
-        let known = self.book.look_up(&message, &telling, &plan.routes, &Tally::default())?;
+        let tally = Tally::default();
+        let silent = self.book.look_up(&message, &telling, &plan.routes, &tally)?;
+        let spans = &self.body[block.payload.clone()];
+        let (known, said) = match self.signal {
+            Signal::Traces => (
+                self.book.look_up_with_spans(&message, spans, &telling, &plan.routes, &tally)?,
+                Book::said(&silent, spans),
+            ),
+            Signal::Logs | Signal::Metrics | Signal::Profiles => (silent, None),
+        };
         let records = match self.signal {
             Signal::Traces => Some(Records::Spans),
             Signal::Logs => Some(Records::Logs),
@@ -126,7 +135,7 @@ impl Asking<'_> {
             alerts::find(&self.body[block.payload.clone()], &message, &asked, found);
         }
         let labels = resource::labels(&message);
-        let telemetry = Telemetry { resource: &labels, server_span: None };
+        let telemetry = Telemetry { resource: &labels, server_span: said.as_ref() };
         let why = self.book.rules.explain_resource(telemetry, origin(), &self.book.stamped);
         // Read from what the daemon splices in, because a setting may keep what a sender said.
         let spliced = Fields::new(&known.resource.field).flatten().find_map(|field| field.value.bytes());

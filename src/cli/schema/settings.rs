@@ -9,7 +9,7 @@ use crate::sinks::{PLAN_KEYS, SINK_KINDS};
 use crate::sources::SOURCES;
 
 /// What a key means, where its name does not say it.
-const ABOUT: [(&str, &str); 25] = [
+const ABOUT: [(&str, &str); 48] = [
     ("listen", "Address, or list of addresses, for people and alerts."),
     ("store", "Where decisions are kept: `sqlite:PATH`."),
     ("rules", "Folder of rule files."),
@@ -28,6 +28,29 @@ const ABOUT: [(&str, &str); 25] = [
     ("log", "Our own log, on standard error."),
     ("log.format", "`auto`, `human` or `json`."),
     ("log.filter", "A level, or a filter such as `tawny=debug,warn`."),
+    ("otlp", "Where telemetry is taken. Both ports take gRPC, HTTP with protobuf, and HTTP with JSON."),
+    ("otlp.grpc", "Address, or list of addresses; an empty list closes the door."),
+    ("otlp.http", "Address, or list of addresses; an empty list closes the door."),
+    ("otlp.token", "Senders must show it as a bearer token."),
+    ("otlp.tls_certificate", "PEM file: the certificate of the doors, then its chain."),
+    ("otlp.tls_key", "PEM file: its private key."),
+    ("otlp.path_prefix", "In front of `/v1/traces` and its like; begins with `/`."),
+    ("otlp.json", "Whether known mistakes of senders are mended or refused."),
+    ("otlp.request_bytes", "The largest request, before and after inflation."),
+    ("otlp.in_flight_bytes", "Memory of requests held at once, inflated."),
+    ("otlp.connections", "Open connections per address."),
+    ("otlp.connection_age", "A connection is asked to end at this age; `0s` never."),
+    ("otlp.idle", "A connection on which nothing happens for so long is closed."),
+    ("spans", "What happens to telemetry."),
+    ("spans.to", "Sinks for what no route says otherwise of; the first one decides the answer."),
+    ("spans.routes", "The first whose lists all fit."),
+    ("spans.durability", "When the sender is told that its request was taken."),
+    ("spans.resend_window", "An identical block of spans is sent on once in this time; `0s` switches that off."),
+    ("spans.attribute_prefix", "In front of the tags in Resource attributes."),
+    ("spans.attributes", "Tag to attribute name; an empty name leaves the tag out."),
+    ("spans.existing", "What becomes of an attribute that has the name already."),
+    ("spans.spool_dir", "What `spool` keeps on disk."),
+    ("spans.spool_bytes", "And how much of it."),
     ("sources[].name", "Part of the address `/in/NAME`."),
     ("sources[].auth", "`none`: no token although the address is not loopback."),
     ("sources[].constants", "Labels that the payload may lack."),
@@ -75,7 +98,7 @@ pub(super) fn json_schema() -> Value {
     let mut properties = Map::new();
     for (key, value) in defaults.as_object().into_iter().flatten() {
         let property = match key.as_str() {
-            "listen" => json!({ "anyOf": [text(), { "type": "array", "items": text() }] }),
+            "listen" => one_or_many(),
             "sources" => json!({ "type": "array", "items": source() }),
             "sinks" => json!({ "type": "array", "items": sink() }),
             _ => described(key, value),
@@ -97,6 +120,34 @@ fn text() -> Value {
     json!({ "type": "string" })
 }
 
+fn texts() -> Value {
+    json!({ "type": "array", "items": text() })
+}
+
+fn one_or_many() -> Value {
+    json!({ "anyOf": [text(), texts()] })
+}
+
+/// Where the default does not show the shape.
+fn shaped(path: &str) -> Option<Value> {
+    Some(match path {
+        "otlp.grpc" | "otlp.http" | "spans.to" => one_or_many(),
+        "otlp.token" => json!({ "$ref": "#/$defs/secret" }),
+        "otlp.json" => json!({ "enum": ["lenient", "strict"], "default": "lenient" }),
+        "otlp.connections" => json!({ "type": "integer", "minimum": 1, "default": 1024 }),
+        "spans.durability" => json!({ "enum": ["through", "memory", "spool"], "default": "memory" }),
+        "spans.existing" => json!({ "enum": ["replace", "keep"], "default": "replace" }),
+        "spans.attributes" => json!({ "type": "object", "additionalProperties": text() }),
+        "spans.routes" => {
+            let route = json!({ "owner": texts(), "service": texts(), "env": texts(), "to": texts() });
+            let route =
+                json!({ "type": "object", "required": ["to"], "properties": route, "additionalProperties": false });
+            json!({ "type": "array", "items": route })
+        }
+        _ => return None,
+    })
+}
+
 fn about(key: &str, mut property: Value) -> Value {
     if let Some((_, words)) = ABOUT.iter().find(|(known, _)| *known == key) {
         property["description"] = json!(words);
@@ -106,6 +157,9 @@ fn about(key: &str, mut property: Value) -> Value {
 
 /// By the shape of its default.
 fn described(path: &str, default: &Value) -> Value {
+    if let Some(shape) = shaped(path) {
+        return shape;
+    }
     match default {
         Value::Object(members) if !members.is_empty() => {
             let properties: Map<String, Value> = members

@@ -12,4 +12,5 @@ pub mod road;
 pub mod routes;
 pub mod spool;
 pub mod tally;
+mod waking;
 pub mod workers;

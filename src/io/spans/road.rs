@@ -5,7 +5,6 @@ mod answers;
 mod mend;
 mod observe;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -103,7 +102,8 @@ struct Load<'a> {
 
 /// A request, sorted.
 struct Sorted<'a> {
-    loads: BTreeMap<SinkSet, Load<'a>>,
+    /// Most requests have one, and few have more than some.
+    loads: Vec<(SinkSet, Load<'a>)>,
     /// Blocks that another request holds.
     shared: Vec<oneshot::Receiver<bool>>,
     alerts: alerts::Found,
@@ -140,7 +140,7 @@ impl SpanRoad {
         };
         // Before anything is offered: what the store refuses comes again whole, and then nothing of it went out twice.
         if let Err(reason) = self.alerts.take(sorted.alerts, &book, &self.tally).await {
-            let count = sorted.loads.values().map(|load| load.item_count).sum();
+            let count = sorted.loads.iter().map(|(_, load)| load.item_count).sum();
             self.tally.items(arrival.signal, ItemOutcome::NotNow, count);
             return come_back(&reason);
         }
@@ -169,18 +169,26 @@ impl SpanRoad {
         book: &Book,
     ) -> Result<Sorted<'a>, Malformed> {
         let alerts = alerts::Found::default();
-        let mut sorted = Sorted { loads: BTreeMap::new(), shared: Vec::new(), alerts };
+        let mut sorted = Sorted { loads: Vec::new(), shared: Vec::new(), alerts };
         let asked = AlertWay::asked(&book.rules, arrival.signal);
         // Fields that nobody knows stand between the blocks; they go with the block behind them, or the last.
         let mut gaps = scan.gaps(arrival.body.len()).peekable();
         let mut last = self.routes.otherwise;
         for (at, block) in scan.blocks.iter().enumerate() {
             let resource = block.resource(&arrival.body);
-            let known = book.look_up(&resource, &self.telling, &self.routes, &self.tally)?;
+            let known = match arrival.signal {
+                Signal::Traces => {
+                    let spans = &arrival.body[block.payload.clone()];
+                    book.look_up_with_spans(&resource, spans, &self.telling, &self.routes, &self.tally)?
+                }
+                Signal::Logs | Signal::Metrics | Signal::Profiles => {
+                    book.look_up(&resource, &self.telling, &self.routes, &self.tally)?
+                }
+            };
             self.dispute(&known);
             observed.add_to(at, block, &known);
             last = known.to;
-            let load = sorted.loads.entry(known.to).or_insert_with(|| self.load(arrival));
+            let load = self.load_for(known.to, arrival, &mut sorted.loads);
             while let Some(gap) = gaps.next_if(|gap| gap.end <= block.field.start) {
                 load.assembly.keep(gap);
             }
@@ -213,9 +221,23 @@ impl SpanRoad {
             }
         }
         for gap in gaps {
-            sorted.loads.entry(last).or_insert_with(|| self.load(arrival)).assembly.keep(gap);
+            self.load_for(last, arrival, &mut sorted.loads).assembly.keep(gap);
         }
         Ok(sorted)
+    }
+
+    /// What goes to these sinks: the newest is asked first, because neighbours go the same way.
+    fn load_for<'l, 'a>(
+        &self,
+        set: SinkSet,
+        arrival: &'a Arrival,
+        loads: &'l mut Vec<(SinkSet, Load<'a>)>,
+    ) -> &'l mut Load<'a> {
+        let at = loads.iter().rposition(|(held, _)| *held == set).unwrap_or_else(|| {
+            loads.push((set, self.load(arrival)));
+            loads.len() - 1
+        });
+        &mut loads[at].1
     }
 
     fn load<'a>(&self, arrival: &'a Arrival) -> Load<'a> {
@@ -272,6 +294,11 @@ impl SpanRoad {
     async fn offer(&self, parcel: Parcel, outlets: &[(SinkId, &Arc<dyn Outlet>)]) -> Verdict {
         let Some(((_, first), others)) = outlets.split_first() else { return Verdict::Taken };
         let verdict = match &self.promise {
+            Promise::Memory if others.is_empty() => {
+                return first
+                    .offer(parcel, None)
+                    .map_or_else(|NoRoom| come_back("the queue is full"), |()| Verdict::Taken);
+            }
             Promise::Memory => match first.offer(parcel.clone(), None) {
                 Ok(()) => Verdict::Taken,
                 Err(NoRoom) => come_back("the queue is full"),

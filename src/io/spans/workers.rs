@@ -2,7 +2,8 @@
 //! and so does what leaves because of it. Never runs anything of the alert road, which has its own runtime.
 //!
 //! Threads that share their tasks wake each other, and on small requests those calls to the kernel cost more than the
-//! work; and whatever saturates these threads, alerts only share the processor with them, never a queue of tasks.
+//! work; and whatever saturates these threads, alerts only share the processor with them, never a queue of tasks. They
+//! share it unequally: these threads stand back from all others of the process where the system lets them.
 
 use std::cell::Cell;
 use std::io;
@@ -14,6 +15,11 @@ use tokio::sync::oneshot;
 
 /// One thread moves some million spans a second, so more than this only cost memory.
 const WORKER_COUNT_MAX: usize = 16;
+
+/// How far our threads stand behind the others of the process, as nice values count: a ninth of the processor is theirs
+/// while an alert wants it. Nothing is lost to other processes in a container, which share by weights of their own.
+#[cfg(target_os = "linux")]
+const NICE_STEP: i32 = 10;
 
 /// Where a task runs: one of the workers, or a thread that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +92,7 @@ impl Worker {
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             HERE.set(Place(number));
+            stand_back();
             // An error means that nobody is left to stop us.
             let _ = runtime.block_on(stopped);
         };
@@ -94,9 +101,37 @@ impl Worker {
     }
 }
 
+/// Lets the other threads of the process go first. On Linux a nice value is that of a thread.
+#[cfg(target_os = "linux")]
+fn stand_back() {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let lowered = getpriority_process(None).and_then(|nice| setpriority_process(None, nice + NICE_STEP));
+    if let Err(cause) = lowered {
+        tracing::warn!(error = %cause, "the threads of the span road cannot stand back: alerts may wait behind spans");
+    }
+}
+
+/// Elsewhere it is that of the whole process.
+#[cfg(not(target_os = "linux"))]
+fn stand_back() {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_threads_stand_behind_whoever_started_them() {
+        use rustix::process::getpriority_process;
+        let own = getpriority_process(None).unwrap();
+        let workers = Workers::start().unwrap();
+        let (tell, told) = oneshot::channel();
+        let task = async move { _ = tell.send(getpriority_process(None)) };
+        workers.spawn(task).await.unwrap();
+        assert_eq!(told.await.unwrap(), Ok((own + NICE_STEP).min(19)));
+        assert_eq!(getpriority_process(None), Ok(own), "ours stays as it was");
+        workers.stop().await;
+    }
 
     #[tokio::test]
     async fn each_thread_has_its_turn_and_its_own_place_and_a_stop_ends_all() {

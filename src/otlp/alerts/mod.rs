@@ -145,7 +145,9 @@ fn sender(asked: &Asked<'_>) -> SenderId {
 fn fields_of(resource: &Labels<'_>, records: Records, rule: &str) -> Labels<'static> {
     let mut room = FIELDS_BYTES_MAX;
     let mut kept = vec![("rule".to_owned(), rule.to_owned()), ("signal".to_owned(), records.as_str().to_owned())];
-    for (name, value) in resource.iter().take(FIELD_COUNT_MAX) {
+    // Command lines hold passwords, and no rule needs all of one.
+    let shown = resource.iter().filter(|(name, _)| *name != "process.command_args");
+    for (name, value) in shown.take(FIELD_COUNT_MAX) {
         let byte_count = name.len() + value.len();
         if byte_count <= FIELD_BYTES_MAX.min(room) {
             room -= byte_count;

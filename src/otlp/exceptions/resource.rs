@@ -38,7 +38,8 @@ pub(super) fn language(block: &[u8]) -> Option<Language> {
     Some(match attributes(block).get("telemetry.sdk.language")? {
         "python" => Language::Python,
         "java" | "kotlin" | "scala" => Language::Java,
-        "nodejs" => Language::Node,
+        // Deno writes its own and runs V8.
+        "nodejs" | "deno-rust" => Language::Node,
         "webjs" => Language::Browser,
         "go" => Language::Go,
         "dotnet" => Language::DotNet,

@@ -213,6 +213,31 @@ fn ids_of_another_length_are_counted_and_not_refused() {
 }
 
 #[test]
+fn ids_of_another_length_in_links_and_exemplars_are_counted_once_per_item() {
+    let link = |trace_id: &[u8], span_id: &[u8]| field(13, &[field(1, trace_id), field(2, span_id)].concat());
+    let ids = [field(1, &[1; 16]), field(2, &[1; 8])].concat();
+    let linked = |links: &[Vec<u8>]| spans(&[ids.clone(), links.concat()].concat());
+    let (good, letters) = (link(&[1; 16], &[1; 8]), link(&[b'a'; 32], &[b'b'; 16]));
+    let body = request(&[
+        linked(&[letters.clone(), good.clone(), letters]),
+        linked(&[good, link(b"", b"")]),
+        linked(&[link(&[1; 16], &[1; 7])]),
+    ]);
+    let seen = traces(&body).unwrap();
+    assert_eq!((seen.item_count, seen.invalid_id_count), (3, 2));
+    for (data, exemplars) in [(5, 5), (7, 5), (9, 8), (10, 11)] {
+        let exemplar = |trace_id: &[u8]| field(exemplars, &[field(4, &[1; 8]), field(5, trace_id)].concat());
+        let point = |exemplars: &[Vec<u8>]| field(1, &exemplars.concat());
+        let points = [point(&[exemplar(&[1; 16]), exemplar(&[b'a'; 32])]), point(&[exemplar(&[1; 16])]), point(&[])];
+        let metric = field(data, &points.concat());
+        let body = request(&[spans(&metric)]);
+        compare(Signal::Metrics, &body);
+        let seen = scan(Signal::Metrics, &body, &mut ()).unwrap();
+        assert_eq!((seen.item_count, seen.invalid_id_count), (3, 1), "{data}");
+    }
+}
+
+#[test]
 fn status_in_pieces_is_merged() {
     let pieces = [field(15, &[0x18, 2]), field(15, &field(2, b"why"))].concat();
     // The comparison looks at the status that a watch was told.

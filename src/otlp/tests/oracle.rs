@@ -9,10 +9,12 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Traces;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 use prost::{DecodeError, Message};
+use serde_json::value::RawValue;
 
 use super::model::Signal;
 use super::otlp::enrich::{Assembly, Edit, Mode, NewResource, new_resource};
@@ -75,8 +77,10 @@ impl Request {
                 let blocks = request.resource_spans.iter();
                 let spans = |block: &opentelemetry_proto::tonic::trace::v1::ResourceSpans| {
                     count(block.scope_spans.iter().flat_map(|scope| &scope.spans).map(|span| {
-                        let ids =
+                        let own =
                             is_id(&span.trace_id, 16) && is_id(&span.span_id, 8) && is_id(&span.parent_span_id, 8);
+                        let linked = |link: &Link| is_id(&link.trace_id, 16) && is_id(&link.span_id, 8);
+                        let ids = own && span.links.iter().all(linked);
                         (1, ids, span.events.iter().any(|event| event.name == "exception"))
                     }))
                 };
@@ -95,7 +99,7 @@ impl Request {
             Request::Metrics(request) => {
                 let blocks = request.resource_metrics.iter();
                 let metrics = blocks.map(|block| block.scope_metrics.iter().flat_map(|scope| &scope.metrics));
-                metrics.map(|metrics| count(metrics.map(|metric| (points(metric), true, false)))).collect()
+                metrics.map(|metrics| count(metrics.flat_map(points).map(|is_valid| (1, is_valid, false)))).collect()
             }
         }
     }
@@ -118,14 +122,19 @@ fn is_id(id: &[u8], length: usize) -> bool {
     id.is_empty() || id.len() == length
 }
 
-fn points(metric: &Metric) -> usize {
+/// Whether the ids of its exemplars have the right lengths, for each data point.
+fn points(metric: &Metric) -> Vec<bool> {
+    let valid =
+        |exemplars: &[Exemplar]| exemplars.iter().all(|held| is_id(&held.trace_id, 16) && is_id(&held.span_id, 8));
     match &metric.data {
-        None => 0,
-        Some(Data::Gauge(data)) => data.data_points.len(),
-        Some(Data::Sum(data)) => data.data_points.len(),
-        Some(Data::Histogram(data)) => data.data_points.len(),
-        Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
-        Some(Data::Summary(data)) => data.data_points.len(),
+        None => Vec::new(),
+        Some(Data::Gauge(data)) => data.data_points.iter().map(|point| valid(&point.exemplars)).collect(),
+        Some(Data::Sum(data)) => data.data_points.iter().map(|point| valid(&point.exemplars)).collect(),
+        Some(Data::Histogram(data)) => data.data_points.iter().map(|point| valid(&point.exemplars)).collect(),
+        Some(Data::ExponentialHistogram(data)) => {
+            data.data_points.iter().map(|point| valid(&point.exemplars)).collect()
+        }
+        Some(Data::Summary(data)) => data.data_points.iter().map(|_| true).collect(),
     }
 }
 
@@ -178,11 +187,13 @@ const LIST: &str = "\u{1e}";
 
 /// A label of ours in the form of [`text`]: every double compares equal to its bits.
 fn comparable(ours: &str, theirs: &str) -> bool {
-    if let Ok(serde_json::Value::Array(list)) = serde_json::from_str(ours)
+    // Raw, because the numbers must be those that were written.
+    if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(ours)
         && let Some(theirs) = theirs.strip_prefix(LIST)
     {
-        let ours = list.iter().map(|element| element.as_str().map_or_else(|| element.to_string(), str::to_owned));
-        let (ours, theirs): (Vec<String>, Vec<&str>) = (ours.collect(), theirs.split(LIST).collect());
+        let read =
+            |element: &&RawValue| serde_json::from_str(element.get()).unwrap_or_else(|_| element.get().to_owned());
+        let (ours, theirs): (Vec<String>, Vec<&str>) = (list.iter().map(read).collect(), theirs.split(LIST).collect());
         return ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| comparable(ours, theirs));
     }
     let bits = theirs.parse::<u64>().map(f64::from_bits);

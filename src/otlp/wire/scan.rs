@@ -9,7 +9,7 @@ use crate::otlp::Malformed;
 
 use super::field::Fields;
 use super::read::{DELIMITED, DEPTH, delimited, key, skip, varint};
-use super::schema::{BLOCK, RESOURCE, SCOPED};
+use super::schema::{BLOCK, Message, RESOURCE, SCOPED};
 use super::{attributes, check, log, metric, span};
 
 /// Resources of one request that are followed. Each costs memory here and grows when it is enriched, and two bytes
@@ -23,7 +23,8 @@ pub struct Scan {
     pub blocks: Vec<Block>,
     /// Spans, log records or data points.
     pub item_count: usize,
-    /// Items with a trace id that has neither 16 nor 0 bytes, or a span id or parent id with neither 8 nor 0.
+    /// Items with a trace id that has neither 16 nor 0 bytes, or a span id or parent id with neither 8 nor 0: ids of
+    /// their own, of their links or of their exemplars.
     pub invalid_id_count: usize,
 }
 
@@ -112,6 +113,25 @@ impl SeenSpan<'_> {
     }
 }
 
+/// Whether a link or an exemplar, whose ids are the fields of these numbers, has ids of a wrong length.
+#[inline(never)]
+pub(super) fn has_odd_ids(
+    message: &'static Message,
+    [trace, span]: [u32; 2],
+    mut tail: &[u8],
+    depth: u32,
+) -> Result<bool, Malformed> {
+    let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
+    while !tail.is_empty() {
+        match key(&mut tail)? {
+            (number, DELIMITED) if number == trace => trace_id = delimited(&mut tail)?,
+            (number, DELIMITED) if number == span => span_id = delimited(&mut tail)?,
+            (number, wire_type) => check::value(message.kind(number), number, wire_type, &mut tail, depth)?,
+        }
+    }
+    Ok(!(matches!(trace_id.len(), 0 | 16) && is_span_id(span_id)))
+}
+
 #[inline]
 pub(super) fn is_span_id(id: &[u8]) -> bool {
     matches!(id.len(), 0 | 8)
@@ -134,7 +154,7 @@ pub fn scan(signal: Signal, body: &[u8], watch: &mut impl Watch) -> Result<Scan,
                 let end = body.len() - tail.len();
                 let mut walk = Walk { signal, watch, index: scan.blocks.len(), tally: Tally::default() };
                 let resource = walk.block(body, end - payload.len()..end)?;
-                let Tally { item_count, invalid_id_count, has_exceptions } = walk.tally;
+                let Tally { item_count, invalid_id_count, has_exceptions, .. } = walk.tally;
                 scan.item_count += item_count;
                 scan.invalid_id_count += invalid_id_count;
                 let payload = end - payload.len()..end;
@@ -160,6 +180,8 @@ pub(super) struct Tally {
     pub(super) item_count: usize,
     pub(super) invalid_id_count: usize,
     pub(super) has_exceptions: bool,
+    /// Whether a link of the span at hand has ids of a wrong length.
+    pub(super) has_odd_link: bool,
 }
 
 /// One block on its way.
@@ -210,7 +232,9 @@ impl<W: Watch> Walk<'_, W> {
                 self.items(tail, beyond, |walk, from, after| log::walk(from, after, depth, &mut walk.tally))
             }
             Signal::Metrics => self.items(tail, beyond, |walk, from, after| {
-                walk.tally.item_count += metric::walk(&from[..from.len() - after], depth)?;
+                let found = metric::walk(&from[..from.len() - after], depth)?;
+                walk.tally.item_count += found.count;
+                walk.tally.invalid_id_count += found.invalid_id_count;
                 Ok(())
             }),
             Signal::Profiles => unreachable!("profiles have no blocks"),

@@ -73,7 +73,7 @@ pub(super) static SPAN: Message = Message(&[
     Some(Fixed32),
 ]);
 pub(super) static EVENT: Message = Message(&[None, F, T, nested(&KEY_VALUE), V]);
-static LINK: Message = Message(&[None, B, B, T, nested(&KEY_VALUE), V, Some(Fixed32)]);
+pub(super) static LINK: Message = Message(&[None, B, B, T, nested(&KEY_VALUE), V, Some(Fixed32)]);
 pub(super) static STATUS: Message = Message(&[None, None, T, V]);
 
 pub(super) static LOG_RECORD: Message =
@@ -87,7 +87,7 @@ pub(super) static GAUGE: Message = Message(&[]);
 pub(super) static SUM: Message = Message(&[None, None, V, V]);
 pub(super) static HISTOGRAM: Message = Message(&[None, None, V]);
 
-static EXEMPLAR: Message = Message(&[None, None, F, F, B, B, F, nested(&KEY_VALUE)]);
+pub(super) static EXEMPLAR: Message = Message(&[None, None, F, F, B, B, F, nested(&KEY_VALUE)]);
 pub(super) static NUMBER_POINT: Message = Message(&[None, None, F, F, F, nested(&EXEMPLAR), F, nested(&KEY_VALUE), V]);
 pub(super) static HISTOGRAM_POINT: Message =
     Message(&[None, None, F, F, F, F, Some(Fixed64s), Some(Fixed64s), nested(&EXEMPLAR), nested(&KEY_VALUE), V, F, F]);

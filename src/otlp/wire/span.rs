@@ -5,8 +5,8 @@ use crate::otlp::Malformed;
 use super::attributes;
 use super::check::{self, deeper};
 use super::read::{DELIMITED, FIXED64, VARINT, delimited, fixed, key, varint};
-use super::scan::{SeenSpan, Tally, Walk, Watch};
-use super::schema::{EVENT, SPAN, STATUS};
+use super::scan::{SeenSpan, Tally, Walk, Watch, has_odd_ids};
+use super::schema::{EVENT, LINK, SPAN, STATUS};
 use super::text::is_short_ascii;
 
 /// The span is at the start of `from`, which goes on to the end of the request, and ends where `beyond` bytes are left.
@@ -43,7 +43,8 @@ fn walk_others<W: Watch>(
 ) -> Result<(), Malformed> {
     let seen = others(seen, tail, beyond, depth, &mut walk.tally)?;
     walk.tally.item_count += 1;
-    walk.tally.invalid_id_count += usize::from(!seen.has_valid_ids());
+    let has_odd_link = std::mem::take(&mut walk.tally.has_odd_link);
+    walk.tally.invalid_id_count += usize::from(has_odd_link || !seen.has_valid_ids());
     walk.watch.span(walk.index, &seen);
     Ok(())
 }
@@ -168,6 +169,7 @@ fn field<'a>(tail: &mut &'a [u8], depth: u32, seen: &mut SeenSpan<'a>, tally: &m
         (7, FIXED64) => seen.start_unix_nano = u64::from_le_bytes(fixed(tail)?),
         (8, FIXED64) => seen.end_unix_nano = u64::from_le_bytes(fixed(tail)?),
         (11, DELIMITED) => tally.has_exceptions |= event(delimited(tail)?, deeper(depth)?)?,
+        (13, DELIMITED) => tally.has_odd_link |= has_odd_ids(&LINK, [1, 2], delimited(tail)?, deeper(depth)?)?,
         (15, DELIMITED) => status(delimited(tail)?, deeper(depth)?, &mut seen.status)?,
         _ => check::value(SPAN.kind(number), number, wire_type, tail, depth)?,
     }

@@ -48,9 +48,8 @@ pub(super) fn check(tree: &Tree<'_>, faults: &mut Faults<'_>) {
 fn peer(key: &str) -> Option<&'static str> {
     let (scope, name) = key.split_once('.')?;
     // The convention lets a function say on its own span what it is.
-    let speaks_of_itself = name == "cloud.resource_id" || name == "faas.name" || name == "faas.id";
     match scope {
-        "span" if !speaks_of_itself => Some("tells what was called"),
+        "span" if !self_scope::SERVER_SPAN_KEYS.contains(&name) => Some("tells what was called"),
         "annotation" => Some("is prose and tells what somebody wrote"),
         "field" if name == "title" => Some("is prose and tells what somebody wrote"),
         "resource" | "label" if self_scope::is_peer(name) || name.starts_with(OLD_PEER) => {

@@ -121,6 +121,11 @@ pub(super) const RULE: Section = Section {
         WHY,
         required("when", Shape::When, "The conditions; `{}` always holds."),
         required("set", Shape::Set, "Tags and their values; `${…}` fills in what was found."),
+        optional(
+            "existing",
+            Shape::OneOf(&["replace", "keep"]),
+            "What becomes of an attribute of a Resource that has a tag's name already; else as `spans.existing` says.",
+        ),
         default(
             "stage",
             Shape::OneOf(&["live", "shadow"]),

@@ -12,7 +12,7 @@ pub use json::{json_schema, root as root_schema};
 pub use reference::{SECTIONS, markdown};
 
 pub(super) use files::MATCHER;
-pub(super) use stories::{ALERT, CASE, EXPECT, EXPECT_NOTICE, EXPECT_TAG, GIVEN, SPAN, STEP, STORIES};
+pub(super) use stories::{ALERT, CASE, EXPECT, EXPECT_NOTICE, EXPECT_TAG, GIVEN, SPAN, SPAN_KINDS, STEP, STORIES};
 
 /// A map with known keys.
 #[derive(Debug)]

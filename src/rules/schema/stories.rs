@@ -4,6 +4,7 @@ use super::{Rest, Section, Shape, default, optional, required};
 
 const STATES: &[&str] = &["firing", "resolved", "acknowledged", "suppressed", "no_data", "info"];
 const SENT: &[&str] = &["firing", "resolved", "acknowledged", "suppressed", "no_data", "info", "as_given"];
+pub(in crate::rules) const SPAN_KINDS: &[&str] = &["internal", "server", "client", "producer", "consumer"];
 const KINDS: &[&str] = &["opened", "changed", "reminder", "resolved", "event"];
 
 pub(in crate::rules) const STORIES: Section = Section {
@@ -93,8 +94,13 @@ pub(in crate::rules) const SPAN: Section = Section {
     name: "span",
     about: "Telemetry of a program.",
     keys: &[
-        optional("resource", Shape::TextMap, "What rules see as `resource.`."),
-        optional("attributes", Shape::TextMap, "What rules see as `span.`."),
+        optional("resource", Shape::TextsMap, "What rules see as `resource.`."),
+        default("kind", Shape::OneOf(SPAN_KINDS), "internal", "The kind of the span."),
+        optional(
+            "attributes",
+            Shape::TextMap,
+            "Of the span; rules see what a function says of itself on a `server` span.",
+        ),
     ],
     rest: Rest::None,
 };

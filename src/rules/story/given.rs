@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::model::{Labels, Severity, State};
 use crate::rules::diagnostic::Faults;
-use crate::rules::schema::{ALERT, GIVEN, SPAN, known};
+use crate::rules::schema::{ALERT, GIVEN, SPAN, SPAN_KINDS, known};
 use crate::rules::walk::{self, Fields, Word};
 use crate::rules::yaml::{Kind, Node};
 use crate::rules::{SourceFile, suggest};
@@ -114,7 +114,8 @@ impl Givens<'_> {
                 let fields = Fields::read(fields.get("span")?, "`span`", &known(&SPAN), faults)?;
                 let resource = labels(&fields, "resource", words, faults);
                 let attributes = labels(&fields, "attributes", words, faults);
-                Some(Given::Span(Box::new(Span { resource, attributes })))
+                let is_server = fields.one_of("kind", SPAN_KINDS, faults).is_some_and(|kind| kind.text == "server");
+                Some(Given::Span(Box::new(Span { resource, attributes, is_server })))
             }
         }
     }
@@ -212,6 +213,12 @@ fn labels(fields: &Fields<'_>, key: &str, words: &Words, faults: &mut Faults<'_>
                 labels.set(entry.key.clone(), filled);
             }
             Kind::Null => {}
+            // As a scanner of telemetry hands it over.
+            Kind::List(_) if key == "resource" => {
+                let items = walk::words(&entry.value, &format!("`{}`", entry.key), faults);
+                let items: Vec<Value> = items.into_iter().map(|word| words.fill(word, faults).into()).collect();
+                labels.set(entry.key.clone(), Value::Array(items).to_string());
+            }
             Kind::List(_) | Kind::Map(_) => {
                 let message = format!("`{}` must be a text, not {}", entry.key, entry.value.kind_name());
                 faults.error(entry.value.at, message, None);

@@ -89,6 +89,8 @@ pub struct GivenAlert {
 pub struct Span {
     pub resource: Labels<'static>,
     pub attributes: Labels<'static>,
+    /// A span of kind `SERVER` may say which function it runs in.
+    pub is_server: bool,
 }
 
 /// One expectation and where it stands.

@@ -149,7 +149,7 @@ impl Reader<'_> {
         let state = mapping.state.text(element).map_or(State::Firing, |word| read::state_of(&word));
         let time = mapping.time.text(element).and_then(|text| times::parse_any(&text));
         let time = time.map(|instant| times::clamp(instant, self.request.received_at));
-        let name = mapping.name.text(element).or_else(|| labels.get_cow("alertname").cloned());
+        let name = mapping.name.text(element).or_else(|| labels.get_cow("alertname"));
         let name = name.or_else(|| title.clone()).unwrap_or(Cow::Borrowed("alert"));
         let link = mapping.link.text(element).and_then(|href| Link::checked(&href, "Source"));
         let severity = mapping.severity.text(element).and_then(|word| Severity::from_word(&word));

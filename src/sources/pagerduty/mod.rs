@@ -270,7 +270,6 @@ fn name_of<'a>(event: &Event<'a>, labels: &Labels<'a>, title: &Cow<'a, str>) -> 
     labels
         .get_cow("class")
         .or_else(|| labels.get_cow("alertname"))
-        .cloned()
         .or_else(|| first(event.summary.as_ref().map_or("", |_| title.as_ref())).map(Cow::Owned))
         .unwrap_or_else(|| title.clone())
 }

@@ -176,23 +176,22 @@ fn name_of<'a>(labels: &Labels<'a>, annotations: &Labels<'a>) -> Cow<'a, str> {
         .get_cow("alertname")
         .or_else(|| annotations.get_cow("title"))
         .or_else(|| annotations.get_cow("summary"))
-        .cloned()
         .unwrap_or(Cow::Borrowed("alert"))
 }
 
 /// The sentence the sender wrote; only where there is none, name and place.
 fn title_of<'a>(name: &Cow<'a, str>, labels: &Labels<'a>, annotations: &Labels<'a>) -> Cow<'a, str> {
     if let Some(title) = annotations.get_cow("summary").or_else(|| annotations.get_cow("title")) {
-        return title.clone();
+        return title;
     }
-    let any_case = |wanted: &str| annotations.iter_cow().find(|(held, _)| held.eq_ignore_ascii_case(wanted));
-    if let Some((_, title)) = any_case("summary").or_else(|| any_case("title")) {
-        return title.clone();
+    let any_case = |wanted: &str| annotations.find_cow(|held| held.eq_ignore_ascii_case(wanted));
+    if let Some(title) = any_case("summary").or_else(|| any_case("title")) {
+        return title;
     }
-    if let Some((_, text)) = any_case("description") {
+    if let Some(text) = any_case("description") {
         match text {
             Cow::Borrowed(text) => return Cow::Borrowed(first_line(text)),
-            Cow::Owned(text) => return Cow::Owned(first_line(text).to_owned()),
+            Cow::Owned(text) => return Cow::Owned(first_line(&text).to_owned()),
         }
     }
     const PLACES: [&str; 6] = ["instance", "pod", "host", "service", "namespace", "job"];

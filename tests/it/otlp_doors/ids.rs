@@ -2,8 +2,14 @@
 //! lenient daemon, told and passed on as they are by a strict one.
 
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+};
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
@@ -39,6 +45,33 @@ fn logs(trace_id: &[u8], span_id: &[u8]) -> Vec<u8> {
     let scope_logs = vec![ScopeLogs { log_records: vec![record; 3], ..ScopeLogs::default() }];
     let resource_logs = vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }];
     ExportLogsServiceRequest { resource_logs }.encode_to_vec()
+}
+
+/// A span whose own ids are fine, with a link.
+fn linked(trace_id: &[u8], span_id: &[u8]) -> Vec<u8> {
+    let link = Link { trace_id: trace_id.to_vec(), span_id: span_id.to_vec(), ..Link::default() };
+    let (trace_id, span_id) = (TRACE_ID.to_vec(), SPAN_ID.to_vec());
+    let span = Span { trace_id, span_id, name: "GET /owls".to_owned(), links: vec![link], ..Span::default() };
+    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+}
+
+/// A data point with an exemplar.
+fn exemplified(trace_id: &[u8], span_id: &[u8]) -> Vec<u8> {
+    let exemplar = Exemplar { trace_id: trace_id.to_vec(), span_id: span_id.to_vec(), ..Exemplar::default() };
+    let point = NumberDataPoint { exemplars: vec![exemplar], ..NumberDataPoint::default() };
+    let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));
+    let metric = Metric { name: "owls".to_owned(), data, ..Metric::default() };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
+    let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+    ExportMetricsServiceRequest { resource_metrics }.encode_to_vec()
+}
+
+fn said_of_metrics(body: &[u8]) -> String {
+    let read = ExportMetricsServiceResponse::decode(body).expect("an answer");
+    read.partial_success
+        .map_or_else(String::new, |said| format!("{} {}", said.rejected_data_points, said.error_message))
 }
 
 fn said_of_traces(body: &[u8]) -> String {
@@ -79,6 +112,21 @@ pub async fn probe(whole: &Whole<'_>, mode: Mode, report: &mut Report) {
     report.check("hex letters for ids of log records", "HTTP/1.1", said, said_of_logs(&answer.body));
     report.check("what arrives of them", "HTTP/1.1", "whole", whole.arrived_only(after));
 
+    let said = match mode {
+        Mode::Lenient => "0 mended: 2 x hex text id".to_owned(),
+        Mode::Strict => passed_on(1),
+    };
+    let (bad, good) = (linked(&letters(&TRACE_ID), &letters(&SPAN_ID)), linked(&TRACE_ID, &SPAN_ID));
+    let after = if mode == Mode::Lenient { &good } else { &bad };
+    let answer = post(whole.address(), "/v1/traces", &[PROTOBUF], &bad).await;
+    report.check("hex letters for ids of a link alone", "HTTP/1.1", &said, said_of_traces(&answer.body));
+    report.check("what arrives of it", "HTTP/1.1", "whole", whole.arrived_only(after));
+    let (bad, good) = (exemplified(&letters(&TRACE_ID), &letters(&SPAN_ID)), exemplified(&TRACE_ID, &SPAN_ID));
+    let after = if mode == Mode::Lenient { &good } else { &bad };
+    let answer = post(whole.address(), "/v1/metrics", &[PROTOBUF], &bad).await;
+    report.check("hex letters for ids of an exemplar", "HTTP/1.1", &said, said_of_metrics(&answer.body));
+    report.check("what arrives of it", "HTTP/1.1", "whole", whole.arrived_only(after));
+
     // One that can be mended beside some that cannot.
     let (mixed, after) = (traces(&letters(&TRACE_ID), b"abc"), traces(&TRACE_ID, b"abc"));
     let (after, said) = match mode {
@@ -90,6 +138,6 @@ pub async fn probe(whole: &Whole<'_>, mode: Mode, report: &mut Report) {
     report.check("what arrives of them", "HTTP/1.1", "whole", whole.arrived_only(after));
 
     let counted = metric(&whole.daemon, "tawny_telemetry_repairs_total", "repair=\"hex text id\"").await;
-    let expected = if mode == Mode::Lenient { 6 + 6 + 6 + 6 + 2 } else { 0 };
+    let expected = if mode == Mode::Lenient { 6 + 6 + 6 + 6 + 2 + 2 + 2 } else { 0 };
     report.check("each mended id is counted", "metrics", f64::from(expected), counted);
 }

@@ -9,13 +9,14 @@ use std::process::{Command, Output};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Status};
 use prost::Message;
 use serde_json::Value;
 
 use super::content::{logs, metrics};
-use super::kit::{block, export, home, request, sink};
+use super::kit::{block, export, home, pairs, request, sink};
 use crate::client::Client;
 use crate::daemon::{Daemon, Home};
 use crate::otlp_doors::speak::{PROTOBUF, post};
@@ -24,6 +25,7 @@ use crate::stand_in::otlp::{Otlp, attribute};
 use crate::wait::{PATIENCE, until_true};
 
 const ALERTS: &str = "version: 1\nkind: alerts\nalerts:\n  - id: span-failed\n    from: spans\n    when: { span.status: ERROR }\n    name: SpanFailed\n    severity: critical\n";
+const FUNCTION: &str = "arn:aws:lambda:us-east-1:222222222222:function:nightly";
 const TASK: &str = "arn:aws:ecs:us-east-1:222222222222:task/prod-c2-use1/10838bed421f43ef870af43feacbbb5b";
 
 /// Two sinks, the shipped rules, and one that makes alerts.
@@ -72,6 +74,10 @@ fn promised(sent: &Resource, explained: &Value) -> BTreeMap<String, String> {
     promised
 }
 
+fn text(text: &str) -> any_value::Value {
+    any_value::Value::StringValue(text.to_owned())
+}
+
 /// Resources of many kinds; each has a name of its own, and the first a span that failed.
 fn blocks() -> Vec<ResourceSpans> {
     let eks = [("service.name", "owl-service"), ("cloud.platform", "aws_eks"), ("k8s.cluster.name", "eks-prod-1")];
@@ -82,7 +88,15 @@ fn blocks() -> Vec<ResourceSpans> {
         block(&[("service.name", "nobody-knows-it"), ("name", "unknown")], 1),
         block(&[&eks[..], &[("tawny.platform", "ecs"), ("tawny.cell", "x"), ("name", "said")]].concat(), 1),
         block(&[("name", "silent")], 1),
+        block(&[("service.name", "nightly"), ("name", "function")], 2),
+        block(&[("service.name", "owl-service"), ("name", "list")], 1),
     ];
+    blocks[6].scope_spans[0].spans[1].attributes.extend(pairs(&[("cloud.resource_id", FUNCTION)]));
+    let groups = ["/aws/eks/eks-prod-1/cluster", "/ecs/owl"].map(|group| AnyValue { value: Some(text(group)) });
+    let list = any_value::Value::ArrayValue(ArrayValue { values: groups.to_vec() });
+    let groups =
+        KeyValue { value: Some(AnyValue { value: Some(list) }), ..pairs(&[("aws.log.group.names", "")]).remove(0) };
+    blocks[7].resource.as_mut().expect("it has one").attributes.push(groups);
     blocks[0].scope_spans[0].spans[0].status = Some(Status { code: 2, message: "it broke".to_owned() });
     blocks
 }
@@ -160,6 +174,9 @@ async fn json_and_protobuf_are_explained_alike_and_people_are_shown_why() {
     assert_eq!(by_json["alerts"][0]["identity"], by_protobuf["alerts"][0]["identity"]);
     let platform = |at: usize| by_json["resources"][at]["tags"]["platform"]["value"].clone();
     assert_eq!([0, 1, 2, 3].map(platform), ["eks", "ecs", "ecs", "unknown"]);
+    // A function may be known by its own span only, and a list speaks with all it holds.
+    assert_eq!([6, 7].map(platform), ["lambda", "unknown"]);
+    assert_eq!(by_json["resources"][7]["tags"]["platform.conflict"]["value"], "ecs,eks");
     assert_eq!(by_json["resources"][2]["tags"]["platform.conflict"]["value"], "aws_eks");
     assert!(!by_json["resources"][0]["near_misses"].as_array().expect("a list").is_empty());
 

@@ -7,7 +7,9 @@ use base64::Engine;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
-use super::kit::{OWL, arrived, block, export, export_by_grpc, home_of, ids, outlet, owls, request, settled};
+use super::kit::{
+    OWL, arrived, block, export, export_by_grpc, home, home_of, ids, outlet, owls, request, settled, sink,
+};
 use crate::daemon::{Daemon, Home};
 use crate::otlp_doors::speak::{Answer, JSON, post};
 use crate::stand_in::otlp::Otlp;
@@ -161,4 +163,25 @@ async fn what_a_stop_could_not_send_is_counted_to_the_item() {
     assert!(daemon.terminate().await.success(), "{}", home.log_tail());
     assert_eq!(arrived(&backend), ids(&[first]));
     assert!(home.log().contains("\"items\":90"), "{}", home.log_tail());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sink_that_a_route_names_first_and_that_takes_the_signal_decides() {
+    let (one, two) = (StandIn::start(Otlp::default()).await, StandIn::start(Otlp::default()).await);
+    let sinks =
+        [sink("logs", &one.url(), ", signals: [logs]"), sink("one", &one.url(), ""), sink("two", &two.url(), "")];
+    let routes = "to: [logs, one, two], routes: [{ service: [owl-service], to: [two, one] }], durability: through";
+    let home = home(&sinks.concat(), "", routes);
+    let daemon = Daemon::start(&home).await;
+    two.set_weather(Weather::Always(refuse(400, None)));
+    let owl = owls(2);
+    assert_eq!(export(&daemon, &owl).await.brief(), "400 3");
+    assert!(arrived(&one).is_empty(), "it was only to follow");
+    two.set_weather(Weather::Fair);
+    assert_eq!(export(&daemon, &owl).await.status, 200);
+    assert_eq!(arrived(&two), ids(std::slice::from_ref(&owl)));
+    // The first of all takes no spans, so the answer of the next one is passed on, and nobody waits for it to mend.
+    one.set_weather(Weather::Always(refuse(503, Some("1"))));
+    let other = request(vec![block(&[("service.name", "duo-api")], 2)]);
+    assert_eq!(export(&daemon, &other).await.brief(), "503 14");
 }

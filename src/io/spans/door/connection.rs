@@ -24,6 +24,7 @@ use super::reply::Response;
 use super::tls::{self, Tls};
 use super::wire::Wire;
 use super::{Door, DoorOptions};
+use crate::io::spans::waking::Waking;
 
 /// An accept that fails for want of file handles is tried again after this, not at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -228,11 +229,12 @@ async fn turn<C: Connection>(
     mut connection: Pin<&mut C>,
     mut look: Pin<&mut Sleep>,
     mut stopped: Option<Pin<&mut impl Future>>,
+    waking: &Waking,
     quiet: &Quiet,
 ) -> Turn {
     poll_fn(|context| {
         // A peer that breaks off is its own affair; each request has its outcome already.
-        if connection.as_mut().poll(context).is_ready() {
+        if waking.poll(context, |context| connection.as_mut().poll(context)).is_ready() {
             return Poll::Ready(Turn::Over);
         }
         let Some(mut context) = quiet.context(context) else { return Poll::Pending };
@@ -263,10 +265,10 @@ async fn drive<C: Connection>(
     let mut ends_at: Option<Instant> = None;
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
     let mut is_told = false;
-    let quiet = Quiet::new();
+    let (waking, quiet) = (Waking::new(), Quiet::new());
     loop {
         let stopped = (!is_told).then_some(stopped.as_mut());
-        let turn = turn(connection.as_mut(), look.as_mut(), stopped, &quiet).await;
+        let turn = turn(connection.as_mut(), look.as_mut(), stopped, &waking, &quiet).await;
         quiet.stir();
         match turn {
             Turn::Over => return,

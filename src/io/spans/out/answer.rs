@@ -10,7 +10,7 @@ use super::link::Received;
 use crate::io::secrets::SecretSet;
 use crate::io::spans::faces::Fate;
 use crate::model::{Signal, Timestamp};
-use crate::sinks::{Reply, TelemetryAnswer, TelemetrySink};
+use crate::sinks::{Protocol, Reply, TelemetryAnswer, TelemetrySink};
 
 pub(super) fn judged(
     sink: &dyn TelemetrySink,
@@ -29,8 +29,12 @@ pub(super) fn judged(
         trailers.or_else(|| text(&received.headers, name))
     };
     let plain = |name: &str| received.headers.get(name).and_then(|value| value.to_str().ok());
-    let (status, message) = (trailer("grpc-status"), trailer("grpc-message"));
-    let details = trailer("grpc-status-details-bin");
+    // Of most answers nothing but the status is asked.
+    let is_grpc = sink.plan().protocol == Protocol::Grpc;
+    let status = is_grpc.then(|| trailer("grpc-status")).flatten();
+    let is_more_said = is_grpc && status.as_deref() != Some("0");
+    let message = is_more_said.then(|| trailer("grpc-message")).flatten();
+    let details = is_more_said.then(|| trailer("grpc-status-details-bin")).flatten();
     let body: Cow<'_, [u8]> =
         if received.body.is_empty() { Cow::Borrowed(&[]) } else { secrets.masked(&received.body) };
     let answer = TelemetryAnswer {

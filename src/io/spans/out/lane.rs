@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::answer::{backoff, fate, judged, no_answer};
@@ -50,6 +51,10 @@ impl Lane {
         while let Some(load) = self.next_load(&bell).await {
             self.deliver(&queue, load).await;
             queue.free_lane();
+            if queue.is_quick() {
+                // What came together with the answer goes with the next request, and not with the one behind it.
+                yield_now().await;
+            }
         }
     }
 

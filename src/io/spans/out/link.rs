@@ -2,7 +2,7 @@
 //! reads more than 64 KiB of an answer.
 
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -15,6 +15,7 @@ use super::body::SliceBody;
 use super::client::Stream;
 use super::cork::Cork;
 use super::hands::{Driven, Hands};
+use crate::io::spans::waking::Waking;
 use crate::sinks::Protocol;
 
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -28,11 +29,13 @@ pub(super) enum Link {
         /// Driven by the lane itself: a task of its own would cost two wake-ups per request.
         connection: Pin<Box<http1::Connection<Stream, SliceBody>>>,
         is_over: bool,
+        waking: Waking,
     },
     Grpc {
         sender: http2::SendRequest<SliceBody>,
         /// Driven by the lane as well.
         driven: Driven,
+        waking: Waking,
     },
 }
 
@@ -56,7 +59,7 @@ impl Link {
         match protocol {
             Protocol::Http => {
                 let (sender, connection) = http1::handshake(stream).await?;
-                Ok(Link::Http { sender, connection: Box::pin(connection), is_over: false })
+                Ok(Link::Http { sender, connection: Box::pin(connection), is_over: false, waking: Waking::new() })
             }
             Protocol::Grpc => {
                 let (hands, cork) = (Hands::default(), Cork::new(stream));
@@ -66,7 +69,8 @@ impl Link {
                     .keep_alive_timeout(PING_AFTER)
                     .handshake(cork.clone());
                 let (sender, connection) = handshake.await?;
-                Ok(Link::Grpc { sender, driven: Driven::new(connection, cork, hands) })
+                let driven = Driven::new(connection, cork, hands);
+                Ok(Link::Grpc { sender, driven, waking: Waking::new() })
             }
         }
     }
@@ -75,29 +79,30 @@ impl Link {
     pub(super) async fn closed(&mut self) {
         match self {
             Link::Http { is_over: true, .. } => {}
-            Link::Http { connection, is_over, .. } => {
-                let _ = connection.as_mut().await;
+            Link::Http { connection, is_over, waking, .. } => {
+                let over = |context: &mut Context<'_>| connection.as_mut().poll(context).map(drop);
+                poll_within(waking, over).await;
                 *is_over = true;
             }
-            Link::Grpc { driven, .. } => std::future::poll_fn(|context| driven.poll(context)).await,
+            Link::Grpc { driven, waking, .. } => poll_within(waking, |context| driven.poll(context)).await,
         }
     }
 
     pub(super) fn is_usable(&self) -> bool {
         match self {
             Link::Http { sender, is_over, .. } => !is_over && !sender.is_closed(),
-            Link::Grpc { sender, driven } => !driven.is_over() && !sender.is_closed(),
+            Link::Grpc { sender, driven, .. } => !driven.is_over() && !sender.is_closed(),
         }
     }
 
     pub(super) async fn exchange(&mut self, request: Request<SliceBody>) -> Result<Received, Broken> {
         match self {
-            Link::Http { sender, connection, is_over } => {
+            Link::Http { sender, connection, is_over, waking } => {
                 let mut exchange = pin!(async {
                     sender.ready().await.map_err(|cause| Broken { cause, is_unsent: true })?;
                     read(sender.try_send_request(request).await).await
                 });
-                std::future::poll_fn(|context| {
+                poll_within(waking, |context| {
                     loop {
                         if let Poll::Ready(done) = exchange.as_mut().poll(context) {
                             return Poll::Ready(done);
@@ -111,18 +116,17 @@ impl Link {
                 })
                 .await
             }
-            Link::Grpc { sender, driven } => {
-                // It may have ended while the lane waited for something else.
-                std::future::poll_fn(|context| {
-                    let _ = driven.poll(context);
-                    Poll::Ready(())
-                })
-                .await;
+            Link::Grpc { sender, driven, waking } => {
                 let mut exchange = pin!(async {
                     sender.ready().await.map_err(|cause| Broken { cause, is_unsent: true })?;
                     read(sender.try_send_request(request).await).await
                 });
-                std::future::poll_fn(|context| {
+                let mut is_driven = false;
+                poll_within(waking, |context| {
+                    if !std::mem::replace(&mut is_driven, true) {
+                        // It may have ended while the lane waited for something else.
+                        let _ = driven.poll(context);
+                    }
                     if let Poll::Ready(done) = exchange.as_mut().poll(context) {
                         return Poll::Ready(done);
                     }
@@ -134,6 +138,11 @@ impl Link {
             }
         }
     }
+}
+
+/// Polls with a waker that answers within the poll.
+async fn poll_within<T>(waking: &Waking, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    std::future::poll_fn(|context| waking.poll(context, &mut poll)).await
 }
 
 type Sent = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<SliceBody>>>;

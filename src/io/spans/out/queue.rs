@@ -157,6 +157,11 @@ impl Queue {
         self.state().free_lanes += 1;
     }
 
+    /// Whether the sink answers so soon that what is small waits for its answer.
+    pub(super) fn is_quick(&self) -> bool {
+        self.patience != Patience::Pass && self.state().is_quick()
+    }
+
     /// How long the sink took to take a request; `None`: it did not.
     pub(super) fn note(&self, wait: Option<Duration>) {
         let mut state = self.state();

@@ -14,7 +14,7 @@ mod shape;
 use std::borrow::Cow;
 
 use super::attributes::clip;
-use crate::model::exception::{Exception, Frame, Language};
+use crate::model::exception::{Exception, Frame, Language, Link};
 
 /// What is read of a stack trace; of a longer one the beginning and the end.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -70,8 +70,28 @@ pub(super) fn read(told: &Told<'_>, language: Option<Language>) -> Thrown {
         thrown.exceptions.push(Exception::default());
     }
     thrown.exceptions.iter_mut().for_each(tidy);
+    // Whole ones end with a line's end.
+    if thrown.language == Language::Python && !told.stack.unwrap_or_default().ends_with('\n') {
+        give_back_the_outermost(&mut thrown.exceptions, told);
+    }
     name(&mut thrown.exceptions, told, thrown.language);
     thrown
+}
+
+/// Python prints what was raised last at the end, which is what a limit on the length of attributes cuts off. Then what
+/// is left of the text is of another exception, whose frames must not become those of the one that telemetry names.
+fn give_back_the_outermost(exceptions: &mut Vec<Exception>, told: &Told<'_>) {
+    let last_part = |kind: &str| kind.rsplit('.').next().unwrap_or_default().to_owned();
+    let told = told.kind.map(str::trim).map(last_part).unwrap_or_default();
+    let printed = exceptions.first().map(|one| last_part(&one.kind)).unwrap_or_default();
+    if told.is_empty() || printed.is_empty() || told == printed {
+        return;
+    }
+    for one in exceptions.iter_mut() {
+        one.link = one.link.or(Some(Link::Context));
+        one.parent = Some(one.parent.map_or(0, |parent| parent + 1));
+    }
+    exceptions.insert(0, Exception::default());
 }
 
 /// Outermost first, each with its parent. Empty where the text is not of this runtime, or its runtime is not read.
@@ -191,7 +211,7 @@ fn oldest_first(exceptions: &mut [Exception]) {
 fn chain(exceptions: &mut [Exception]) {
     for (at, one) in exceptions.iter_mut().enumerate().skip(1) {
         one.parent = Some(at - 1);
-        one.link = Some(crate::model::exception::Link::Cause);
+        one.link = Some(Link::Cause);
     }
 }
 

@@ -220,6 +220,19 @@ fn the_recorders_of_a_go_stack_are_no_culprits() {
 }
 
 #[test]
+fn a_chain_of_python_whose_end_was_cut_off_gives_no_frames_to_what_telemetry_names() {
+    let stack = fixture("python-database.txt");
+    let cut = &stack[..stack.find("exception was the direct").unwrap()];
+    let told =
+        Told { kind: Some("sqlalchemy.exc.IntegrityError"), message: Some("no"), stack: Some(cut), otherwise: None };
+    let found = read(&told, Some(Language::Python)).exceptions;
+    assert_eq!((found.len(), found[0].kind.as_str(), found[0].frames.len()), (2, "IntegrityError", 0));
+    assert_eq!((found[1].kind.as_str(), found[1].parent, found[1].frames.len()), ("UniqueViolation", Some(0), 2));
+    let whole = read(&Told { stack: Some(&stack), ..told }, Some(Language::Python)).exceptions;
+    assert_eq!((whole.len(), whole[0].frames.len(), whole[1].parent), (2, 1, Some(0)));
+}
+
+#[test]
 fn a_trace_cut_anywhere_is_read_as_far_as_it_goes() {
     for entry in std::fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
