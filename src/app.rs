@@ -1,11 +1,12 @@
 //! Wires the daemon together, starts it, and stops it in the order the data flows. The only file that knows
 //! everyone.
 
+mod port_file;
 mod spans;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ pub struct App {
 pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> anyhow::Result<App> {
     let Ready { listen, listen_is_default, store, rules_refused_for, instances, sinks, limits, retention, telemetry } =
         ready;
-    let names: Vec<Arc<str>> = sinks.iter().map(|plan| plan.name.clone()).collect();
+    let names: Vec<_> = sinks.iter().map(|plan| plan.name.clone()).collect();
     let store_lock = sqlite::lock(&store).await?;
     let (writer, reader) = open_store(&store).await?;
     let clock: Arc<Clock> = Arc::default();
@@ -131,7 +132,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     let doors = serve_all(listeners, &router, &limits, &doors_stop);
     drop(router);
     if let Some(path) = port_file {
-        write_port_file(path, &addresses)?;
+        port_file::write(path, &addresses)?;
     }
     Ok(App {
         addresses,
@@ -236,9 +237,9 @@ impl Machine {
     /// Follows the folder of rules, and raises the alarm when it is refused for that long.
     fn watch_rules(&self, running: &mut Running, intake: &Arc<Intake>, refused_for: Duration) -> Reloader {
         let reloader = Reloader { rules: self.rules.clone(), work: running.work.clone() };
-        running.workers.push(tokio::spawn(rules_watch::follow(reloader.clone(), self.workers_stop.clone())));
         let alarm = rules_alarm::follow(intake.clone(), refused_for, self.workers_stop.clone());
-        running.workers.push(tokio::spawn(alarm));
+        let watch = rules_watch::follow(reloader.clone(), self.workers_stop.clone());
+        running.workers.extend([tokio::spawn(watch), tokio::spawn(alarm)]);
         reloader
     }
 
@@ -388,14 +389,4 @@ async fn no_such_path(uri: axum::http::Uri) -> Response {
 async fn wrong_method(method: axum::http::Method) -> Response {
     let shown: String = method.as_str().chars().take(20).collect();
     web::error(StatusCode::METHOD_NOT_ALLOWED, &format!("nothing here takes {shown}"))
-}
-
-/// One address a line, complete or not at all.
-fn write_port_file(path: &Path, addresses: &[SocketAddr]) -> anyhow::Result<()> {
-    let mut part: PathBuf = path.to_owned();
-    part.set_extension("part");
-    let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-    std::fs::write(&part, text)
-        .and_then(|()| std::fs::rename(&part, path))
-        .with_context(|| format!("port file {}", path.display()))
 }
