@@ -69,9 +69,11 @@ pub fn to_protobuf_within(signal: Signal, body: &[u8], mode: Mode, bytes_max: us
 /// A number of two bytes, with its comma, takes eight.
 pub const BYTES_TIMES_MAX: usize = 4;
 
-/// Keys, quotes and hex are half of a request or more.
+/// Keys, quotes and hex are half of a request or more. A large buffer that had to grow would be there twice for a moment,
+/// and costs nothing where it is never written.
 fn first_capacity(body: &[u8]) -> usize {
-    body.len().div_ceil(2)
+    const LARGE_BYTES: usize = 1 << 20;
+    if body.len() >= LARGE_BYTES { body.len() } else { body.len().div_ceil(2) }
 }
 
 fn read(signal: Signal, body: &[u8], mode: Mode, out: Out, bytes_max: usize) -> Outcome<Read> {
