@@ -17,7 +17,7 @@ use crate::io::live_rules::LiveRules;
 use crate::io::server::bind;
 use crate::io::spans::alerts::AlertWay;
 use crate::io::spans::book::Telling;
-use crate::io::spans::door::{Door, DoorOptions, JsonRead, serve_telemetry};
+use crate::io::spans::door::{Door, DoorOptions, JsonRead, NotRead, serve_telemetry};
 use crate::io::spans::errors::{self, Parts};
 use crate::io::spans::faces::{Budget, Outlet};
 use crate::io::spans::out::{self, Machinery, OutletSetup, Patience, Sending};
@@ -111,8 +111,8 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
         keeps_members,
         workers: workers.clone(),
         ..DoorOptions::new(match plan.json {
-            JsonReading::Lenient => |signal, body| read_json(signal, body, json::Mode::Lenient),
-            JsonReading::Strict => |signal, body| read_json(signal, body, json::Mode::Strict),
+            JsonReading::Lenient => |signal, body, most| read_json(signal, body, json::Mode::Lenient, most),
+            JsonReading::Strict => |signal, body, most| read_json(signal, body, json::Mode::Strict, most),
         })
     };
     let door = Door::new(Arc::new(road), budget, options);
@@ -288,7 +288,10 @@ async fn listen(addresses: &[(SocketAddr, bool)]) -> anyhow::Result<Vec<TcpListe
     Ok(listeners)
 }
 
-fn read_json(signal: Signal, body: &[u8], mode: json::Mode) -> Result<JsonRead, String> {
-    let read = json::to_protobuf(signal, body, mode).map_err(|fault| fault.to_string())?;
+fn read_json(signal: Signal, body: &[u8], mode: json::Mode, bytes_max: usize) -> Result<JsonRead, NotRead> {
+    let read = json::to_protobuf_within(signal, body, mode, bytes_max).map_err(|cause| match cause {
+        json::NotRead::Fault(fault) => NotRead::Fault(fault.to_string()),
+        json::NotRead::Outgrown => NotRead::Outgrown,
+    })?;
     Ok(JsonRead { protobuf: read.protobuf, repairs: read.repairs })
 }

@@ -28,6 +28,8 @@ pub(super) struct Fault {
     what: Cow<'static, str>,
     /// Innermost first.
     path: Vec<Step>,
+    /// Nothing is wrong with the request but its size as protobuf.
+    pub(super) is_outgrown: bool,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,12 @@ enum Step {
 impl Fault {
     #[cold]
     pub(super) fn at(offset: usize, what: impl Into<Cow<'static, str>>) -> Box<Fault> {
-        Box::new(Fault { offset, what: what.into(), path: Vec::new() })
+        Box::new(Fault { offset, what: what.into(), path: Vec::new(), is_outgrown: false })
+    }
+
+    #[cold]
+    pub(super) fn outgrown(offset: usize) -> Box<Fault> {
+        Box::new(Fault { is_outgrown: true, ..*Fault::at(offset, "the request is too large as protobuf") })
     }
 
     #[cold]

@@ -42,14 +42,41 @@ pub struct Read {
     pub repairs: Repairs,
 }
 
-/// Rewrites one export request. Takes time in the length of the body and, besides the body, the memory of the result
-/// alone: usually less than half of the body, and never more than four times as much. The first fault refuses it whole. `{}` is an empty request; one that is empty because
-/// none of its keys is known is a fault.
-pub fn to_protobuf(signal: Signal, body: &[u8], mode: Mode) -> Result<Read, JsonFault> {
-    read(signal, body, mode).map_err(|fault| fault.told(body))
+/// Why there is no protobuf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRead {
+    Fault(JsonFault),
+    /// It would be larger than was allowed.
+    Outgrown,
 }
 
-fn read(signal: Signal, body: &[u8], mode: Mode) -> Outcome<Read> {
+/// Rewrites one export request. Takes time in the length of the body and, besides the body, the memory of the result
+/// alone: usually less than half of the body, and never more than [`BYTES_TIMES_MAX`] as much. The first fault refuses it
+/// whole. `{}` is an empty request; one that is empty because none of its keys is known is a fault.
+pub fn to_protobuf(signal: Signal, body: &[u8], mode: Mode) -> Result<Read, JsonFault> {
+    read(signal, body, mode, Out::with_capacity(first_capacity(body)), usize::MAX).map_err(|fault| fault.told(body))
+}
+
+/// The same within so many bytes of memory for the result, at least as many as the body has. Only lists of numbers can
+/// be larger in protobuf than as text.
+pub fn to_protobuf_within(signal: Signal, body: &[u8], mode: Mode, bytes_max: usize) -> Result<Read, NotRead> {
+    // Doubled once it holds any body whose numbers do not outgrow it; beyond that there is one place for all.
+    let capacity = if bytes_max > body.len() { bytes_max } else { first_capacity(body) };
+    read(signal, body, mode, Out::with_capacity(capacity), bytes_max)
+        .map_err(|fault| if fault.is_outgrown { NotRead::Outgrown } else { NotRead::Fault(fault.told(body)) })
+}
+
+/// A number of two bytes, with its comma, takes eight.
+pub const BYTES_TIMES_MAX: usize = 4;
+
+/// Keys, quotes and hex are half of a request or more. A large buffer that had to grow would be there twice for a moment,
+/// and costs nothing where it is never written.
+fn first_capacity(body: &[u8]) -> usize {
+    const LARGE_BYTES: usize = 1 << 20;
+    if body.len() >= LARGE_BYTES { body.len() } else { body.len().div_ceil(2) }
+}
+
+fn read(signal: Signal, body: &[u8], mode: Mode, out: Out, bytes_max: usize) -> Outcome<Read> {
     let Some(request) = table::request(signal) else {
         return Err(Fault::at(0, "profiles are taken in protobuf only"));
     };
@@ -58,9 +85,8 @@ fn read(signal: Signal, body: &[u8], mode: Mode) -> Outcome<Read> {
         return Err(Fault::at(valid, "the body is not UTF-8"));
     }
     let cursor = Cursor::new(body, if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 });
-    // Keys, quotes and hex are half of a request or more.
-    let out = Out::with_capacity(body.len() / 2);
     let mut walk = Walk::new(cursor.clone(), mode, Unknown::PassedOver, out);
+    walk.bytes_max = bytes_max;
     walk.request(request)?;
     if walk.item_count == 0 && walk.has_unknown {
         // Rare, and refused: a second walk finds the place.

@@ -13,6 +13,9 @@ const DEPTH_MAX: usize = 100;
 /// The one `oneof` of a message, among the bits of what was seen of it.
 const CHOICE_BIT: u32 = 1 << 31;
 
+/// Of a number in a packed list, as a varint.
+const NUMBER_BYTES_MAX: usize = 10;
+
 /// Keys that are tried before one is read and looked up.
 const KEYS_TRIED: usize = 3;
 
@@ -29,6 +32,8 @@ pub(super) struct Walk<'a> {
     pub(super) cursor: Cursor<'a>,
     pub(super) mode: Mode,
     pub(super) out: Out,
+    /// Numbers of a list may take more bytes than their text: with them the result may not grow beyond this.
+    pub(super) bytes_max: usize,
     pub(super) repairs: Repairs,
     /// Spans, log records or metrics so far.
     pub(super) item_count: u64,
@@ -40,7 +45,7 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(cursor: Cursor<'a>, mode: Mode, unknown: Unknown, out: Out) -> Walk<'a> {
         let repairs = Repairs::default();
-        Walk { cursor, mode, out, repairs, item_count: 0, has_unknown: false, unknown, depth: 0 }
+        Walk { cursor, mode, out, bytes_max: usize::MAX, repairs, item_count: 0, has_unknown: false, unknown, depth: 0 }
     }
 
     /// The whole request, and nothing behind it.
@@ -236,6 +241,9 @@ impl<'a> Walk<'a> {
                 // Numbers of a list have their places: none may be left out.
                 let scalar: Scalar = value::scalar(self, field.kind)?
                     .ok_or_else(|| Fault::at(offset, "a number is missing in a list of numbers"))?;
+                if self.out.bytes.len() + NUMBER_BYTES_MAX > self.bytes_max {
+                    return Err(Fault::outgrown(offset));
+                }
                 self.out.put_packed(scalar);
                 Ok(())
             }

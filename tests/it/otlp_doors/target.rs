@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use tawny::io::spans::door::{Door, DoorOptions, JsonRead, serve_telemetry};
+use tawny::io::spans::door::{Door, DoorOptions, JsonRead, NotRead, serve_telemetry};
 use tawny::io::spans::faces::{Arrival, Budget, Road, Verdict};
 use tawny::model::Signal;
 use tawny::otlp::json::Repairs;
@@ -79,8 +79,9 @@ pub struct Target {
 }
 
 /// JSON as the official crate reads it, so that only the door's part is under test.
-fn read_json(_: Signal, bytes: &[u8]) -> Result<JsonRead, String> {
-    let request: ExportTraceServiceRequest = serde_json::from_slice(bytes).map_err(|cause| cause.to_string())?;
+fn read_json(_: Signal, bytes: &[u8], _: usize) -> Result<JsonRead, NotRead> {
+    let request: ExportTraceServiceRequest =
+        serde_json::from_slice(bytes).map_err(|cause| NotRead::Fault(cause.to_string()))?;
     Ok(JsonRead { protobuf: request.encode_to_vec(), repairs: Repairs::default() })
 }
 

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use super::kit::{export, home, metric, outlet, owls, sink};
 use crate::client::{Alert, Client, alertmanager_body};
 use crate::daemon::Daemon;
-use crate::otlp_doors::speak::{Answer, EXPORT, Http1, PROTOBUF, framed, http2, post, send2};
+use crate::otlp_doors::speak::{Answer, EXPORT, Http1, JSON, PROTOBUF, framed, gzip, http2, post, send2};
 use crate::wait::{PATIENCE, until, until_true};
 
 const SENDER_COUNT: usize = 24;
@@ -235,7 +235,7 @@ async fn a_small_bomb_costs_no_more_than_the_limit() {
     let twice = {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         std::io::copy(&mut std::io::Read::take(std::io::repeat(0), 1 << 30), &mut encoder).expect("into memory");
-        crate::otlp_doors::speak::gzip(&encoder.finish().expect("into memory"))
+        gzip(&encoder.finish().expect("into memory"))
     };
     eprintln!("bombs: {} bytes of zstd, {} bytes of gzip in gzip", gigabyte.len(), twice.len());
     for _ in 0..4 {
@@ -250,4 +250,26 @@ async fn a_small_bomb_costs_no_more_than_the_limit() {
     // had one: two workers, and those that stand in for a worker which inflates. Eight bombs were sent.
     assert!(peak < (72 << 20) * 4 + IDLE_BYTES_MAX, "{} MB of memory", peak >> 20);
     assert_eq!(post(address, "/v1/traces", &[PROTOBUF], &owls(1)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_json_that_outgrow_the_limit_as_protobuf_are_refused_for_good() {
+    let slow = Slow::start(Duration::ZERO).await;
+    let backend = format!("http://{}", slow.address);
+    let home = home(&sink("back", &backend, ""), ", request_bytes: 1MiB, in_flight_bytes: 5MiB", "to: [back]");
+    let daemon = Daemon::start(&home).await;
+    let address = daemon.telemetry_addresses()[1];
+    // Two letters as text are eight bytes as protobuf.
+    let body = |count: usize| {
+        let numbers = "0,".repeat(count);
+        format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"explicitBounds":[{numbers}0]}}]}}}}]}}]}}]}}"#
+        )
+    };
+    let gzipped = [JSON, ("content-encoding", "gzip")];
+    for (count, expected) in [(500_000, "413 8"), (140_000, "413 8"), (120_000, "200"), (10, "200")] {
+        let answer = post(address, "/v1/metrics", &gzipped, &gzip(body(count).as_bytes())).await;
+        let seen = if answer.status == 200 { "200".to_owned() } else { answer.brief() };
+        assert_eq!(seen, expected, "{count} numbers: {answer:?}");
+    }
 }

@@ -17,10 +17,12 @@ use super::inflate::Codings;
 use super::read::{self, Deadline, Use};
 use super::refusal::{Partial, Refusal};
 use super::reply::{Reply, Response};
-use super::{Door, Entry};
+use super::{Door, DoorOptions, Entry, JsonRead, NotRead};
 use crate::io::aside::aside;
+use crate::io::spans::faces::Share;
 use crate::model::Signal;
 use crate::otlp::answer::{self, Encoding};
+use crate::otlp::json::BYTES_TIMES_MAX;
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const PROTOBUF_REGISTERED: HeaderValue = HeaderValue::from_static("application/protobuf");
@@ -131,15 +133,29 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
         Encoding::Protobuf => door.unpack(signal, codings, bytes, share),
         Encoding::Json => {
             let Entry { body, mut share, .. } = door.unpack(signal, codings, bytes, share)?;
-            let read = aside(body.len(), || (options.read_json)(signal, &body));
-            let read = read.map_err(|reason| Fault::Json { reason })?;
-            if !share.grow(body.len() + read.protobuf.len()) {
-                return Err(Fault::NoRoom);
-            }
+            let read = aside(body.len(), || read_json(door, signal, &body, &mut share))?;
             share.shrink(read.protobuf.len());
             Ok(Entry { signal, body: read.protobuf.into(), member: None, repairs: read.repairs, share })
         }
     }
+}
+
+/// Within memory that was booked before: as much again as the text, which is enough for all but long lists of numbers,
+/// and else as much as these can need.
+fn read_json(door: &Door, signal: Signal, body: &[u8], share: &mut Share) -> Result<JsonRead, Fault> {
+    let DoorOptions { body_bytes_max, read_json, .. } = &door.options;
+    let most = body.len().saturating_mul(BYTES_TIMES_MAX).min(*body_bytes_max);
+    for bytes_max in [Some(body.len()), Some(most).filter(|most| *most > body.len())].into_iter().flatten() {
+        if !share.grow(body.len() + bytes_max) {
+            return Err(Fault::NoRoom);
+        }
+        match read_json(signal, body, bytes_max) {
+            Ok(read) if read.protobuf.len() <= *body_bytes_max => return Ok(read),
+            Ok(_) | Err(NotRead::Outgrown) => {}
+            Err(NotRead::Fault(reason)) => return Err(Fault::Json { reason }),
+        }
+    }
+    Err(Fault::InflatesTooLarge { bytes_max: *body_bytes_max })
 }
 
 /// The body of a success, with what it has to say.

@@ -40,7 +40,7 @@ use reply::Response;
 
 pub use connection::serve_telemetry;
 pub use counts::{Count, Counts, Outcome, Transport};
-pub use options::{DoorOptions, JsonRead, ReadJson};
+pub use options::{DoorOptions, JsonRead, NotRead, ReadJson};
 pub use tls::{Tls, TlsError};
 
 /// One door; both listeners may share it.

@@ -9,8 +9,17 @@ use crate::io::spans::workers::Workers;
 use crate::model::Signal;
 use crate::otlp::json::Repairs;
 
-/// Makes protobuf of a JSON request, or says what is wrong with it.
-pub type ReadJson = fn(Signal, &[u8]) -> Result<JsonRead, String>;
+/// Makes protobuf of a JSON request within so many bytes, or says what is wrong with it.
+pub type ReadJson = fn(Signal, &[u8], usize) -> Result<JsonRead, NotRead>;
+
+/// Why a JSON request has no protobuf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRead {
+    /// In words for its sender.
+    Fault(String),
+    /// It would be larger than was allowed.
+    Outgrown,
+}
 
 /// A JSON request as protobuf.
 #[derive(Clone, Debug, PartialEq, Eq)]

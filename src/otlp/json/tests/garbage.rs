@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::dice::Dice;
-use super::{Mode, mend_hex_ids, to_protobuf};
+use super::{BYTES_TIMES_MAX, Mode, NotRead, mend_hex_ids, to_protobuf, to_protobuf_within};
 use crate::model::Signal;
 use crate::otlp::wire::Fields;
 
@@ -74,6 +74,25 @@ fn depth_is_bounded_for_known_and_for_unknown_keys() {
     assert!(read(&unknown(100)).unwrap_err().what.contains("unknown"));
     assert!(read(&unknown(101)).unwrap_err().what.contains("nested too deeply"));
     assert!(read(&unknown(1_000_000)).unwrap_err().what.contains("nested too deeply"));
+}
+
+#[test]
+fn lists_of_numbers_grow_no_further_than_they_may() {
+    let text = |count: usize| {
+        let numbers = "0,".repeat(count);
+        format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"explicitBounds":[{numbers}0]}}]}}}}]}}]}}]}}"#
+        )
+    };
+    let within = |text: &str, bytes_max| to_protobuf_within(Signal::Metrics, text.as_bytes(), Mode::Strict, bytes_max);
+    let long = text(10_000);
+    assert_eq!(within(&long, long.len()), Err(NotRead::Outgrown));
+    let whole = within(&long, BYTES_TIMES_MAX * long.len()).unwrap();
+    assert_eq!(whole, to_protobuf(Signal::Metrics, long.as_bytes(), Mode::Strict).unwrap());
+    assert!(whole.protobuf.len() > 80_000 && whole.protobuf.capacity() <= BYTES_TIMES_MAX * long.len());
+    let short = text(3);
+    assert!(within(&short, short.len()).is_ok());
+    assert!(matches!(within(&long[..long.len() - 9], 1 << 20), Err(NotRead::Fault(_))));
 }
 
 fn never_panics(text: &[u8]) {
