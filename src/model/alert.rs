@@ -56,12 +56,24 @@ pub struct Link {
 }
 
 impl Link {
-    /// Only whole web addresses are links: senders also send `?orgId=1`, templates and prose.
     pub fn checked(href: &str, text: &str) -> Option<Link> {
-        let is_web = href.starts_with("https://") || href.starts_with("http://");
-        let is_whole = is_web && !href.contains(|c: char| c.is_whitespace() || c.is_control());
-        is_whole.then(|| Link { href: href.to_owned(), text: text.to_owned() })
+        is_web_address(href).then(|| Link { href: href.to_owned(), text: text.to_owned() })
     }
+}
+
+/// Only whole web addresses are links: senders also send `?orgId=1`, templates and prose.
+pub fn is_web_address(href: &str) -> bool {
+    let is_web = href.starts_with("https://") || href.starts_with("http://");
+    is_web && !has_blank(href)
+}
+
+/// Whether a character is white space or a control character.
+fn has_blank(text: &str) -> bool {
+    if text.is_ascii() {
+        // Nearly every address; looked at as a whole, so that several bytes are looked at together.
+        return text.bytes().fold(false, |found, byte| found | (byte <= b' ') | (byte == 0x7f));
+    }
+    text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// A decoded message. Borrows from the body where it can; [`Alert::into_owned`] keeps it.
@@ -137,5 +149,21 @@ impl Alert<'_> {
             links: self.links,
             fingerprint: self.fingerprint,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blank_anywhere_makes_an_address_prose() {
+        for character in (0..0x3100).filter_map(char::from_u32) {
+            let is_blank = character.is_whitespace() || character.is_control();
+            let address = format!("https://example.com/{character}x");
+            assert_eq!(is_web_address(&address), !is_blank, "{character:?}");
+            assert_eq!(is_web_address(&format!("{address}\u{e9}")), !is_blank, "{character:?}");
+        }
+        assert!(!is_web_address("ftp://example.com") && !is_web_address("?orgId=1"));
     }
 }

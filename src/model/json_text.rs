@@ -112,12 +112,19 @@ pub fn push_quoted(out: &mut String, text: &str) {
 
 /// Where the first control character, quote or backslash stands.
 fn first_special(bytes: &[u8]) -> Option<usize> {
+    let word_at = |at: usize| bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes);
     let mut at = 0;
-    while let Some(word) = bytes.get(at..at + 8).and_then(|word| word.try_into().ok()) {
-        if has_special(u64::from_le_bytes(word)) {
-            break;
-        }
+    let mut word = word_at(at);
+    while word.is_some_and(|word| !has_special(word)) {
         at += 8;
+        word = word_at(at);
+    }
+    // What is left may be looked at together with the end of what was.
+    if word.is_none()
+        && let Some(last) = bytes.len().checked_sub(8).and_then(word_at)
+        && !has_special(last)
+    {
+        return None;
     }
     bytes[at..].iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')).map(|found| at + found)
 }

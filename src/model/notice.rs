@@ -1,11 +1,15 @@
 //! What an incident has to say at one moment.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::id::IdHasher;
 use super::{Incident, Timestamp};
+
+/// What most brackets need.
+const BRACKET_BYTES: usize = 48;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,33 +100,30 @@ impl Notice {
         self.delivery_id().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The original title first, then at most one bracket: where it runs, as far as we know.
+    /// The original title first, then at most one bracket: where it runs, as far as we know. `EKS c3`, `ECS+EKS c3`;
+    /// nothing when neither platform nor cell is known.
     pub fn title(&self) -> String {
-        let lead = &self.incident.lead.title;
-        match self.bracket() {
-            Some(bracket) => format!("{lead} [{bracket}]"),
-            None => lead.clone(),
+        let incident = &*self.incident;
+        let lead = &incident.lead.title;
+        let mut title = String::with_capacity(lead.len() + BRACKET_BYTES);
+        title.push_str(lead);
+        let mut before = " [";
+        for leg in incident.legs.iter().filter(|leg| leg.platform.as_ref() != "unknown") {
+            title.push_str(before);
+            title.extend(leg.platform.chars().flat_map(char::to_uppercase));
+            before = "+";
         }
-    }
-
-    /// `EKS c3`, `ECS+EKS c3`; nothing when neither platform nor cell is known.
-    fn bracket(&self) -> Option<String> {
-        let platforms: Vec<String> = self
-            .incident
-            .legs
-            .iter()
-            .filter(|leg| leg.platform.as_ref() != "unknown")
-            .map(|leg| leg.platform.to_uppercase())
-            .collect();
-        let mut words = Vec::new();
-        if !platforms.is_empty() {
-            words.push(platforms.join("+"));
+        if before == "+" {
+            before = " ";
         }
-        match self.incident.cells.as_slice() {
+        match incident.cells.as_slice() {
             [] => {}
-            [cell] => words.push(cell.to_string()),
-            cells => words.push(format!("{} cells", cells.len())),
+            [cell] => title.extend([before, cell]),
+            cells => write!(title, "{before}{} cells", cells.len()).expect("writing to a String cannot fail"),
         }
-        (!words.is_empty()).then(|| words.join(" "))
+        if title.len() > lead.len() {
+            title.push(']');
+        }
+        title
     }
 }

@@ -1,16 +1,17 @@
 //! A value that must not be seen: it does not print, not even by accident.
 
 use std::fmt;
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
 /// A secret, trimmed of white space at both ends (files end with a newline).
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Secret(String);
+pub struct Secret(Arc<str>);
 
 impl Secret {
     pub fn new(value: &str) -> Secret {
-        Secret(value.trim().to_owned())
+        Secret(Arc::from(value.trim()))
     }
 
     /// The bare value, for the one place that sends it. Never log what this returns.

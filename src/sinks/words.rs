@@ -6,6 +6,7 @@ use std::fmt::{Display, Write};
 
 use serde::{Serialize, Serializer};
 
+use crate::model::alert::is_web_address;
 use crate::model::incident::Sample;
 use crate::model::{Incident, Link, Notice, NoticeKind, SourceRef, TagName, Tags, Timestamp};
 
@@ -151,9 +152,7 @@ fn is_runbook(link: &Link) -> bool {
 }
 
 fn is_link(href: &str) -> bool {
-    (href.starts_with("https://") || href.starts_with("http://"))
-        && href.len() <= LINK_BYTES_MAX
-        && !href.chars().any(|character| character.is_whitespace() || character.is_control())
+    href.len() <= LINK_BYTES_MAX && is_web_address(href)
 }
 
 /// At most `max` characters, the last one `…` if something was cut.

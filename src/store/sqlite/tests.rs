@@ -304,5 +304,6 @@ fn a_state_is_read_as_a_list_of_fields_and_with_names_as_the_first_version_wrote
     }
 }
 
+mod amounts;
 mod damage;
 mod retention;
