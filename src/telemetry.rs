@@ -42,7 +42,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     (
         "tawny_telemetry_invalid_ids_total",
         "items",
-        "Items with a trace or span id of a wrong length, passed on as they are.",
+        "Items with a trace or span id of a wrong length, their own or that of a link or exemplar, passed on as they are.",
     ),
     (
         "tawny_telemetry_repairs_total",

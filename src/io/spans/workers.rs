@@ -16,10 +16,10 @@ use tokio::sync::oneshot;
 /// One thread moves some million spans a second, so more than this only cost memory.
 const WORKER_COUNT_MAX: usize = 16;
 
-/// How far our threads stand behind the others of the process, as nice values count: a ninth of the processor is theirs
+/// How far our threads stand behind the others of the process, as nice values count: a quarter of the processor is theirs
 /// while an alert wants it. Nothing is lost to other processes in a container, which share by weights of their own.
 #[cfg(target_os = "linux")]
-const NICE_STEP: i32 = 10;
+const NICE_STEP: i32 = 5;
 
 /// Where a task runs: one of the workers, or a thread that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
