@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 /// One thread moves some million spans a second, so more than this only cost memory.
 const WORKER_COUNT_MAX: usize = 16;
 
-/// How far our threads stand behind the others of the process, as nice values count: a ninth of the processor is theirs
+/// How far our threads stand behind the others of the process, as nice values count: a tenth of the processor is theirs
 /// while an alert wants it. Nothing is lost to other processes in a container, which share by weights of their own.
 #[cfg(target_os = "linux")]
 const NICE_STEP: i32 = 10;
@@ -126,7 +126,7 @@ mod tests {
         let own = getpriority_process(None).unwrap();
         let workers = Workers::start().unwrap();
         let (tell, told) = oneshot::channel();
-        let task = async move { _ = tell.send(getpriority_process(None)) };
+        let task = async move { tell.send(getpriority_process(None)).unwrap() };
         workers.spawn(task).await.unwrap();
         assert_eq!(told.await.unwrap(), Ok((own + NICE_STEP).min(19)));
         assert_eq!(getpriority_process(None), Ok(own), "ours stays as it was");
