@@ -24,10 +24,21 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     pub(super) fn read(node: &'n Node, what: &str, known: &[&str], faults: &mut Faults<'_>) -> Option<Fields<'n>> {
+        Fields::read_or_hint(node, what, known, None, faults)
+    }
+
+    /// With a hint for keys that are near none of the known ones.
+    pub(super) fn read_or_hint(
+        node: &'n Node,
+        what: &str,
+        known: &[&str],
+        otherwise: Option<&str>,
+        faults: &mut Faults<'_>,
+    ) -> Option<Fields<'n>> {
         let entries = entries(node, what, faults)?;
         let is_unknown = |entry: &&Entry| !known.contains(&entry.key.as_str());
         for entry in entries.iter().filter(is_unknown) {
-            let hint = suggest::hint(&entry.key, known.iter().copied());
+            let hint = suggest::hint(&entry.key, known.iter().copied()).or_else(|| otherwise.map(str::to_owned));
             faults.error(entry.key_at, format!("unknown key `{}`", entry.key), hint);
         }
         Some(Fields { at: node.at, entries, has_unknown: entries.iter().any(|entry| is_unknown(&entry)) })
@@ -77,7 +88,8 @@ impl<'n> Fields<'n> {
         match &node.kind {
             Kind::List(items) => items,
             Kind::Null | Kind::Text(_) | Kind::Map(_) => {
-                faults.error(node.at, format!("`{key}` must be a list, not {}", node.kind_name()), None);
+                let hint = matches!(node.kind, Kind::Text(_)).then(|| format!("write `{key}: [first, second]`"));
+                faults.error(node.at, format!("`{key}` must be a list, not {}", node.kind_name()), hint);
                 &[]
             }
         }
@@ -112,7 +124,9 @@ pub(super) fn entries<'n>(node: &'n Node, what: &str, faults: &mut Faults<'_>) -
     match &node.kind {
         Kind::Map(entries) => Some(entries),
         Kind::Null | Kind::Text(_) | Kind::List(_) => {
-            faults.error(node.at, format!("{what} must be a map, not {}", node.kind_name()), None);
+            let hint =
+                (what == "`when`").then(|| "conditions are keys and values: `{ label.team: payments }`".to_owned());
+            faults.error(node.at, format!("{what} must be a map, not {}", node.kind_name()), hint);
             None
         }
     }
@@ -168,7 +182,14 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 pub(super) fn is_date(text: &str) -> bool {
     let parts: Vec<Option<u32>> = text.split('-').map(|part| part.parse().ok()).collect();
     let shape = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    shape && matches!(parts[..], [Some(_), Some(1..=12), Some(1..=31)])
+    let [Some(year), Some(month), Some(day)] = parts[..] else { return false };
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + u32::from(is_leap),
+        _ => 31,
+    };
+    shape && (1..=12).contains(&month) && (1..=days).contains(&day)
 }
 
 #[cfg(test)]
@@ -188,8 +209,18 @@ mod tests {
 
     #[test]
     fn a_date_is_four_two_and_two_digits() {
-        assert!(is_date("2027-06-30"));
-        for text in ["2027-6-30", "2027-13-01", "2027-00-10", "20270630", "tomorrow", "2027-06-3x"] {
+        assert!(is_date("2027-06-30") && is_date("2028-02-29"));
+        for text in [
+            "2027-02-29",
+            "2100-02-29",
+            "2027-04-31",
+            "2027-6-30",
+            "2027-13-01",
+            "2027-00-10",
+            "20270630",
+            "tomorrow",
+            "2027-06-3x",
+        ] {
             assert!(!is_date(text), "{text}");
         }
     }

@@ -82,7 +82,10 @@ fn parse(text: &str, format: Format, faults: &mut Faults<'_>) -> Option<Vec<Node
         match event {
             Ok((event, span)) => builder.take(event, span, faults)?,
             Err(error) => {
-                faults.error(at(error.marker()), format!("not YAML: {}", error.kind()), None);
+                let message = format!("not YAML: {}", error.kind());
+                let hint =
+                    message.contains("tab").then(|| "lines are indented with blanks, never with tabs".to_owned());
+                faults.error(at(error.marker()), message, hint);
                 return None;
             }
         }

@@ -10,7 +10,7 @@ use crate::model::id::IdHasher;
 use crate::model::{Alert, Labels, SourceRef, Timestamp};
 use crate::rules::story::{Given, GivenAlert, Payload, Sender, Step};
 use crate::rules::{Decision, Diagnostic, Origin, RuleSet, SourceFile, Traced};
-use crate::sources::{Instance, REPLICA_LABELS, Request, SOURCES, source_of_kind};
+use crate::sources::{Instance, REPLICA_LABELS, Request, SOURCES, Source, source_of_kind};
 
 pub(super) struct Arrival {
     pub(super) heard: Heard,
@@ -86,32 +86,21 @@ fn decode(
     now: Timestamp,
 ) -> Result<Vec<Arrival>, Diagnostic> {
     let wrong = |reason: String| payload.spot.fault(reason, None);
-    let Some(source) = source_of_kind(&payload.sender.kind) else {
-        let known: Vec<&str> = SOURCES.iter().map(|source| source.kind()).collect();
-        let hint = Some(format!("known kinds: {}", known.join(", ")));
-        return Err(payload.sender.kind_spot.fault(format!("no source is of kind `{}`", payload.sender.kind), hint));
-    };
-    source.check_options(&payload.options).map_err(|reason| wrong(format!("`options`: {reason}")))?;
     let Some(file) = files.iter().find(|file| file.name == payload.file) else {
         return Err(wrong(format!("no file `{}` beside the rules", payload.file)));
     };
-    let instance = Instance {
-        name: payload.sender.instance.clone(),
-        kind: source.kind(),
-        constants: payload.sender.constants.clone(),
-        replica_labels: REPLICA_LABELS.map(str::to_owned).to_vec(),
-        holds_for: None,
-        options: payload.options.clone(),
+    let source = match payload.sender.kind.as_str() {
+        "" => only_reader(payload, file, now)?,
+        kind => source_of_kind(kind).ok_or_else(|| {
+            let known: Vec<&str> = SOURCES.iter().map(|source| source.kind()).collect();
+            let hint = Some(format!("known kinds: {}", known.join(", ")));
+            payload.sender.kind_spot.fault(format!("no source is of kind `{kind}`"), hint)
+        })?,
     };
-    let path = payload.path.as_deref().or_else(|| source.fixed_paths().first().copied()).unwrap_or("");
-    let request = Request {
-        path,
-        body: file.text.as_bytes(),
-        peer: "127.0.0.1",
-        user_agent: "tawny test",
-        content_type: "application/json",
-        received_at: now,
-    };
+    source.check_options(&payload.options).map_err(|reason| wrong(format!("`options`: {reason}")))?;
+    let sender = sender_of(payload, source);
+    let instance = instance_of(&sender, source, payload);
+    let request = request_of(payload, source, file, now);
     let batch = source.decode(&request, &instance).map_err(|cause| wrong(format!("`{}`: {cause}", payload.file)))?;
     if let Some(reject) = batch.rejects.first() {
         return Err(wrong(format!("`{}`: {reject}", payload.file)));
@@ -119,5 +108,54 @@ fn decode(
     if batch.alerts.is_empty() {
         return Err(wrong(format!("`{}` holds no alert", payload.file)));
     }
-    Ok(batch.alerts.into_iter().map(|alert| arrive(alert, &payload.sender, rules, now)).collect())
+    Ok(batch.alerts.into_iter().map(|alert| arrive(alert, &sender, rules, now)).collect())
+}
+
+/// The source that can make alerts of the body, if there is one only. `json` takes any body, so it must be named.
+fn only_reader(payload: &Payload, file: &SourceFile, now: Timestamp) -> Result<&'static dyn Source, Diagnostic> {
+    let fits = |source: &&'static dyn Source| {
+        let instance = instance_of(&sender_of(payload, *source), *source, payload);
+        let batch = source.decode(&request_of(payload, *source, file, now), &instance);
+        source.kind() != "json" && batch.is_ok_and(|batch| batch.rejects.is_empty() && !batch.alerts.is_empty())
+    };
+    let mut fitting = SOURCES.iter().copied().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(source), None) => Ok(source),
+        (None, _) | (Some(_), Some(_)) => {
+            let hint = Some("name the kind of source that reads it, such as `source: alertmanager`".to_owned());
+            Err(payload.spot.fault(format!("`{}` does not tell which source reads it", payload.file), hint))
+        }
+    }
+}
+
+fn sender_of(payload: &Payload, source: &dyn Source) -> Sender {
+    let mut sender = payload.sender.clone();
+    source.kind().clone_into(&mut sender.kind);
+    if sender.instance.is_empty() {
+        source.kind().clone_into(&mut sender.instance);
+    }
+    sender
+}
+
+fn instance_of(sender: &Sender, source: &dyn Source, payload: &Payload) -> Instance {
+    Instance {
+        name: sender.instance.clone(),
+        kind: source.kind(),
+        constants: sender.constants.clone(),
+        replica_labels: REPLICA_LABELS.map(str::to_owned).to_vec(),
+        holds_for: None,
+        options: payload.options.clone(),
+    }
+}
+
+fn request_of<'f>(payload: &'f Payload, source: &dyn Source, file: &'f SourceFile, now: Timestamp) -> Request<'f> {
+    let fixed = source.fixed_paths().first().copied();
+    Request {
+        path: payload.path.as_deref().or(fixed).unwrap_or(""),
+        body: file.text.as_bytes(),
+        peer: "127.0.0.1",
+        user_agent: "tawny test",
+        content_type: "application/json",
+        received_at: now,
+    }
 }

@@ -259,3 +259,21 @@ fn a_span_has_tags_and_no_route_or_incident() {
         ]
     );
 }
+
+#[test]
+fn a_body_tells_which_source_reads_it_or_the_story_must() {
+    let with = |body: &str| {
+        let stories = "  - name: a\n    given: { file: payloads/one.json }\n    expect: { service: owl-service }\n";
+        let mut files = files(stories);
+        files.push(SourceFile { name: "tests/payloads/one.json".to_owned(), text: body.to_owned() });
+        let report = run_stories(&bound(), &files);
+        report.wrongs().map(|wrong| wrong.message.clone()).collect::<Vec<_>>()
+    };
+    let event = r#"{"routing_key":"0123456789abcdef0123456789abcdef","event_action":"trigger","payload":{"summary":"x","source":"y","severity":"error","custom_details":{"service":"owl-svc"}}}"#;
+    assert_eq!(with(event), [""; 0]);
+    assert_eq!(with(r#"[{"labels":{"alertname":"A","service":"owl-svc"}}]"#), [""; 0]);
+    let silent = "`tests/payloads/one.json` does not tell which source reads it";
+    for body in [r#"{"title":"x","service":"owl-svc"}"#, "{", "", "7"] {
+        assert_eq!(with(body), [silent], "{body}");
+    }
+}

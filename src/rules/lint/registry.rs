@@ -2,7 +2,7 @@
 //! could mean. What is plainly claimed twice is already an error of the compiler.
 
 use super::text::list;
-use super::{Tree, get, items, text_of, words};
+use super::{Tree, entries, get, items, text_of, words};
 use crate::rules::diagnostic::{At, Faults};
 use crate::rules::glob::Glob;
 
@@ -11,7 +11,10 @@ const SHARE_TOLERANCE: f64 = 0.005;
 
 pub(super) fn check(tree: &Tree<'_>, faults: &mut Faults<'_>) {
     match tree.kind {
-        "cells" => shares(tree, faults),
+        "cells" => {
+            shares(tree, faults);
+            clusters(tree, faults);
+        }
         "services" => aliases(tree, faults),
         _ => {}
     }
@@ -52,6 +55,27 @@ fn shares(tree: &Tree<'_>, faults: &mut Faults<'_>) {
     }
 }
 
+/// Clusters of one name in two cells. Written as ARNs, somebody knows of both; written as names, it is nearly always a
+/// slip, and one that makes the name mean neither where account and region are not known.
+fn clusters(tree: &Tree<'_>, faults: &mut Faults<'_>) {
+    let mut held: Vec<(&str, &str, At)> = Vec::new();
+    for cell in list(tree, "cells") {
+        let id = get(cell, "id").and_then(text_of).unwrap_or("");
+        let named = get(cell, "clusters").map(entries).unwrap_or_default().iter().flat_map(|entry| words(&entry.value));
+        for (name, at) in named.filter(|(name, _)| !name.starts_with("arn:")) {
+            if let Some((_, cell, first)) = held.iter().find(|(known, cell, _)| *known == name && *cell != id) {
+                let hint = format!(
+                    "an alert that does not say its account or region is in neither; if there are two, write their ARNs, \
+                     here and on line {}",
+                    first.line
+                );
+                faults.warning(at, format!("cluster `{name}` is also in cell `{cell}`"), Some(hint));
+            }
+            held.push((name, id, at));
+        }
+    }
+}
+
 struct Claim<'n> {
     service: &'n str,
     text: &'n str,
@@ -69,6 +93,10 @@ fn aliases(tree: &Tree<'_>, faults: &mut Faults<'_>) {
         for glob in items(aliases).iter().filter_map(|item| get(item, "glob")) {
             globs.extend(text_of(glob).map(|text| Claim { service, text, at: glob.at }));
         }
+    }
+    for claim in exact.iter().filter(|claim| claim.text.contains(['*', '?'])) {
+        let hint = format!("write `{{ glob: \"{}\" }}`", claim.text);
+        faults.warning(claim.at, format!("`{}` means only what is spelled just so", claim.text), Some(hint));
     }
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     for (number, claim) in exact.iter().enumerate() {

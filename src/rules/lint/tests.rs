@@ -138,9 +138,34 @@ fn an_expression_that_fits_everything_and_finds_nothing_is_doubtful() {
 }
 
 #[test]
+fn a_cluster_named_in_two_cells_is_doubtful_and_with_its_arns_it_is_not() {
+    let found = |first: &str, second: &str| {
+        let cell = |id: &str, account: u64, cluster: &str| {
+            format!("  - {{ id: {id}, account: \"{account}\", clusters: {{ eks: [\"{cluster}\"] }} }}\n")
+        };
+        let cells = cell("a", 111_111_111_111, first) + &cell("b", 222_222_222_222, second);
+        lint(&[("c.yaml", &format!("version: 1\nkind: cells\ncells:\n{cells}"))])
+    };
+    assert_eq!(
+        found("x", "x"),
+        [
+            "c.yaml:5:57 cluster `x` is also in cell `a` | an alert that does not say its account or region is in neither; \
+             if there are two, write their ARNs, here and on line 4"
+        ]
+    );
+    let arn = |account: u64| format!("arn:aws:eks:us-east-1:{account}:cluster/x");
+    assert_eq!(found(&arn(111_111_111_111), &arn(222_222_222_222)), [""; 0]);
+    assert_eq!(found("x", "y"), [""; 0]);
+}
+
+#[test]
 fn names_that_two_services_could_mean_are_found() {
     let services = |list: &str| format!("version: 1\nkind: services\nteams: {{ t: }}\nservices:\n{list}\n");
     let found = |list: &str| lint(&[("s.yaml", &services(list))]);
+    assert_eq!(
+        found("  - { name: duo-api, owner: t, aliases: [\"duo-*\"] }"),
+        ["s.yaml:5:42 `duo-*` means only what is spelled just so | write `{ glob: \"duo-*\" }`"]
+    );
     assert_eq!(
         found("  - { name: duo-api, owner: t }\n  - { name: other, owner: t, aliases: [Duo_API] }"),
         [

@@ -54,7 +54,7 @@ pub(in crate::rules) const GIVEN: Section = Section {
         optional("alert", Shape::Map(&ALERT), "An alert, field by field."),
         optional("file", Shape::Text, "A body as its sender posted it: a file below `tests/`."),
         optional("span", Shape::Map(&SPAN), "A resource and a span of it."),
-        optional("source", Shape::Text, "With `file`: the kind of source that reads it."),
+        default("source", Shape::Text, "the one that can", "With `file`: the kind of source that reads it."),
         default("instance", Shape::Text, "the kind", "With `file`: the name of the source in the settings."),
         optional("path", Shape::Text, "With `file`: the path it was posted to, where a kind has several."),
         optional("constants", Shape::TextMap, "With `file`: constants of the source."),

@@ -123,12 +123,14 @@ impl Givens<'_> {
     fn read_payload(&self, fields: &Fields<'_>, words: &Words, faults: &mut Faults<'_>) -> Option<Payload> {
         let file = fields.word("file", faults)?;
         let name = format!("tests/{}", words.fill(file, faults));
+        let mut sender = read_sender(fields, words, faults);
         if fields.get("source").is_none() {
-            let hint = Some("name the kind of source that reads it, such as `source: alertmanager`".to_owned());
-            fields.missing("source", "a `file`", hint, faults);
-            return None;
+            // The one that can read the body, which is known when it is read.
+            sender.kind.clear();
+            if fields.get("instance").is_none() {
+                sender.instance.clear();
+            }
         }
-        let sender = read_sender(fields, words, faults);
         if !self.files.iter().any(|held| held.name == name) {
             let below = self.files.iter().filter_map(|held| held.name.strip_prefix("tests/"));
             let near = suggest::nearest(file.text, below).map(|near| format!("did you mean `{near}`?"));
@@ -150,7 +152,8 @@ fn read_sender(fields: &Fields<'_>, words: &Words, faults: &mut Faults<'_>) -> S
 }
 
 fn read_alert(node: &Node, words: &Words, faults: &mut Faults<'_>) -> Option<GivenAlert> {
-    let fields = Fields::read(node, "`alert`", &known(&ALERT), faults)?;
+    let otherwise = Some("labels stand in `labels: { … }`, but for the few that every second test needs");
+    let fields = Fields::read_or_hint(node, "`alert`", &known(&ALERT), otherwise, faults)?;
     let sender = read_sender(&fields, words, faults);
     let text = |key: &str, faults: &mut Faults<'_>| fields.word(key, faults).map(|word| words.fill(word, faults));
     let mut labels = labels(&fields, "labels", words, faults);

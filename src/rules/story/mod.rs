@@ -62,6 +62,7 @@ pub struct Payload {
 /// The source that something comes through.
 #[derive(Clone, Debug)]
 pub struct Sender {
+    /// Empty where the story leaves it to the body of its file.
     pub kind: String,
     pub kind_spot: Spot,
     pub instance: String,
