@@ -382,11 +382,9 @@ fn serve_all(
 }
 
 async fn no_such_path(uri: axum::http::Uri) -> Response {
-    let shown: String = uri.path().chars().take(120).collect();
-    web::error(StatusCode::NOT_FOUND, &format!("no such address: {shown}"))
+    web::error(StatusCode::NOT_FOUND, &format!("no such address: {:.120}", uri.path()))
 }
 
 async fn wrong_method(method: axum::http::Method) -> Response {
-    let shown: String = method.as_str().chars().take(20).collect();
-    web::error(StatusCode::METHOD_NOT_ALLOWED, &format!("nothing here takes {shown}"))
+    web::error(StatusCode::METHOD_NOT_ALLOWED, &format!("nothing here takes {:.20}", method.as_str()))
 }
