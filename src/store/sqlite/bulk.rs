@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, Sqlite, Type};
 
 use super::unavailable;
 use crate::store::StoreError;
@@ -108,9 +108,9 @@ impl<'a> Script<'a> {
                 let mut row = Row::default();
                 row.arguments.reserve(size * shape.mark_count(), 0);
                 now.iter().for_each(|item| bind(&mut row, item));
-                let opening = if self.has_begun { "" } else { "begin immediate;" };
+                let (opening, statement_count) = if self.has_begun { ("", 1) } else { ("begin immediate;", 2) };
                 self.has_begun = true;
-                self.execute(shape.many(opening, size), row).await?;
+                self.execute(shape.many(opening, size), row, statement_count).await?;
             }
         }
         self.few_count += rows.len();
@@ -124,24 +124,29 @@ impl<'a> Script<'a> {
     }
 
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        let mut sql = String::new();
+        let (mut sql, mut statement_count) = (String::new(), 0);
         if self.few_count > 0 {
             sql.push_str("insert into few values ");
             push_rows(&mut sql, FEW_ROW, self.few_count);
+            statement_count += 1;
         }
         if self.has_begun {
             sql.push_str(if sql.is_empty() { "commit" } else { ";commit" });
-        }
-        if sql.is_empty() {
-            return Ok(());
+            statement_count += 1;
         }
         let few = std::mem::take(&mut self.few);
-        self.execute(sql, few).await
+        self.execute(sql, few, statement_count).await
     }
 
-    async fn execute(&mut self, sql: String, row: Row) -> Result<(), StoreError> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), row.arguments);
-        query.execute(&mut *self.connection).await.map_err(unavailable)?;
+    /// Waits for the end of each statement, and not for that of their answer as a whole: it would wake us once more.
+    async fn execute(&mut self, sql: String, row: Row, statement_count: usize) -> Result<(), StoreError> {
+        let mut ends = self.connection.fetch_many(sqlx::query_with(AssertSqlSafe(sql), row.arguments));
+        for _ in 0..statement_count {
+            match std::future::poll_fn(|context| ends.as_mut().poll_next(context)).await {
+                Some(end) => drop(end.map_err(unavailable)?),
+                None => return Err(StoreError::Unavailable { reason: "a statement was not executed".to_owned() }),
+            }
+        }
         Ok(())
     }
 }
