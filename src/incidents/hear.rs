@@ -277,7 +277,7 @@ fn hear_resolved(incident: Option<Incident>, heard: Heard, member: Option<Box<Me
 fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>, facts: &Facts<'_>) -> Step {
     let now = heard.received_at;
     // A start that lies ahead of us was noted before the clock was set back: then it proves nothing.
-    let is_before_start = heard.alert.ends_at.is_some_and(|ends_at| ends_at < member.starts_at);
+    let is_before_start = heard.alert.ends_at.is_some_and(|ends_at| ends_at < earliest_end(&member));
     if is_before_start && member.starts_at <= now {
         return Step::unchanged(Some(incident), Some(member), AlertOutcome::Late);
     }
@@ -310,6 +310,14 @@ fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>, f
         notices,
         outcome,
     }
+}
+
+/// An end before this is an echo of an earlier episode. Where the sender named no start, ours was noted, and its whole
+/// seconds or a clock that is a little behind may put an end before that.
+fn earliest_end(member: &Member) -> Timestamp {
+    const SENDERS_CLOCK_BEHIND: Duration = Duration::from_secs(2);
+    let is_ours = member.words.iter().any(|word| word.heard_at == member.starts_at);
+    if is_ours { member.starts_at.minus(SENDERS_CLOCK_BEHIND) } else { member.starts_at }
 }
 
 /// Moves a member from firing to ended in the counts of its leg.

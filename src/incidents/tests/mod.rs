@@ -2,6 +2,7 @@
 
 mod histories;
 mod pages;
+mod starts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
