@@ -290,6 +290,7 @@ impl Sender {
     /// Posts until the answer is 2xx. "Not now" is 503; anything else but silence is a lie about a good body.
     async fn insist(&mut self, path: &str, body: Vec<u8>) {
         let deadline = tokio::time::Instant::now() + SENDER_PATIENCE;
+        let mut last_refusal = None;
         loop {
             let address = self.places.borrow().address;
             let reply = match address {
@@ -298,10 +299,12 @@ impl Sender {
             };
             match reply {
                 Some(reply) if reply.is_taken() => return,
-                Some(Reply { status: 503, retry_after: Some(_), .. }) | None => {}
+                Some(reply @ Reply { status: 503, retry_after: Some(_), .. }) => last_refusal = Some(reply),
+                None => {}
                 Some(reply) => panic!("a good body to {path} was answered with {reply:?}"),
             }
-            assert!(tokio::time::Instant::now() < deadline, "nobody acknowledged a post to {path}");
+            let is_in_time = tokio::time::Instant::now() < deadline;
+            assert!(is_in_time, "nobody acknowledged a post to {path}; the last refusal: {last_refusal:?}");
             tokio::time::sleep(Duration::from_millis(self.chance.u64(5..60))).await;
         }
     }
