@@ -63,11 +63,14 @@ pub(super) fn types_of(service: &str) -> Option<&'static [&'static str]> {
 
 impl<'a> Arn<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Arn<'a>> {
+        if !text.starts_with("arn:") {
+            return None;
+        }
         let mut parts = text.splitn(6, ':');
         let mut part = || parts.next();
-        let (scheme, partition, service, region, account, resource) =
+        let (_scheme, partition, service, region, account, resource) =
             (part()?, part()?, part()?, part()?, part()?, part()?);
-        if scheme != "arn" || !is_partition(partition) || !is_service(service) {
+        if !is_partition(partition) || !is_service(service) {
             return None;
         }
         let whole = Arn { partition, service, region, account, kind: "", cluster: None, name: None };

@@ -217,11 +217,17 @@ impl Program {
     }
 
     fn place_of_arn<'v>(&'v self, rule: &'v Rule, values: &'v Facts<'v>, otherwise: Place<'v>) -> Place<'v> {
-        let mut keys = Vec::new();
-        rule.when.visit_keys(&mut |key| keys.push(key));
+        if !values.present().any(|(_, value)| value.starts_with("arn:")) {
+            return otherwise;
+        }
         // The first ARN of a cluster or of something in one.
-        let mut arns = keys.iter().filter_map(|key| values.get(*key)).filter_map(Arn::parse);
-        match arns.find(|arn| arn.cluster.is_some()) {
+        let mut found = None;
+        rule.when.visit_keys(&mut |key| {
+            if found.is_none() {
+                found = values.get(key).and_then(Arn::parse).filter(|arn| arn.cluster.is_some());
+            }
+        });
+        match found {
             Some(arn) => Place {
                 account: arn.field("account").or(otherwise.account),
                 region: arn.field("region").or(otherwise.region),

@@ -11,6 +11,8 @@ use super::yaml::{Entry, Kind, Node};
 #[derive(Debug, Default)]
 pub(super) struct All {
     pub(super) conditions: Vec<Condition>,
+    /// Without a value behind this key it cannot hold. Most branches of an `any` are told by this alone.
+    gate: Option<Key>,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,12 @@ pub(super) struct Reading<'r> {
 }
 
 impl All {
+    #[inline]
     pub(super) fn holds(&self, view: &View<'_>) -> bool {
+        self.gate.is_none_or(|gate| view.get(gate).is_some()) && self.all_hold(view)
+    }
+
+    fn all_hold(&self, view: &View<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.holds(view))
     }
 
@@ -164,7 +171,9 @@ impl All {
         // All of them first, so that each fault is reported.
         let conditions: Vec<_> =
             entries.iter().map(|entry| Condition::read(entry, reading, bindable, faults)).collect();
-        Some(All { conditions: conditions.into_iter().collect::<Option<_>>()? })
+        let conditions: Vec<Condition> = conditions.into_iter().collect::<Option<_>>()?;
+        let gate = conditions.iter().find_map(Condition::gate);
+        Some(All { conditions, gate })
     }
 }
 
@@ -174,6 +183,13 @@ impl Condition {
             Test::Value { key, matcher } => matcher.holds(view.get(*key), view),
             Test::Any(branches) => branches.iter().any(|branch| branch.holds(view)),
             Test::Not(all) => !all.holds(view),
+        }
+    }
+
+    fn gate(&self) -> Option<Key> {
+        match &self.test {
+            Test::Value { key, matcher } if !matcher.accepts_absence() => Some(*key),
+            Test::Value { .. } | Test::Any(_) | Test::Not(_) => None,
         }
     }
 

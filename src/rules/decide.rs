@@ -21,7 +21,8 @@ use super::service::Match;
 use super::silence::Silence;
 use super::stamp::Stamped;
 use super::table::Tables;
-use super::value::Values;
+use super::template::Rendered;
+use super::value::{Fit, Values};
 use super::{Decision, Origin};
 
 #[derive(Debug)]
@@ -96,7 +97,9 @@ impl Program {
         let Tagging { mut tags, service, votes, unknown_cell } = self.tag(values, stamped);
         let class = self.finish_class(&mut tags, service.as_ref(), &alert.name);
         // Routes ask for `out.severity`, whoever gave it.
-        tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
+        if tags.get(TagName::Severity).is_none() {
+            tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
+        }
         let mut severity = tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(alert.severity);
         let (rule, route) = self.route(values, &tags);
         if let Some((_, told)) = rule.severity.iter().find(|(said, _)| *said == severity) {
@@ -121,7 +124,12 @@ impl Program {
 
     /// The same, with one rule of the shadow stage counted among the live ones.
     pub(super) fn tag_with(&self, values: &Facts<'_>, stamped: &Stamped, awake: Option<usize>) -> Tagging {
-        let mut tagging = Tagging { tags: Tags::default(), service: None, votes: Vec::new(), unknown_cell: None };
+        let mut tagging = Tagging {
+            tags: Tags::default(),
+            service: None,
+            votes: Vec::with_capacity(VOTE_COUNT_USUAL),
+            unknown_cell: None,
+        };
         // Tags that no rule has set yet.
         let mut open: u16 = bit_of_all();
         let mut candidates = self.index.start(values);
@@ -214,13 +222,15 @@ impl Program {
             if tags.get(*name).is_some() || (rule.ballot.is_some() && PLATFORM_TAGS.contains(name)) {
                 continue;
             }
-            let Some(rendered) = template.render(&view, &findings) else { continue };
-            // Kept before fitting, which turns it into the registry's own name.
-            // A cell's is only told where no registry knows it.
-            let is_kept =
-                *name == TagName::Service || (*name == TagName::Cell && !self.values.cells.knows(rendered.as_str()));
-            let raw: Option<Box<str>> = is_kept.then(|| rendered.as_str().into());
-            let Some(fit) = self.values.fit(*name, rendered) else { continue };
+            let (fit, raw) = match &rule.fitted[at] {
+                Some(value) => (Fit { value: Arc::clone(value), service: None }, None),
+                None => {
+                    let Some(rendered) = template.render(&view, &findings) else { continue };
+                    let raw = self.raw(*name, &rendered);
+                    let Some(fit) = self.values.fit(*name, rendered) else { continue };
+                    (fit, raw)
+                }
+            };
             let mut by = &rule.by;
             if seen.is_none() {
                 seen = findings.seen.map(|(key, value)| note(self.keys.text(key), value));
@@ -241,6 +251,14 @@ impl Program {
             made.push((*name, Tag { value: fit.value, by: Arc::clone(by), seen: saw }));
         }
         made
+    }
+
+    /// What was rendered, kept before fitting turns it into the registry's own name. A cell's is only told where no
+    /// registry knows it.
+    fn raw(&self, name: TagName, rendered: &Rendered<'_>) -> Option<Box<str>> {
+        let is_kept =
+            name == TagName::Service || (name == TagName::Cell && !self.values.cells.knows(rendered.as_str()));
+        is_kept.then(|| rendered.as_str().into())
     }
 
     /// The route that decides when, and all that are told.
@@ -321,9 +339,12 @@ pub(super) fn note(key: &str, value: &str) -> Arc<str> {
     const VALUE_BYTES_MAX: usize = 200;
     let cut = &value[..value.floor_char_boundary(VALUE_BYTES_MAX)];
     let end = if cut.len() < value.len() { "…" } else { "" };
-    Arc::from([key, "=", cut, end].concat())
+    let mut text = String::with_capacity(key.len() + 1 + cut.len() + end.len());
+    [key, "=", cut, end].into_iter().for_each(|part| text.push_str(part));
+    Arc::from(text)
 }
 
+const VOTE_COUNT_USUAL: usize = 4;
 /// What goes into the hash of a key, as a rule.
 const KEY_BYTES_USUAL: usize = 192;
 

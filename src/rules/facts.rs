@@ -263,6 +263,7 @@ impl Keys {
             present.push_first(*key, "true");
         }
         let declared_count = present.0.len();
+        let mut has_fields = declared_count > 0;
         for (scope, labels) in [
             (Scope::Resource, scopes.resource),
             (Scope::Span, scopes.span),
@@ -274,6 +275,7 @@ impl Keys {
             (Scope::Log, scopes.log),
         ] {
             let numbers = &self.numbers[scope as usize];
+            let before = present.0.len();
             // Names are unique within a scope, so that only what was declared can be there already.
             if !numbers.is_empty() {
                 for (name, value) in labels.iter() {
@@ -284,6 +286,7 @@ impl Keys {
                     }
                 }
             }
+            has_fields |= scope == Scope::Field && present.0.len() > before;
         }
         let mut fill = |scope: Scope, name: &str, value: &'a str| {
             if let Some(key) = self.numbers[scope as usize].get(name) {
@@ -301,7 +304,12 @@ impl Keys {
             }
         }
         for (key, value) in self.usual.iter().zip(scopes.usual) {
-            key.iter().for_each(|key| present.push_first(*key, value));
+            match key {
+                // They are fields, each once.
+                Some(key) if !has_fields => present.push(*key, value),
+                Some(key) => present.push_first(*key, value),
+                None => {}
+            }
         }
         present
     }

@@ -24,6 +24,8 @@ pub(super) struct Rule {
     pub(super) when: All,
     /// For a voter all but the platform itself and its confidence.
     pub(super) sets: Vec<(TagName, Template)>,
+    /// For each of these the value as the tag holds it, where that is always the same.
+    pub(super) fitted: Vec<Option<Arc<str>>>,
     /// What it says of the platform, where it does.
     pub(super) ballot: Option<Ballot>,
     /// Whether any of these takes what the conditions find in a value.
@@ -139,7 +141,8 @@ impl Rule {
             Says::Rendered(template) => Some(template),
         });
         let needs_bindings = sets.iter().map(|(_, template)| template).chain(says).any(Template::needs_bindings);
-        Some(Rule { by: by?, when, sets, ballot, needs_bindings, mask, stage, expires, existing })
+        let fitted = sets.iter().map(|(name, template)| values.fit_constant(*name, template)).collect();
+        Some(Rule { by: by?, when, sets, fitted, ballot, needs_bindings, mask, stage, expires, existing })
     }
 
     /// The tags that it would set, for people.

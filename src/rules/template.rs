@@ -28,7 +28,7 @@ pub(super) enum Part {
 
 /// A value, copied only when it was put together.
 pub(super) enum Rendered<'v> {
-    Shared(Arc<str>),
+    Shared(&'v Arc<str>),
     Text(Cow<'v, str>),
 }
 
@@ -42,7 +42,7 @@ impl Rendered<'_> {
 
     pub(super) fn into_shared(self) -> Arc<str> {
         match self {
-            Rendered::Shared(text) => text,
+            Rendered::Shared(text) => Arc::clone(text),
             Rendered::Text(text) => Arc::from(text.as_ref()),
         }
     }
@@ -51,10 +51,10 @@ impl Rendered<'_> {
 impl Template {
     pub(super) fn render<'v>(&'v self, view: &View<'v>, findings: &Findings<'v>) -> Option<Rendered<'v>> {
         match self {
-            Template::Constant(value) => Some(Rendered::Shared(Arc::clone(value))),
+            Template::Constant(value) => Some(Rendered::Shared(value)),
             Template::Parts(parts) => match &parts[..] {
                 [Part::Cell { table, column }] => {
-                    findings.bindings.cell(view.tables, *table, *column).map(|cell| Rendered::Shared(Arc::clone(cell)))
+                    findings.bindings.cell(view.tables, *table, *column).map(Rendered::Shared)
                 }
                 [part] => part.text(view, findings).map(|text| Rendered::Text(Cow::Borrowed(text))),
                 parts => {

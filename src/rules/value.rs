@@ -11,7 +11,7 @@ use super::diagnostic::Faults;
 use super::platform::Platform;
 use super::service::{CRITICALITIES, Match, Services};
 use super::suggest;
-use super::template::Rendered;
+use super::template::{Rendered, Template};
 use super::walk::Word;
 
 const VARIANTS: [&str; 7] = ["fargate", "ec2", "external", "managed_instances", "auto", "hybrid", "unknown"];
@@ -100,6 +100,17 @@ impl Values {
             TagName::Runbook => short(rendered, RUNBOOK_BYTES_MAX)?,
         };
         Some(Fit { value, service: None })
+    }
+
+    /// What a constant is as a tag. `None` for what depends on the alert, and for services and cells, of which is also
+    /// told how they were found.
+    pub(super) fn fit_constant(&self, name: TagName, template: &Template) -> Option<Arc<str>> {
+        match template {
+            Template::Constant(value) if !matches!(name, TagName::Service | TagName::Cell) => {
+                self.fit(name, Rendered::Shared(value)).map(|fit| fit.value)
+            }
+            Template::Constant(_) | Template::Parts(_) => None,
+        }
     }
 
     /// The shared words of the platform's tags.
