@@ -205,14 +205,15 @@ impl Program {
         open: &mut u16,
     ) {
         let made = self.make(rule, values, place, tagging);
-        for (name, tag) in made {
+        for (at, tag) in made {
+            let name = rule.sets[at].0;
             *open &= !bit(name);
             self.index.add(name as usize, &tag.value, candidates);
             tagging.tags.set_first(name, tag);
         }
     }
 
-    fn make(&self, rule: &Rule, values: &Facts<'_>, place: Place<'_>, tagging: &mut Tagging) -> Few<(TagName, Tag)> {
+    fn make(&self, rule: &Rule, values: &Facts<'_>, place: Place<'_>, tagging: &mut Tagging) -> Few<(usize, Tag)> {
         let Tagging { tags, service, unknown_cell, .. } = tagging;
         let view = self.view(values, tags, place);
         let findings = rule.find(&view);
@@ -248,7 +249,7 @@ impl Program {
                 }
                 (Some(_), None) | (None, Some(_) | None) => {}
             }
-            made.push((*name, Tag { value: fit.value, by: Arc::clone(by), seen: saw }));
+            made.push((at, Tag { value: fit.value, by: Arc::clone(by), seen: saw }));
         }
         made
     }

@@ -81,15 +81,34 @@ impl Prefixes {
 /// The first eight bytes as a number, with zeros behind a shorter text: of two texts the one with the smaller head sorts
 /// first.
 fn head(text: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let count = text.len().min(bytes.len());
-    bytes[..count].copy_from_slice(&text[..count]);
-    u64::from_be_bytes(bytes)
+    if let Some(first) = text.first_chunk::<8>() {
+        return u64::from_be_bytes(*first);
+    }
+    let missing = 8 * (8 - text.len());
+    match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        // Where the two overlap they agree.
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_be_bytes(*first)) << 32 | u64::from(u32::from_be_bytes(*last)) << missing
+        }
+        _ if text.is_empty() => 0,
+        _ => text.iter().fold(0, |head, byte| head << 8 | u64::from(*byte)) << missing,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_is_the_first_eight_bytes_with_zeros_behind() {
+        let text = b"owl-service\xff";
+        for length in 0..=text.len() {
+            let mut expected = [0; 8];
+            let count = length.min(8);
+            expected[..count].copy_from_slice(&text[..count]);
+            assert_eq!(head(&text[..length]), u64::from_be_bytes(expected), "{length}");
+        }
+    }
 
     #[test]
     fn exactly_the_beginnings_of_a_text_are_visited() {
