@@ -159,7 +159,7 @@ pub struct SpanRoadPlan {
     pub connections: usize,
     pub connection_age: Option<Duration>,
     pub idle: Duration,
-    /// Names of the sinks, in the order of the bits of a [`SinkSet`].
+    /// Names of the sinks, in the order of the bits of a `SinkSet`.
     pub sinks: Vec<String>,
     pub routes: SpanRoutes,
     pub durability: Durability,
