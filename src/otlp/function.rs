@@ -4,7 +4,7 @@
 use crate::model::Labels;
 use crate::rules::{SERVER_SPAN_KEYS, SpanKind};
 
-use super::exceptions::attributes::{clip, fields, messages, text_of};
+use super::exceptions::attributes::{clip, fields, messages, name_and_value, text_of};
 use super::wire::Value;
 
 /// Spans of a block that are looked at: a function flushes after each request, so its own span is among the first.
@@ -30,14 +30,7 @@ fn kind_of(span: &[u8]) -> SpanKind {
 fn said(span: &[u8]) -> Option<Labels<'static>> {
     let mut said = Labels::new();
     for pair in messages(span, 9) {
-        let (mut name, mut value) = ("", None);
-        for field in fields(pair) {
-            match (field.number, field.value) {
-                (1, Value::Bytes(bytes)) => name = std::str::from_utf8(bytes).unwrap_or_default(),
-                (2, Value::Bytes(bytes)) => value = Some(bytes),
-                _ => {}
-            }
-        }
+        let (name, value) = name_and_value(pair);
         if let (Some(name), Some(value)) = (SERVER_SPAN_KEYS.iter().find(|known| **known == name), value) {
             said.set(*name, clip(&text_of(value, 0), VALUE_BYTES_MAX).to_owned());
         }

@@ -11,9 +11,8 @@ use std::borrow::Cow;
 use crate::model::alert::Voice;
 use crate::model::id::{IdHasher, IdSet};
 use crate::model::{Alert, Identity, Labels, SenderId, State, TagName, Tags};
-use crate::otlp::exceptions::attributes::{clip, fields, messages, text_of};
+use crate::otlp::exceptions::attributes::{clip, messages, name_and_value, text_of};
 use crate::otlp::resource;
-use crate::otlp::wire::Value;
 use crate::rules::{AlertRules, FoundAlert, RecordFacts, Records};
 
 /// Alerts of one request; a sender with more has one fault many times.
@@ -176,14 +175,7 @@ fn words<'a>(
 
 /// Adds an attribute that some rule asks for.
 fn take_attribute<'a>(pair: &'a [u8], rules: AlertRules<'_>, words: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>) {
-    let (mut name, mut value) = ("", None);
-    for field in fields(pair) {
-        match (field.number, field.value) {
-            (1, Value::Bytes(bytes)) => name = std::str::from_utf8(bytes).unwrap_or_default(),
-            (2, Value::Bytes(bytes)) => value = Some(bytes),
-            _ => {}
-        }
-    }
+    let (name, value) = name_and_value(pair);
     if let (Some(held), Some(value)) = (rules.attribute(name), value) {
         words.push((held, bounded(text_of(value, 0), TEXT_BYTES_MAX)));
     }

@@ -23,6 +23,19 @@ pub(in crate::otlp) fn messages(message: &[u8], number: u32) -> impl Iterator<It
     fields(message).filter(move |field| field.number == number).filter_map(|field| field.value.bytes())
 }
 
+/// The name and the value of an attribute; of what stands twice the last counts.
+pub(in crate::otlp) fn name_and_value(attribute: &[u8]) -> (&str, Option<&[u8]>) {
+    let (mut name, mut value) = ("", None);
+    for field in fields(attribute) {
+        match (field.number, field.value) {
+            (1, Value::Bytes(bytes)) => name = std::str::from_utf8(bytes).unwrap_or_default(),
+            (2, Value::Bytes(bytes)) => value = Some(bytes),
+            _ => {}
+        }
+    }
+    (name, value)
+}
+
 /// Attributes by name, borrowed from the block where they are texts.
 #[derive(Debug, Default)]
 pub(super) struct Attributes<'a>(Vec<(&'a str, Cow<'a, str>)>);

@@ -112,6 +112,14 @@ fn the_last_of_two_equal_attributes_is_the_label() {
 }
 
 #[test]
+fn a_list_of_a_resource_may_hold_any_character() {
+    let array = field(5, &[field(1, &field(1, b"a\x1eb")), field(1, &field(1, b"c"))].concat());
+    let with_array = field(1, &[field(1, b"array"), field(2, &array)].concat());
+    assert_eq!(labels(&with_array).get("array"), Some(r#"["a\u001eb","c"]"#));
+    compare(Signal::Traces, &field(1, &field(1, &with_array)));
+}
+
+#[test]
 fn numbers_are_written_as_people_write_them() {
     let double = |number: f64| {
         let mut value = vec![0x21];

@@ -173,7 +173,7 @@ fn text(value: &Value, is_outermost: bool) -> String {
         Value::ArrayValue(array) if is_outermost => {
             let elements = array.values.iter().filter_map(|element| element.value.as_ref());
             let texts: Vec<String> =
-                elements.map(|element| text(element, false)).filter(|text| !text.is_empty()).collect();
+                elements.map(|element| shown(text(element, false))).filter(|text| !text.is_empty()).collect();
             if texts.is_empty() { String::new() } else { format!("{LIST}{}", texts.join(LIST)) }
         }
         Value::ArrayValue(_) | Value::KvlistValue(_) | Value::BytesValue(_) | Value::StringValueStrindex(_) => {
@@ -185,14 +185,20 @@ fn text(value: &Value, is_outermost: bool) -> String {
 /// Before each element of a list.
 const LIST: &str = "\u{1e}";
 
+/// An element in which nothing looks like the beginning of the next.
+fn shown(element: String) -> String {
+    element.replace(LIST, "\u{241e}")
+}
+
 /// A label of ours in the form of [`text`]: every double compares equal to its bits.
 fn comparable(ours: &str, theirs: &str) -> bool {
     // Raw, because the numbers must be those that were written.
     if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(ours)
         && let Some(theirs) = theirs.strip_prefix(LIST)
     {
-        let read =
-            |element: &&RawValue| serde_json::from_str(element.get()).unwrap_or_else(|_| element.get().to_owned());
+        let read = |element: &&RawValue| {
+            shown(serde_json::from_str(element.get()).unwrap_or_else(|_| element.get().to_owned()))
+        };
         let (ours, theirs): (Vec<String>, Vec<&str>) = (list.iter().map(read).collect(), theirs.split(LIST).collect());
         return ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| comparable(ours, theirs));
     }
