@@ -112,6 +112,22 @@ fn the_last_of_two_equal_attributes_is_the_label() {
 }
 
 #[test]
+fn a_span_whose_name_is_no_text_is_refused_wherever_the_fault_lies() {
+    let ids = [field(1, &[1; 16]), field(2, &[1; 8])].concat();
+    let times = [vec![0x30, 2, 0x39], vec![1; 8], vec![0x41], vec![1; 8]].concat();
+    for length in [1, 31, 32, 63, 64, 65, 100, 127] {
+        for place in 0..length {
+            let mut name = vec![b'a'; length];
+            name[place] = 0xff;
+            let span = [ids.clone(), field(5, &name), times.clone(), vec![0x7a, 0]].concat();
+            // Enough behind it for the glance at a whole head.
+            let body = request(&[spans(&span), spans(&field(5, &[b'a'; 120])), spans(&field(5, &[b'a'; 120]))]);
+            assert!(compare(Signal::Traces, &body).is_none(), "{place} of {length}");
+        }
+    }
+}
+
+#[test]
 fn a_list_of_a_resource_may_hold_any_character() {
     let array = field(5, &[field(1, &field(1, b"a\x1eb")), field(1, &field(1, b"c"))].concat());
     let with_array = field(1, &[field(1, b"array"), field(2, &array)].concat());

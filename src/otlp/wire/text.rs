@@ -16,10 +16,15 @@ pub(super) fn is_ascii(bytes: &[u8]) -> bool {
     }
 }
 
-/// As [`is_ascii`], for names, which are seldom longer than 63 bytes.
+/// The longest text that [`is_short_ascii`] looks at whole.
+const SHORT_MAX: usize = 128;
+
+/// As [`is_ascii`], for names, which are seldom longer than 63 bytes and never longer than [`SHORT_MAX`].
 #[inline(always)]
 pub(super) fn is_short_ascii(bytes: &[u8]) -> bool {
+    debug_assert!(bytes.len() <= SHORT_MAX);
     match bytes.len() {
+        65.. => ends::<64>(bytes),
         32.. => ends::<32>(bytes),
         16.. => ends::<16>(bytes),
         8.. => ends::<8>(bytes),
@@ -55,6 +60,7 @@ mod tests {
             for place in 0..length {
                 bytes[place] = 0x80;
                 assert!(!is_ascii(&bytes), "{place} of {length}");
+                assert!(length > SHORT_MAX || !is_short_ascii(&bytes), "{place} of {length}");
                 bytes[place] = 0x7f;
             }
         }
