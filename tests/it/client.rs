@@ -49,6 +49,8 @@ impl Client {
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(10))
+            // A test's daemon ends idle connections after two seconds; a request must not meet that end.
+            .pool_idle_timeout(Duration::from_millis(500))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a plain HTTP client has nothing that can be wrong");
