@@ -52,16 +52,9 @@ impl<'a> Attributes<'a> {
         if self.0.len() >= ATTRIBUTE_COUNT_MAX {
             return;
         }
-        let (mut key, mut value) = ("", None);
-        for field in fields(pair) {
-            match (field.number, field.value) {
-                (1, Value::Bytes(bytes)) => key = std::str::from_utf8(bytes).unwrap_or_default(),
-                (2, Value::Bytes(bytes)) => value = Some(text_of(bytes, 0)),
-                _ => {}
-            }
-        }
-        if let (false, Some(value)) = (key.is_empty() || key.len() > KEY_BYTES_MAX, value) {
-            self.0.push((key, value));
+        let (key, value) = name_and_value(pair);
+        if let (1..=KEY_BYTES_MAX, Some(value)) = (key.len(), value) {
+            self.0.push((key, text_of(value, 0)));
         }
     }
 
