@@ -17,8 +17,7 @@ use tawny::io::spans::book::{Book, Telling};
 use tawny::io::spans::routes::SpanRoutes;
 use tawny::io::spans::tally::Tally;
 use tawny::model::alert::Voice;
-use tawny::model::{Alert, Identity, Labels, SenderId, Severity, State, TagName};
-use tawny::otlp::enrich::Mode;
+use tawny::model::{Alert, Existing, Identity, Labels, SenderId, Severity, State, TagName};
 use tawny::otlp::wire::put_bytes;
 use tawny::rules::{Memo, Origin, RuleSet, SourceFile, Stamped, Telemetry};
 use tawny::stories::run_stories;
@@ -171,7 +170,7 @@ fn of_telemetry(rules: RuleSet, origin: Origin<'_>) {
     }
     let book = Book::new(Arc::new(rules), Arc::default());
     let attributes = TagName::ALL.map(|name| (name, format!("tawny.{}", name.as_str()))).to_vec();
-    let telling = Telling { attributes, mode: Mode::Upsert };
+    let telling = Telling { attributes, existing: Existing::Replace };
     let (routes, tally) = (SpanRoutes::default(), Tally::default());
     let cost = median(|| drop(black_box(book.look_up(black_box(&message), &telling, &routes, &tally).unwrap())));
     println!("1000 mixed, a Resource that is remembered | {cost:.0} | 150");

@@ -19,16 +19,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use tawny::model::Signal;
-use tawny::otlp::enrich::{Assembly, Edit, Mode, NewResource, new_resource};
+use tawny::model::{Existing, Signal};
+use tawny::otlp::enrich::{Assembly, Edit, NewResource, new_resource};
 use tawny::otlp::wire::{SeenSpan, Watch, scan};
 
 use request::{request, text};
 
 const EDITS: [Edit<'static>; 3] = [
-    Edit { key: "tawny.platform", value: "eks", mode: Mode::Upsert },
-    Edit { key: "tawny.cell", value: "prod-c2-use1", mode: Mode::Upsert },
-    Edit { key: "tawny.owner", value: "team-owls", mode: Mode::Upsert },
+    Edit { key: "tawny.platform", value: "eks", existing: Existing::Replace },
+    Edit { key: "tawny.cell", value: "prod-c2-use1", existing: Existing::Replace },
+    Edit { key: "tawny.owner", value: "team-owls", existing: Existing::Replace },
 ];
 
 /// Each form is timed this often; the shortest time counts, because the machine has other work too.

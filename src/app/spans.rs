@@ -28,9 +28,8 @@ use crate::io::spans::tally::{Line, Tally};
 use crate::io::spans::workers::Workers;
 use crate::io::transport::HttpTransport;
 use crate::model::Signal;
-use crate::otlp::enrich::Mode;
 use crate::otlp::json;
-use crate::settings::{Durability, ErrorSetup, Existing, JsonReading, SpanRoadPlan, TelemetrySetup};
+use crate::settings::{Durability, ErrorSetup, SpanRoadPlan, TelemetrySetup};
 use crate::telemetry::Metrics;
 
 /// What the road shares with the rest of the daemon.
@@ -82,13 +81,7 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
     let road = SpanRoad {
         memory: Memory::new(&shared.rules),
         rules: shared.rules.clone(),
-        telling: Telling {
-            attributes: plan.attributes,
-            mode: match plan.existing {
-                Existing::Replace => Mode::Upsert,
-                Existing::Keep => Mode::KeepExisting,
-            },
-        },
+        telling: Telling { attributes: plan.attributes, existing: plan.existing },
         routes: plan.routes,
         ways: std::mem::take(&mut outs.ways),
         promise,
@@ -96,10 +89,7 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
         tally: tally.clone(),
         clock: shared.clock.clone(),
         alerts: AlertWay::new(shared.intake.clone()),
-        reading: match plan.json {
-            JsonReading::Lenient => json::Mode::Lenient,
-            JsonReading::Strict => json::Mode::Strict,
-        },
+        reading: plan.json,
     };
     let options = DoorOptions {
         body_bytes_max: plan.request_bytes,
@@ -111,8 +101,8 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
         keeps_members,
         workers: workers.clone(),
         ..DoorOptions::new(match plan.json {
-            JsonReading::Lenient => |signal, body, most| read_json(signal, body, json::Mode::Lenient, most),
-            JsonReading::Strict => |signal, body, most| read_json(signal, body, json::Mode::Strict, most),
+            json::Mode::Lenient => |signal, body, most| read_json(signal, body, json::Mode::Lenient, most),
+            json::Mode::Strict => |signal, body, most| read_json(signal, body, json::Mode::Strict, most),
         })
     };
     let door = Door::new(Arc::new(road), budget, options);

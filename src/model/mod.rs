@@ -29,5 +29,5 @@ pub use rpc_code::{Code, Delay, http_is_retryable};
 pub use secret::Secret;
 pub use severity::Severity;
 pub use signal::Signal;
-pub use tags::{Tag, TagName, Tags};
+pub use tags::{Existing, Tag, TagName, Tags};
 pub use time::Timestamp;

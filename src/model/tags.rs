@@ -25,6 +25,17 @@ pub enum TagName {
     Runbook,
 }
 
+/// What becomes of an attribute of a Resource that has the name of a tag already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Existing {
+    /// Every attribute of that name is removed, and the new one is added at the end.
+    #[default]
+    Replace,
+    /// It stays, whatever value it has, and nothing is added.
+    Keep,
+}
+
 impl TagName {
     /// In the order people read them.
     pub const ALL: [TagName; 13] = [

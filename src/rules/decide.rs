@@ -6,7 +6,7 @@ mod finish;
 use std::sync::Arc;
 
 use crate::model::id::{IdHasher, separate};
-use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
+use crate::model::{Alert, Existing, IncidentKey, Route, Severity, Tag, TagName, Tags};
 
 use super::alerts::AlertSets;
 use super::ballot::Witnesses;
@@ -16,7 +16,7 @@ use super::index::{Candidates, Index};
 use super::look::Looks;
 use super::platform::Cast;
 use super::route::{Fold, Further, RouteRule};
-use super::rule::{Existing, Rule, Stage, bit};
+use super::rule::{Rule, Stage, bit};
 use super::service::Match;
 use super::silence::Silence;
 use super::stamp::Stamped;

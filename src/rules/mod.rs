@@ -65,7 +65,6 @@ pub use memo::Memo;
 pub use platform::VoteOutcome;
 pub use resource::{ResourceDecision, ResourceExplanation, Telemetry};
 pub use roster::Listed;
-pub use rule::Existing;
 pub use self_scope::SERVER_SPAN_KEYS;
 pub use service::Match;
 pub use shadow::ShadowChange;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::model::{Labels, Tag, Tags};
+use crate::model::{Existing, Labels, Tag, Tags};
 
 use super::decide::{Program, Tagging};
 use super::facts::Facts;
 use super::hash::FastHasher;
 use super::stamp::Disputed;
-use super::{Existing, NearMiss, RuleSet, ServiceMatch, Vote};
+use super::{NearMiss, RuleSet, ServiceMatch, Vote};
 
 /// What a Resource says of itself. Numbers and booleans as their text, lists as JSON; empty values are absent.
 #[derive(Clone, Copy, Debug)]

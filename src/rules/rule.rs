@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::TagName;
+use crate::model::{Existing, TagName};
 
 use super::condition::{All, Findings, Reading};
 use super::diagnostic::Faults;
@@ -37,13 +37,6 @@ pub(super) struct Rule {
     pub(super) expires: Option<Box<str>>,
     /// What it says of attributes that have the names of its tags already.
     pub(super) existing: Option<Existing>,
-}
-
-/// What becomes of an attribute of a Resource that has the name of a tag already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    Replace,
-    Keep,
 }
 
 /// A rule's vote.

@@ -17,7 +17,7 @@ use crate::model::Labels;
 use crate::telemetry::LogFormat;
 
 pub use resolve::{ErrorSetup, Ready, SecretsPolicy, SinkPlan, TelemetrySetup, resolve};
-pub use telemetry::{Durability, Existing, JsonReading, OtlpSettings, SpanRoadPlan, SpanRouteEntry, SpanSettings};
+pub use telemetry::{Durability, OtlpSettings, SpanRoadPlan, SpanRouteEntry, SpanSettings};
 
 /// Everything that can be set, as written. [`resolve()`] turns it into what runs.
 #[derive(Clone, Debug, Deserialize, Serialize)]

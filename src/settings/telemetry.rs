@@ -13,7 +13,8 @@ use super::{Loaded, OneOrMany, SettingsError, parse_bytes, parse_span};
 use crate::io::secrets::{LiveSecret, SecretRef};
 use crate::io::spans::door::Tls;
 use crate::io::spans::routes::SpanRoutes;
-use crate::model::TagName;
+use crate::model::{Existing, TagName};
+use crate::otlp::json;
 use crate::settings::SecretsPolicy;
 
 const DEFAULT_GRPC: [&str; 2] = ["127.0.0.1:4317", "[::1]:4317"];
@@ -33,7 +34,7 @@ pub struct OtlpSettings {
     pub tls_key: String,
     /// In front of `/v1/traces` and its like.
     pub path_prefix: String,
-    pub json: JsonReading,
+    pub json: json::Mode,
     /// The largest request, before and after inflation.
     pub request_bytes: String,
     /// Memory of requests held at once, in doors and queues together, with what handling them takes.
@@ -43,17 +44,6 @@ pub struct OtlpSettings {
     pub connection_age: String,
     /// One on which nothing is asked for so long is closed.
     pub idle: String,
-}
-
-/// How OTLP/JSON is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JsonReading {
-    /// Takes what real senders send, and says what it mended.
-    #[default]
-    Lenient,
-    /// Takes what the specification permits.
-    Strict,
 }
 
 /// The section `spans`: what happens to telemetry.
@@ -102,14 +92,6 @@ pub enum Durability {
     Spool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Existing {
-    #[default]
-    Replace,
-    Keep,
-}
-
 impl Default for OtlpSettings {
     fn default() -> OtlpSettings {
         OtlpSettings {
@@ -119,7 +101,7 @@ impl Default for OtlpSettings {
             tls_certificate: String::new(),
             tls_key: String::new(),
             path_prefix: String::new(),
-            json: JsonReading::Lenient,
+            json: json::Mode::Lenient,
             request_bytes: "64MiB".to_owned(),
             in_flight_bytes: "144MiB".to_owned(),
             connections: 1024,
@@ -152,7 +134,7 @@ pub struct SpanRoadPlan {
     pub token: Option<LiveSecret>,
     pub tls: Option<Tls>,
     pub path_prefix: String,
-    pub json: JsonReading,
+    pub json: json::Mode,
     pub request_bytes: usize,
     /// Without what is kept back for handling them.
     pub in_flight_bytes: usize,

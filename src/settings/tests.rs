@@ -210,7 +210,7 @@ fn lists_and_mappings_come_from_the_environment_as_json() {
     let settings = home.settings();
     assert_eq!((settings.sinks.len(), settings.sinks[0].name.as_str()), (1, "t"));
     assert_eq!((settings.sources.len(), settings.spans.to.to_vec()), (1, vec!["t".to_owned()]));
-    assert!(matches!(settings.spans.existing, Existing::Keep), "its neighbours stay");
+    assert!(matches!(settings.spans.existing, crate::model::Existing::Keep), "its neighbours stay");
     assert_eq!(home.resolve().unwrap_or_else(|error| panic!("{error}")).listen.len(), 2);
     let (place, text) = Home::new("").env("TAWNY__SINKS", r#"[{"name":"t"}]"#).fault();
     assert_eq!(place, "TAWNY__SINKS", "{text}");

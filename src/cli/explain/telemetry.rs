@@ -14,11 +14,10 @@ use crate::io::spans::book::{Book, SOURCE, Telling, origin};
 use crate::io::spans::tally::Tally;
 use crate::model::{Signal, SourceRef};
 use crate::otlp::alerts::{self, Asked};
-use crate::otlp::enrich::Mode;
 use crate::otlp::wire::{Block, Fields, scan};
 use crate::otlp::{json, resource};
 use crate::rules::{Records, RuleSet, Telemetry};
-use crate::settings::{Existing, JsonReading, Ready};
+use crate::settings::Ready;
 
 /// What tells the signal of a request: its address, or the one key of its JSON.
 const SIGNALS: [(Signal, &str, &str); 3] = [
@@ -82,14 +81,10 @@ fn signal(body: &[u8], path: Option<&str>) -> anyhow::Result<Signal> {
 }
 
 /// The bytes that the scan reads: JSON as the door turns it into protobuf, anything else as it is.
-fn protobuf(signal: Signal, body: &[u8], reading: JsonReading) -> anyhow::Result<Vec<u8>> {
+fn protobuf(signal: Signal, body: &[u8], mode: json::Mode) -> anyhow::Result<Vec<u8>> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Ok(body.to_vec());
     }
-    let mode = match reading {
-        JsonReading::Lenient => json::Mode::Lenient,
-        JsonReading::Strict => json::Mode::Strict,
-    };
     match json::to_protobuf(signal, body, mode) {
         Ok(read) => Ok(read.protobuf),
         Err(fault) => bail!("the request is not OTLP/JSON: {fault}"),
@@ -108,11 +103,7 @@ impl Asking<'_> {
     /// The daemon's answer for the Resource of a block, and the reasons; adds the alerts that are made of its records.
     fn resource(&self, block: &Block, found: &mut alerts::Found) -> anyhow::Result<Value> {
         let plan = &self.ready.telemetry;
-        let mode = match plan.existing {
-            Existing::Replace => Mode::Upsert,
-            Existing::Keep => Mode::KeepExisting,
-        };
-        let telling = Telling { attributes: plan.attributes.clone(), mode };
+        let telling = Telling { attributes: plan.attributes.clone(), existing: plan.existing };
         let message = block.resource(self.body);
         let tally = Tally::default();
         let silent = self.book.look_up(&message, &telling, &plan.routes, &tally)?;

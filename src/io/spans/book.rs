@@ -11,11 +11,11 @@ use moka::sync::Cache;
 
 use super::routes::{SinkSet, SpanRoutes};
 use super::tally::{PlatformTally, Tally};
-use crate::model::{Labels, TagName, Tags};
+use crate::model::{Existing, Labels, TagName, Tags};
 use crate::otlp::Malformed;
-use crate::otlp::enrich::{Edit, Mode, NewResource, new_resource};
+use crate::otlp::enrich::{Edit, NewResource, new_resource};
 use crate::otlp::{function, resource};
-use crate::rules::{Disputed, Existing, Origin, RuleSet, Stamped, Telemetry};
+use crate::rules::{Disputed, Origin, RuleSet, Stamped, Telemetry};
 
 /// All entries together, with what they point to: some 4,000 Resources.
 const BOOK_BYTES_MAX: u64 = 8 << 20;
@@ -34,7 +34,7 @@ const FRONT_BYTES_MAX: usize = 8 * 1024;
 pub struct Telling {
     pub attributes: Vec<(TagName, String)>,
     /// Where the rule does not say.
-    pub mode: Mode,
+    pub existing: Existing,
 }
 
 /// The answer for one Resource.
@@ -168,12 +168,8 @@ impl Book {
             .iter()
             .filter_map(|(name, key)| {
                 let tag = decision.tags.get(*name)?;
-                let mode = match self.rules.existing(tag) {
-                    None => telling.mode,
-                    Some(Existing::Replace) => Mode::Upsert,
-                    Some(Existing::Keep) => Mode::KeepExisting,
-                };
-                Some(Edit { key, value: &tag.value, mode })
+                let existing = self.rules.existing(tag).unwrap_or(telling.existing);
+                Some(Edit { key, value: &tag.value, existing })
             })
             .collect();
         let counted = tally.platform(
@@ -230,7 +226,7 @@ mod tests {
     fn a_function_is_known_by_its_own_span_and_only_where_that_is_there() {
         let book = Book::new(Arc::new(RuleSet::built_in()), Arc::default());
         let telling =
-            Telling { attributes: vec![(TagName::Platform, "tawny.platform".to_owned())], mode: Mode::Upsert };
+            Telling { attributes: vec![(TagName::Platform, "tawny.platform".to_owned())], existing: Existing::Replace };
         let (routes, tally) = (SpanRoutes::default(), Tally::default());
         let arn = |name: &str| format!("arn:aws:lambda:us-east-1:111111111111:function:{name}");
         let message = resource("owl");
@@ -259,21 +255,21 @@ mod tests {
             let file = |name: &str, text: &str| SourceFile { name: name.to_owned(), text: text.to_owned() };
             RuleSet::compile(&[file("cells.yaml", &text), file("routes.yaml", routes)]).unwrap()
         };
-        let has_ours = |existing: &str, mode: Mode| {
-            let book = Book::new(Arc::new(rules(existing)), Arc::default());
+        let has_ours = |of_rule: &str, existing: Existing| {
+            let book = Book::new(Arc::new(rules(of_rule)), Arc::default());
             // The resource's own `service.name` stands for an attribute that has the name already.
-            let telling = Telling { attributes: vec![(TagName::Environment, "service.name".to_owned())], mode };
+            let telling = Telling { attributes: vec![(TagName::Environment, "service.name".to_owned())], existing };
             let message = resource("theirs");
             let known = book.look_up(&message, &telling, &SpanRoutes::default(), &Tally::default()).unwrap();
             known.resource.field.windows(4).any(|window| window == b"prod")
         };
-        for (existing, mode, replaced) in [
-            ("", Mode::Upsert, true),
-            ("", Mode::KeepExisting, false),
-            ("existing: keep, ", Mode::Upsert, false),
-            ("existing: replace, ", Mode::KeepExisting, true),
+        for (of_rule, existing, replaced) in [
+            ("", Existing::Replace, true),
+            ("", Existing::Keep, false),
+            ("existing: keep, ", Existing::Replace, false),
+            ("existing: replace, ", Existing::Keep, true),
         ] {
-            assert_eq!(has_ours(existing, mode), replaced, "{existing}{mode:?}");
+            assert_eq!(has_ours(of_rule, existing), replaced, "{of_rule}{existing:?}");
         }
     }
 
@@ -281,7 +277,8 @@ mod tests {
     fn a_resource_is_decided_once_however_large_it_is_and_whatever_came_between() {
         let rules = RuleSet::built_in();
         let book = Book::new(Arc::new(rules), Arc::default());
-        let telling = Telling { attributes: vec![(TagName::Service, "tawny.service".to_owned())], mode: Mode::Upsert };
+        let telling =
+            Telling { attributes: vec![(TagName::Service, "tawny.service".to_owned())], existing: Existing::Replace };
         let (routes, tally) = (SpanRoutes::default(), Tally::default());
         let look_up = |message: &[u8]| book.look_up(message, &telling, &routes, &tally).unwrap();
         // More than the front has places, so that they take each other's.

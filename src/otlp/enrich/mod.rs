@@ -7,4 +7,4 @@ mod resource;
 
 pub use assembly::Assembly;
 pub use graft::{GZIP_HEAD, Grafted, HELD_FIELD, Member, graft};
-pub use resource::{Edit, Mode, NewResource, new_resource};
+pub use resource::{Edit, NewResource, new_resource};

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::model::Existing;
 use crate::otlp::Malformed;
 use crate::otlp::wire::{Field, Fields, Value, put_bytes, put_key, put_varint, varint_length};
 
@@ -11,16 +12,7 @@ use crate::otlp::wire::{Field, Fields, Value, put_bytes, put_key, put_varint, va
 pub struct Edit<'a> {
     pub key: &'a str,
     pub value: &'a str,
-    pub mode: Mode,
-}
-
-/// What is done when the Resource has the key already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Every attribute with this key is removed, and the new one is added at the end.
-    Upsert,
-    /// Nothing, whatever value it has.
-    KeepExisting,
+    pub existing: Existing,
 }
 
 /// What [`new_resource`] made.
@@ -45,7 +37,7 @@ pub fn new_resource(old: &[u8], edits: &[Edit<'_>]) -> Result<NewResource, Malfo
     }
     for (at, edit) in edits.iter().enumerate() {
         let is_first = !edits[..at].iter().any(|earlier| earlier.key == edit.key);
-        let is_wanted = edit.mode == Mode::Upsert || !present[at];
+        let is_wanted = edit.existing == Existing::Replace || !present[at];
         if is_first && is_wanted {
             put_attribute(&mut kept, edit);
         }
@@ -61,7 +53,7 @@ fn is_replaced(field: &Field<'_>, edits: &[Edit<'_>], present: &mut [bool]) -> R
     let key = key_of(attribute)?;
     let Some(at) = edits.iter().position(|edit| edit.key.as_bytes() == key) else { return Ok(false) };
     present[at] = true;
-    Ok(edits[at].mode == Mode::Upsert)
+    Ok(edits[at].existing == Existing::Replace)
 }
 
 /// The last of several keys counts, and one that is missing is empty.

@@ -21,15 +21,19 @@ use fault::Fault;
 use out::Out;
 use walk::{Unknown, Walk};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::Signal;
 
 /// How much is forgiven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// OTLP/JSON as it is written down.
     Strict,
     /// Also what senders are known to get wrong, as long as there is no doubt about what was meant. Each repair is
     /// counted.
+    #[default]
     Lenient,
 }
 

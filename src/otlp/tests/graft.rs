@@ -10,9 +10,9 @@ use proptest::test_runner::Config;
 
 use super::dice::Dice;
 use super::mangle::{Shape, mangle};
-use super::model::Signal;
+use super::model::{Existing, Signal};
 use super::oracle::{EDITS, Request, SIGNALS};
-use super::otlp::enrich::{Edit, GZIP_HEAD, Grafted, HELD_FIELD, Member, Mode, NewResource, graft, new_resource};
+use super::otlp::enrich::{Edit, GZIP_HEAD, Grafted, HELD_FIELD, Member, NewResource, graft, new_resource};
 use super::otlp::wire::{Fields, ResourcePlace, Scan, put_bytes, scan};
 use super::requests::request;
 
@@ -171,7 +171,7 @@ fn other_shapes_and_resources_beyond_a_stored_block_take_the_long_way() {
     inner.extend_from_slice(&plain[payload]);
     assert!(!grafts(&alone(&inner, 0..inner.len()), None), "the Resource is not first");
     let long = "x".repeat(70_000);
-    let edit = Edit { key: "k", value: &long, mode: Mode::Upsert };
+    let edit = Edit { key: "k", value: &long, existing: Existing::Replace };
     let large = new_resource(&[], &[edit]).unwrap();
     assert!(!grafts(&plain, Some(&large)), "the stored block has no room");
     assert!(!grafts(&Bytes::from_static(&[0x0a, 0]), None), "no Resource");

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::dice::Dice;
-use super::model::Signal;
+use super::model::{Existing, Signal};
 use super::oracle::EDITS;
-use super::otlp::enrich::Mode;
 use super::otlp::wire::{Fields, Value};
 
 /// A message, by what it may hold.
@@ -238,5 +237,5 @@ fn collect(shape: Shape, message: &[u8], path: &mut Vec<u32>, all: &mut Vec<(Vec
 fn is_upserted(attribute: &[u8]) -> bool {
     let key = Fields::new(attribute).flatten().filter(|field| field.number == 1).last();
     let key = key.and_then(|field| field.value.bytes()).unwrap_or_default();
-    EDITS.iter().any(|edit| edit.mode == Mode::Upsert && edit.key.as_bytes() == key)
+    EDITS.iter().any(|edit| edit.existing == Existing::Replace && edit.key.as_bytes() == key)
 }

@@ -16,8 +16,8 @@ use opentelemetry_proto::tonic::trace::v1::span::Link;
 use prost::{DecodeError, Message};
 use serde_json::value::RawValue;
 
-use super::model::Signal;
-use super::otlp::enrich::{Assembly, Edit, Mode, NewResource, new_resource};
+use super::model::{Existing, Signal};
+use super::otlp::enrich::{Assembly, Edit, NewResource, new_resource};
 use super::otlp::wire::{Scan, SeenSpan, Watch, scan};
 use super::otlp::{Malformed, resource};
 
@@ -25,10 +25,10 @@ pub(super) const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::M
 
 /// The edits of all differential tests; `service.name` and `k` meet attributes that the requests have.
 pub(super) const EDITS: [Edit<'static>; 4] = [
-    Edit { key: "tawny.owner", value: "owls", mode: Mode::Upsert },
-    Edit { key: "k", value: "kept or set", mode: Mode::KeepExisting },
-    Edit { key: "service.name", value: "eule", mode: Mode::Upsert },
-    Edit { key: "service.name", value: "never", mode: Mode::Upsert },
+    Edit { key: "tawny.owner", value: "owls", existing: Existing::Replace },
+    Edit { key: "k", value: "kept or set", existing: Existing::Keep },
+    Edit { key: "service.name", value: "eule", existing: Existing::Replace },
+    Edit { key: "service.name", value: "never", existing: Existing::Replace },
 ];
 
 #[derive(Clone)]
@@ -143,7 +143,7 @@ fn edit(attributes: &mut Vec<KeyValue>, edits: &[Edit<'_>]) {
     let before: Vec<String> = attributes.iter().map(|attribute| attribute.key.clone()).collect();
     for edit in edits {
         let has_key = before.iter().any(|key| key == edit.key);
-        if done.contains(&edit.key) || (edit.mode == Mode::KeepExisting && has_key) {
+        if done.contains(&edit.key) || (edit.existing == Existing::Keep && has_key) {
             continue;
         }
         attributes.retain(|attribute| attribute.key != edit.key);
