@@ -13,6 +13,7 @@ mod bodies;
 mod peers;
 mod stand_in;
 
+use std::io::{Seek, Write};
 use std::time::{Duration, Instant};
 
 use bodies::{BATCH, Shape, batch, resend};
@@ -21,6 +22,9 @@ use stand_in::StandIn;
 
 /// Whatever `--alerts` says: the bar for a restart is for so many.
 const RESTART_INCIDENT_COUNT: usize = 100_000;
+/// Five pages of SQLite's log.
+const COMMIT_BYTES: usize = 40 * 1024;
+const SYNC_COUNT: usize = 200;
 
 struct Options {
     alert_count: usize,
@@ -63,6 +67,7 @@ async fn main() {
     row("memory, all alerts active", "150 MB", mb(tawny.memory_kb), mb(alertmanager.memory_kb));
     row("POST to notification, p50", "below", ms(tawny.p50), ms(alertmanager.p50));
     row("POST to notification, p99", "", ms(tawny.p99), ms(alertmanager.p99));
+    row("of it at least: a write and its sync", "", ms(tawny.sync), ms(None));
     row(
         "restart, 100,000 open incidents",
         "1 s",
@@ -94,6 +99,8 @@ struct Seen {
     memory_kb: Option<u64>,
     p50: Option<f64>,
     p99: Option<f64>,
+    /// p50 of what no commit can do without.
+    sync: Option<f64>,
     restart: Option<Duration>,
 }
 
@@ -159,9 +166,29 @@ async fn measure(options: &Options, kind: Kind) -> Seen {
     }
     peer.stop();
     if !options.only_cost && kind == Kind::Tawny {
+        seen.sync = Some(sync_ms());
         seen.restart = Some(restart(&stand_in).await);
     }
     seen
+}
+
+/// How long this disk takes to keep what the commit of one alert writes, p50: it is the floor below a notification that
+/// follows its commit, and Alertmanager, which writes nothing, has none.
+fn sync_ms() -> f64 {
+    let mut file = tempfile::tempfile_in(peers::store_folder()).unwrap();
+    file.write_all(&vec![0; SYNC_COUNT * COMMIT_BYTES]).unwrap();
+    file.sync_all().unwrap();
+    file.rewind().unwrap();
+    let mut waits: Vec<f64> = (0..SYNC_COUNT)
+        .map(|_| {
+            let started = Instant::now();
+            file.write_all(&[1; COMMIT_BYTES]).unwrap();
+            file.sync_data().unwrap();
+            started.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    waits.sort_by(f64::total_cmp);
+    waits[SYNC_COUNT / 2]
 }
 
 /// How long a start takes after a kill with so many incidents open, each with a page that was sent.

@@ -18,9 +18,14 @@ pub struct Peer {
     restart: fn(&Path) -> Child,
 }
 
+/// Where the daemon's disk is.
+pub fn store_folder() -> String {
+    std::env::var("TAWNY_BENCH_DIR").unwrap_or("target".into())
+}
+
 impl Peer {
     pub async fn tawny(stand_in: &StandIn) -> Peer {
-        let folder = tempfile::tempdir_in(std::env::var("TAWNY_BENCH_DIR").unwrap_or("target".into())).unwrap();
+        let folder = tempfile::tempdir_in(store_folder()).unwrap();
         let settings = format!(
             "listen: \"127.0.0.1:0\"\nstore: \"sqlite:{0}/tawny.db\"\nrules: {0}/rules\nlog: {{ filter: warn }}\nsources:\n  - {{ name: prom, kind: alertmanager-api, auth: none }}\n\
              sinks:\n  - {{ name: pager, kind: pagerduty, routing_key: {{ file: {0}/key }}, endpoint: \"http://{1}\", rate_per_minute: 60000000 }}\n",
