@@ -165,17 +165,17 @@ pub(super) fn plan(settings: &SinkSettings, protocol: Protocol) -> Result<Teleme
     })
 }
 
-/// The signals of `signals`; all of them without it.
-pub(super) fn signals(settings: &SinkSettings) -> Result<Vec<Signal>, String> {
-    let known = || Signal::ALL.map(|signal| format!("`{}`", signal.as_str())).join(", ");
-    let Some(words) = options::texts(settings, "signals")? else { return Ok(Signal::ALL.to_vec()) };
+/// Of those that this kind of sink takes the ones in `signals`; all of them without it.
+pub(super) fn signals(settings: &SinkSettings, taken: &[Signal]) -> Result<Vec<Signal>, String> {
+    let known = || taken.iter().map(|signal| format!("`{}`", signal.as_str())).collect::<Vec<_>>().join(", ");
+    let Some(words) = options::texts(settings, "signals")? else { return Ok(taken.to_vec()) };
     if words.is_empty() {
         return Err(format!("`signals` is empty: name some of {}", known()));
     }
     words
         .iter()
         .map(|word| {
-            let signal = Signal::ALL.into_iter().find(|signal| signal.as_str() == *word);
+            let signal = taken.iter().copied().find(|signal| signal.as_str() == *word);
             signal.ok_or_else(|| format!("`signals` names `{word}` (known: {})", known()))
         })
         .collect()

@@ -22,9 +22,12 @@ pub(super) fn of(settings: &SinkSettings) -> Result<Telemetry, String> {
         base: base_url(settings)?,
         dataset,
         plan: telemetry::plan(settings, Protocol::Http)?,
-        signals: telemetry::signals(settings)?,
+        signals: telemetry::signals(settings, &TAKEN)?,
     })
 }
+
+/// There is no address for profiles.
+const TAKEN: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
 
 pub(super) struct Telemetry {
     base: String,
@@ -39,8 +42,7 @@ impl TelemetrySink for Telemetry {
     }
 
     fn accepts(&self, signal: Signal) -> bool {
-        // There is no such endpoint for profiles.
-        signal != Signal::Profiles && self.signals.contains(&signal)
+        self.signals.contains(&signal)
     }
 
     fn url(&self, signal: Signal) -> String {
@@ -114,6 +116,8 @@ mod tests {
         assert!(eu.accepts(Signal::Logs) && !eu.accepts(Signal::Profiles));
         let some = sink(json!({"signals": ["traces"]})).unwrap();
         assert!(some.accepts(Signal::Traces) && !some.accepts(Signal::Metrics));
+        let fault = sink(json!({"signals": ["traces", "profiles"]})).err().unwrap();
+        assert_eq!(fault, "`signals` names `profiles` (known: `traces`, `logs`, `metrics`)");
         let fault = sink(json!({"telemetry_dataset": "käse"})).err().unwrap();
         assert!(fault.starts_with("`telemetry_dataset`"), "{fault}");
     }

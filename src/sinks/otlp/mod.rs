@@ -60,7 +60,7 @@ fn telemetry_of(settings: &SinkSettings) -> Result<Otlp, String> {
         base,
         headers: headers::of(settings, is_own)?,
         plan: telemetry::plan(settings, protocol)?,
-        signals: telemetry::signals(settings)?,
+        signals: telemetry::signals(settings, &Signal::ALL)?,
     })
 }
 
