@@ -68,7 +68,12 @@ const SINK_KEYS: [SinkKeys; 6] = [
         shared: &[],
         secret: &["routing_key"],
     },
-    SinkKeys { kind: "sentry", own: &["dsn", "in_flight"], shared: &[], secret: &["dsn"] },
+    SinkKeys {
+        kind: "sentry",
+        own: &["dsn", "in_flight", "in_app_include", "in_app_exclude"],
+        shared: &[],
+        secret: &["dsn"],
+    },
     SinkKeys {
         kind: "honeycomb",
         own: &["api_key", "dataset", "region", "telemetry_dataset"],

@@ -9,6 +9,7 @@ use super::super::words::{self, Shown};
 use super::super::{Lost, LostWhy};
 use super::error_context::{Contexts, Extra, Tags};
 use super::event::{AGE_MAX, SDK, Sdk, clean_environment, clean_release, tag_value, write};
+use super::in_app::InApp;
 use crate::model::Timestamp;
 use crate::model::exception::{Breadcrumb, ErrorEvent, ErrorResource, Exception, Frame, Language, Level, Link, Origin};
 
@@ -46,14 +47,14 @@ const ROOMS: [Room; 3] = [
 ];
 
 /// Headers, the event, and a report of what was lost before. `now` is the moment of the attempt.
-pub(super) fn envelope(event: &ErrorEvent, lost: &[Lost], now: Timestamp) -> Vec<u8> {
+pub(super) fn envelope(event: &ErrorEvent, lost: &[Lost], in_app: &InApp, now: Timestamp) -> Vec<u8> {
     #[derive(Serialize)]
     struct Headers {
         event_id: String,
         sent_at: Shown<Timestamp>,
         sdk: Sdk,
     }
-    let payload = payload(event, now);
+    let payload = payload(event, in_app, now);
     let mut envelope = Vec::with_capacity(payload.len() + 512);
     write(&mut envelope, &Headers { event_id: event.id.to_string(), sent_at: Shown(now), sdk: SDK });
     put_item(&mut envelope, "event", &payload);
@@ -205,11 +206,11 @@ struct SentryBreadcrumb<'a> {
 }
 
 /// The event with as much as fits.
-fn payload(event: &ErrorEvent, now: Timestamp) -> Vec<u8> {
+fn payload(event: &ErrorEvent, in_app: &InApp, now: Timestamp) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(4096);
     for room in ROOMS {
         bytes.clear();
-        write(&mut bytes, &written(event, room, now));
+        write(&mut bytes, &written(event, room, in_app, now));
         if bytes.len() <= EVENT_BYTES_MAX {
             break;
         }
@@ -217,7 +218,7 @@ fn payload(event: &ErrorEvent, now: Timestamp) -> Vec<u8> {
     bytes
 }
 
-fn written(event: &ErrorEvent, room: Room, now: Timestamp) -> Event<'_> {
+fn written<'a>(event: &'a ErrorEvent, room: Room, in_app: &InApp, now: Timestamp) -> Event<'a> {
     let resource = &*event.resource;
     let exceptions = event.exceptions.iter().enumerate().take(room.exceptions);
     let crumbs = event.breadcrumbs.len().saturating_sub(room.breadcrumbs);
@@ -236,7 +237,9 @@ fn written(event: &ErrorEvent, room: Room, now: Timestamp) -> Event<'_> {
         server_name: resource.server_name.as_deref().and_then(tag_value),
         tags: Tags(event),
         contexts: Contexts::of(event),
-        exception: Values { values: exceptions.rev().map(|(id, one)| exception(event, id, one, room)).collect() },
+        exception: Values {
+            values: exceptions.rev().map(|(id, one)| exception(event, (id, one), room, in_app)).collect(),
+        },
         breadcrumbs: Values {
             values: event.breadcrumbs[crumbs..].iter().map(|crumb| breadcrumb(crumb, now)).collect(),
         },
@@ -279,7 +282,12 @@ fn release(resource: &ErrorResource) -> Option<String> {
     }
 }
 
-fn exception<'a>(event: &ErrorEvent, id: usize, one: &'a Exception, room: Room) -> SentryException<'a> {
+fn exception<'a>(
+    event: &ErrorEvent,
+    (id, one): (usize, &'a Exception),
+    room: Room,
+    in_app: &InApp,
+) -> SentryException<'a> {
     let frames = &one.frames;
     // As Sentry itself would cut: the oldest calls, and more of those near the fault.
     let (first, last) = match frames.len() > room.frames_first + room.frames_last {
@@ -301,7 +309,8 @@ fn exception<'a>(event: &ErrorEvent, id: usize, one: &'a Exception, room: Room) 
             exception_id: id,
             parent_id: one.parent,
         },
-        stacktrace: (!frames.is_empty()).then(|| StackTrace { frames: first.iter().chain(last).map(frame).collect() }),
+        stacktrace: (!frames.is_empty())
+            .then(|| StackTrace { frames: first.iter().chain(last).map(|one| frame(one, in_app)).collect() }),
     }
 }
 
@@ -316,7 +325,7 @@ fn source(link: Link, language: Language) -> Option<String> {
     }
 }
 
-fn frame(frame: &Frame) -> SentryFrame<'_> {
+fn frame<'a>(frame: &'a Frame, in_app: &InApp) -> SentryFrame<'a> {
     fn text(text: &Option<String>, chars_max: usize) -> Option<Cow<'_, str>> {
         text.as_deref().map(|text| line(text, chars_max))
     }
@@ -328,7 +337,7 @@ fn frame(frame: &Frame) -> SentryFrame<'_> {
         lineno: frame.line,
         colno: frame.column,
         context_line: text(&frame.context_line, FUNCTION_CHARS_MAX),
-        in_app: frame.in_app,
+        in_app: in_app.judges(frame),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::testkit::{Held, build, check};
 use super::super::{Lost, LostWhy};
 use super::error::envelope;
+use super::in_app::InApp;
 use crate::model::exception::{Breadcrumb, ErrorEvent, ErrorResource, Exception, Frame, Language, Origin, TraceRef};
 use crate::model::{Signal, Tag, TagName, Tags};
 use crate::otlp::exceptions::find;
@@ -49,7 +50,7 @@ fn line(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn written(event: &ErrorEvent) -> Value {
-    parts(&envelope(event, &[], now())).1
+    parts(&envelope(event, &[], &InApp::default(), now())).1
 }
 
 fn golden(name: &str, event: &ErrorEvent, lost: &[Lost]) {
@@ -166,8 +167,8 @@ fn enormous() -> ErrorEvent {
 #[test]
 fn a_retry_is_the_same_event_sent_at_another_time() {
     let event = of("java", "A", "b", "");
-    let first = parts(&envelope(&event, &[], now()));
-    let second = parts(&envelope(&event, &[], now().plus(std::time::Duration::from_secs(60))));
+    let first = parts(&envelope(&event, &[], &InApp::default(), now()));
+    let second = parts(&envelope(&event, &[], &InApp::default(), now().plus(std::time::Duration::from_secs(60))));
     assert_eq!(first.0["event_id"], event.id.to_string());
     assert_eq!(first.1, second.1);
     assert_ne!(first.0["sent_at"], second.0["sent_at"]);
@@ -282,7 +283,7 @@ fn releases_that_sentry_refuses_are_mended_or_left_out() {
 
 #[test]
 fn an_event_beyond_a_mebibyte_loses_its_middle_and_never_its_head() {
-    let bytes = envelope(&enormous(), &[], now());
+    let bytes = envelope(&enormous(), &[], &InApp::default(), now());
     assert!(bytes.len() < 1 << 20, "{}", bytes.len());
     let event = parts(&bytes).1;
     let values = event["exception"]["values"].as_array().unwrap();
@@ -308,7 +309,7 @@ fn a_stack_trace_that_nobody_understood_is_sent_whole() {
 fn what_was_lost_is_reported_with_the_next_event() {
     let all = [LostWhy::Overflow, LostWhy::RateLimited, LostWhy::Network, LostWhy::Refused];
     let lost: Vec<Lost> = all.into_iter().map(|why| Lost { why, count: 3 }).collect();
-    let (_, event, report) = parts(&envelope(&of("", "A", "b", "t\u{e9}xt"), &lost, now()));
+    let (_, event, report) = parts(&envelope(&of("", "A", "b", "t\u{e9}xt"), &lost, &InApp::default(), now()));
     let report = report.unwrap();
     assert_eq!(event["event_id"].as_str().unwrap().len(), 32);
     assert_eq!(report["timestamp"], now().to_string());
@@ -316,5 +317,5 @@ fn what_was_lost_is_reported_with_the_next_event() {
         report["discarded_events"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
     assert_eq!(reasons, ["queue_overflow", "ratelimit_backoff", "network_error", "send_error"]);
     assert_eq!(report["discarded_events"][0]["quantity"], 3);
-    assert_eq!(parts(&envelope(&of("", "A", "b", ""), &[], now())).2, None);
+    assert_eq!(parts(&envelope(&of("", "A", "b", ""), &[], &InApp::default(), now())).2, None);
 }

@@ -15,9 +15,12 @@ mod error_context;
 #[cfg(test)]
 mod error_tests;
 mod event;
+mod in_app;
 mod quota;
 
 use std::time::Duration;
+
+use in_app::InApp;
 
 use super::answer::{default_judgement, only};
 use super::{
@@ -42,13 +45,18 @@ impl SinkKind for Kind {
     }
 
     fn build(&self, settings: SinkSettings) -> Result<Box<dyn Sink>, String> {
-        options::check_keys(&settings, &["in_flight"], &[DSN])?;
+        let [include, exclude] = in_app::KEYS;
+        options::check_keys(&settings, &["in_flight", include, exclude], &[DSN])?;
         options::check_secrets(&settings, &[DSN], &[])?;
         let base = match &settings.endpoint {
             Some(_) => Some(options::base_url(&settings, "")?),
             None => None,
         };
-        Ok(Box::new(Sentry { base, in_flight_max: options::count(&settings, "in_flight", 4, 256)? as usize }))
+        Ok(Box::new(Sentry {
+            base,
+            in_flight_max: options::count(&settings, "in_flight", 4, 256)? as usize,
+            in_app: InApp::of(&settings)?,
+        }))
     }
 }
 
@@ -56,6 +64,7 @@ struct Sentry {
     /// Replaces scheme, host and port of the DSN.
     base: Option<String>,
     in_flight_max: usize,
+    in_app: InApp,
 }
 
 impl Sink for Sentry {
@@ -110,7 +119,7 @@ impl ErrorSink for Sentry {
         secrets: &dyn Secrets,
         now: Timestamp,
     ) -> Result<HttpRequest, EncodeError> {
-        self.request(secrets, error::envelope(event, lost, now))
+        self.request(secrets, error::envelope(event, lost, &self.in_app, now))
     }
 }
 

@@ -178,7 +178,10 @@ fn there_is_nothing_to_say_for_reminders_and_changes() {
 #[test]
 fn settings_and_the_dsn_are_checked() {
     let refused = |options, secrets: &[&str]| build("sentry", options, secrets).err().unwrap();
-    assert_eq!(refused(json!({"env": "x"}), &["dsn"]), "unknown option `env` (known: `in_flight`)");
+    assert_eq!(
+        refused(json!({"env": "x"}), &["dsn"]),
+        "unknown option `env` (known: `in_flight`, `in_app_include`, `in_app_exclude`)"
+    );
     assert!(refused(json!({}), &[]).starts_with("secret `dsn` is missing"));
     let opened = notice(owl(), NoticeKind::Opened, Reason::FirstAlert);
     let error = sink().encode(&[&opened], &Held(&[("dsn", "https://hunter2.example.com/7")]), now()).err().unwrap();
