@@ -1,6 +1,6 @@
 //! A configured source as it runs: which decoder, who may speak for it.
 
-use super::auth::Guard;
+use super::auth::{Guard, Strangers};
 use crate::model::SourceRef;
 use crate::rules::Origin;
 use crate::sources::{self, Source};
@@ -8,6 +8,7 @@ use crate::sources::{self, Source};
 pub struct Instance {
     pub source: &'static dyn Source,
     pub guard: Guard,
+    pub strangers: Strangers,
     pub decoder: sources::Instance,
 }
 

@@ -105,9 +105,12 @@ impl Doors {
         }
         let by_headers = matches!(source.credential(&[]), Credential::Headers);
         let known = if by_headers { meant(offered, |guard| guard.admits_headers(&parts.headers)) } else { Some(first) };
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
         let Some(instance) = known else {
             drain(&parts.headers, body).await;
-            return (first, refused(401, "the token is missing or wrong"));
+            let reason = "the token is missing or wrong";
+            self.turn_away(first, 401, reason, peer).await;
+            return (first, refused(401, reason));
         };
         let held = match self.budget.read(&parts.headers, body, source.body_bytes_max()).await {
             Ok(held) => held,
@@ -124,7 +127,11 @@ impl Doors {
             Credential::Body(shown) => match meant(offered, |guard| guard.admits_body(shown.as_deref())) {
                 Some(instance) => instance,
                 // PagerDuty's clients retry neither 400 nor 401 but log the body of a 400.
-                None => return (instance, refused(400, "the routing key is missing or wrong")),
+                None => {
+                    let reason = "the routing key is missing or wrong";
+                    self.turn_away(instance, 400, reason, peer).await;
+                    return (instance, refused(400, reason));
+                }
             },
             Credential::Unreadable(reason) => match meant(offered, |guard| guard.admits_body(None)) {
                 Some(instance) => instance,
@@ -136,12 +143,21 @@ impl Doors {
         };
         let raw = Raw {
             path,
-            peer: parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0).to_string(),
+            peer: peer.to_string(),
             user_agent: header(&parts.headers, &USER_AGENT),
             content_type: header(&parts.headers, &CONTENT_TYPE),
             body: held.bytes.clone(),
         };
         (instance, self.intake.take(instance, raw).await)
+    }
+
+    /// Makes visible that somebody without the token tries; of many only some. Nothing of a body is kept.
+    async fn turn_away(&self, instance: &Instance, status: u16, reason: &str, peer: IpAddr) {
+        if instance.strangers.admit(self.intake.clock.now()) {
+            self.refuse_body(instance, status, &format!("{reason}, from {peer}")).await;
+        } else {
+            self.intake.metrics.rejects(&instance.decoder.name, 1);
+        }
     }
 
     /// Makes visible that a body came which nobody could read. Nothing of it is kept.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{
     LimitSettings, Loaded, SettingsError, SinkEntry, SourceEntry, SpanRoadPlan, parse_bytes, parse_span, telemetry,
 };
-use crate::io::auth::Guard;
+use crate::io::auth::{Guard, Strangers};
 use crate::io::instance::Instance;
 use crate::io::secrets::{LiveSecret, SecretRef, SecretSet};
 use crate::model::Labels;
@@ -284,7 +284,7 @@ fn instance(
         holds_for,
         options: entry.options.clone(),
     };
-    Ok(Instance { source, guard, decoder })
+    Ok(Instance { source, guard, strangers: Strangers::default(), decoder })
 }
 
 type Wrong = (&'static str, String, Option<String>);

@@ -242,8 +242,10 @@ async fn nobody_gets_in_without_the_sources_secret() {
         assert_refused(&reply, &[401], &format!("authorization `{wrong}`"));
         assert!(!reply.body.contains(LOCKED_TOKEN), "the answer gives the secret away: {reply:?}");
     }
-    let (after, _) = rejects(&daemon, &client).await;
-    assert_eq!(after, before, "nothing is kept of those who did not get in");
+    let (after, kept) = rejects(&daemon, &client).await;
+    assert_eq!(after, before + 9, "each is seen");
+    assert!(kept.contains("the token is missing or wrong, from 127.0.0.1"), "{kept}");
+    assert!(!kept.contains(LOCKED_TOKEN), "{kept}");
     for right in [format!("Bearer {LOCKED_TOKEN}"), basic(&format!("prometheus:{LOCKED_TOKEN}"))] {
         let headers = [("authorization", right.as_str())];
         let body = alertmanager_body(&[good_alert()]);
