@@ -15,6 +15,8 @@ mod docs;
 #[cfg(test)]
 mod every_sink;
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod kill_loop;
