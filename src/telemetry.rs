@@ -178,8 +178,11 @@ impl Metrics {
         self.notices.add(count, &[KeyValue::new("kind", kind), KeyValue::new("reason", reason)]);
     }
 
-    pub fn delivery(&self, sink: &Arc<str>, outcome: &'static str, seconds: f64) {
-        self.deliveries.add(1, &[KeyValue::new("sink", sink.clone()), KeyValue::new("outcome", outcome)]);
+    pub fn deliveries(&self, sink: &Arc<str>, outcome: &'static str, count: u64) {
+        self.deliveries.add(count, &[KeyValue::new("sink", sink.clone()), KeyValue::new("outcome", outcome)]);
+    }
+
+    pub fn delivery_seconds(&self, sink: &Arc<str>, seconds: f64) {
         self.delivery_seconds.record(seconds, &[KeyValue::new("sink", sink.clone())]);
     }
 
@@ -190,7 +193,11 @@ impl Metrics {
     }
 
     pub fn attempt(&self, sink: &Arc<str>, meaning: &'static str) {
-        self.attempts.add(1, &[KeyValue::new("sink", sink.clone()), KeyValue::new("meaning", meaning)]);
+        self.attempts(sink, meaning, 1);
+    }
+
+    pub fn attempts(&self, sink: &Arc<str>, meaning: &'static str, count: u64) {
+        self.attempts.add(count, &[KeyValue::new("sink", sink.clone()), KeyValue::new("meaning", meaning)]);
     }
 
     /// Lets the telemetry doors be read at each scrape; they count by themselves, because an instrument costs more

@@ -98,14 +98,10 @@ fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>, facts:
         changed = true;
     }
     let quiet_before = incident.quiet.clone();
-    let notices = speak::speak(&mut incident, facts, heard.received_at);
+    let said = speak::speak(&mut incident, facts, heard.received_at);
     Step {
-        incident_changed: changed || !notices.is_empty() || incident.quiet != quiet_before,
-        incident: Some(incident),
-        members: vec![member],
-        unchanged_member: None,
-        notices,
-        outcome: AlertOutcome::Updated,
+        incident_changed: changed || said.is_some() || incident.quiet != quiet_before,
+        ..Step::changed(incident, vec![member], said, AlertOutcome::Updated)
     }
 }
 
@@ -141,12 +137,12 @@ fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>,
     let now = heard.received_at;
     let platform: Arc<str> = tag(&heard, TagName::Platform).unwrap_or_else(|| Arc::from("unknown"));
     let cell = tag(&heard, TagName::Cell);
+    let severity = severity_of(&heard);
     let expires_at = now.plus(heard.alert.holds_for);
     let (mut incident, outcome) = match incident {
         Some(incident) if !incident.is_closed() => (incident, AlertOutcome::Joined),
-        previous => (open(&heard, previous.as_ref()), AlertOutcome::Opened),
+        previous => (open(&heard, severity, previous.as_ref()), AlertOutcome::Opened),
     };
-    let severity = severity_of(&heard);
     incident.severity = incident.severity.max(severity);
     incident.next_expiry = incident.next_expiry.min(expires_at);
     let counted_before = previous.as_ref().filter(|member| {
@@ -166,19 +162,12 @@ fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>,
     let known = incident.lead.identity == heard.alert.identity
         || incident.samples.iter().any(|sample| sample.identity == heard.alert.identity);
     if !is_lead && !known && incident.samples.len() < SAMPLE_COUNT_MAX {
-        let further = Sample { annotations: Default::default(), links: Vec::new(), ..sample(&heard) };
+        let further = Sample { annotations: Default::default(), links: Vec::new(), ..sample(&heard, severity) };
         incident.samples.push(Arc::new(further));
     }
     let member = member_of(heard, &incident, platform, cell, severity);
-    let notices = speak::speak(&mut incident, facts, now);
-    Step {
-        incident: Some(incident),
-        incident_changed: true,
-        members: vec![member],
-        unchanged_member: None,
-        notices,
-        outcome,
-    }
+    let said = speak::speak(&mut incident, facts, now);
+    Step::changed(incident, vec![member], said, outcome)
 }
 
 fn member_of(
@@ -212,11 +201,11 @@ fn member_of(
 
 /// The incident of an event without an end: nothing but its lead.
 pub(super) fn stub(heard: &Heard) -> Incident {
-    open(heard, None)
+    open(heard, severity_of(heard), None)
 }
 
 /// A new episode of the key, with no member counted yet.
-fn open(heard: &Heard, previous: Option<&Incident>) -> Incident {
+fn open(heard: &Heard, severity: Severity, previous: Option<&Incident>) -> Incident {
     let now = heard.received_at;
     Incident {
         key: heard.key,
@@ -225,13 +214,13 @@ fn open(heard: &Heard, previous: Option<&Incident>) -> Incident {
         phase: Phase::Held { until: now.plus(heard.route.hold) },
         opened_at: now,
         started_at: heard.alert.starts_at.unwrap_or(now).min(now),
-        severity: severity_of(heard),
+        severity,
         acknowledged: false,
         tags: heard.tags.clone(),
         rules_revision: heard.rules_revision.clone(),
         legs: Vec::new(),
         cells: Vec::new(),
-        lead: Arc::new(sample(heard)),
+        lead: Arc::new(sample(heard, severity)),
         samples: Vec::new(),
         route: heard.route.clone(),
         told: None,
@@ -240,14 +229,14 @@ fn open(heard: &Heard, previous: Option<&Incident>) -> Incident {
     }
 }
 
-fn sample(heard: &Heard) -> Sample {
+fn sample(heard: &Heard, severity: Severity) -> Sample {
     Sample {
         identity: heard.alert.identity,
         source: heard.source.clone(),
         name: heard.alert.name.to_string(),
         title: heard.alert.title.to_string(),
         starts_at: heard.alert.starts_at.unwrap_or(heard.received_at),
-        severity: severity_of(heard),
+        severity,
         labels: heard.alert.labels.clone(),
         annotations: heard.alert.annotations.clone(),
         links: heard.alert.all_links(),
@@ -290,26 +279,12 @@ fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>, f
     // A relay only repeats what evaluators told it, so its own older "firing" falls with either kind of resolve.
     member.words.retain(|word| word.sender != sender && word.voice == Voice::Evaluator && word.expires_at > now);
     if !member.words.is_empty() {
-        return Step {
-            incident: Some(incident),
-            incident_changed: false,
-            members: vec![member],
-            unchanged_member: None,
-            notices: Vec::new(),
-            outcome: AlertOutcome::Updated,
-        };
+        return Step { incident_changed: false, ..Step::changed(incident, vec![member], None, AlertOutcome::Updated) };
     }
     let ended_at = heard.alert.ends_at.unwrap_or(now).min(now);
     end_member(&mut incident, &mut member, Ended { at: ended_at, heard_at: now, how: EndedHow::Resolved });
-    let (notices, outcome) = speak::close_if_over(&mut incident, EndedHow::Resolved, facts, now);
-    Step {
-        incident: Some(incident),
-        incident_changed: true,
-        members: vec![member],
-        unchanged_member: None,
-        notices,
-        outcome,
-    }
+    let (said, outcome) = speak::close_if_over(&mut incident, EndedHow::Resolved, facts, now);
+    Step::changed(incident, vec![member], said, outcome)
 }
 
 /// An end before this is an echo of an earlier episode. Where the sender named no start, ours was noted, and its whole
@@ -368,15 +343,8 @@ fn hear_acknowledged(incident: Option<Incident>, heard: Heard, member: Option<Bo
     match (incident, member) {
         (Some(mut incident), Some(member)) if member.is_firing() && !incident.acknowledged => {
             incident.acknowledged = true;
-            let notices = speak::speak(&mut incident, facts, heard.received_at);
-            Step {
-                incident: Some(incident),
-                incident_changed: true,
-                members: Vec::new(),
-                unchanged_member: Some(member),
-                notices,
-                outcome: AlertOutcome::Updated,
-            }
+            let said = speak::speak(&mut incident, facts, heard.received_at);
+            Step { unchanged_member: Some(member), ..Step::changed(incident, Vec::new(), said, AlertOutcome::Updated) }
         }
         (incident, member) => Step::unchanged(incident, member, AlertOutcome::Noted),
     }

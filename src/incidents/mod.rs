@@ -21,6 +21,7 @@ use crate::rules::{Decision, RuleSet};
 
 pub use hear::key_for;
 pub use pages::Pages;
+use speak::Said;
 pub use speak::event_notice;
 
 /// A firing message whose episode is over is late when it comes this soon after the end; an evaluator that
@@ -96,7 +97,8 @@ impl Facts<'_> {
 /// What came of it. `incident` and `members` are to be stored if changed.
 #[derive(Debug)]
 pub struct Step {
-    pub incident: Option<Incident>,
+    /// Shared with what it says: most steps that say something say how it stands after them.
+    pub incident: Option<Arc<Incident>>,
     pub incident_changed: bool,
     pub members: Vec<Box<Member>>,
     /// The member that was given, when nothing about it changed.
@@ -106,7 +108,8 @@ pub struct Step {
 }
 
 /// One step of an incident's life.
-pub fn step(incident: Option<Incident>, event: Event, facts: &Facts<'_>, now: Timestamp) -> Step {
+pub fn step(incident: Option<Arc<Incident>>, event: Event, facts: &Facts<'_>, now: Timestamp) -> Step {
+    let incident = incident.map(Arc::unwrap_or_clone);
     let step = match event {
         Event::Heard { heard, member } => hear::hear(incident, *heard, member, facts),
         Event::Tick { due, next_expiry, listening_since } => match incident {
@@ -116,7 +119,7 @@ pub fn step(incident: Option<Incident>, event: Event, facts: &Facts<'_>, now: Ti
             None => Step::unchanged(None, None, AlertOutcome::Noted),
         },
     };
-    debug_assert!(step.incident.as_ref().is_none_or(is_consistent), "inconsistent: {:?}", step.incident);
+    debug_assert!(step.incident.as_deref().is_none_or(is_consistent), "inconsistent: {:?}", step.incident);
     step
 }
 
@@ -142,9 +145,29 @@ fn when_not_quiet(incident: &Incident, due: Timestamp) -> Timestamp {
 }
 
 impl Step {
+    /// A step that changes the incident, and says what it has to say of it.
+    fn changed(incident: Incident, members: Vec<Box<Member>>, said: Option<Said>, outcome: AlertOutcome) -> Step {
+        let incident = Arc::new(incident);
+        let notices = said.map(|Said { kind, reason, at }| Notice {
+            kind,
+            reason,
+            at,
+            sequence: incident.sequence,
+            incident: incident.clone(),
+        });
+        Step {
+            incident: Some(incident),
+            incident_changed: true,
+            members,
+            unchanged_member: None,
+            notices: notices.into_iter().collect(),
+            outcome,
+        }
+    }
+
     fn unchanged(incident: Option<Incident>, member: Option<Box<Member>>, outcome: AlertOutcome) -> Step {
         Step {
-            incident,
+            incident: incident.map(Arc::new),
             incident_changed: false,
             members: Vec::new(),
             unchanged_member: member,

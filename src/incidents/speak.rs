@@ -7,20 +7,27 @@ use crate::model::id::IdHasher;
 use crate::model::incident::{EndedHow, Quiet, Told};
 use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Notice, NoticeKind, Phase, Reason, TagName, Timestamp};
 
+/// A notice before it is made: the incident goes with it as it stands at the end of the step.
+pub(super) struct Said {
+    pub(super) kind: NoticeKind,
+    pub(super) reason: Reason,
+    pub(super) at: Timestamp,
+}
+
 /// Says what is due now, unless it must wait, and leaves the incident as told.
-pub(super) fn speak(incident: &mut Incident, facts: &Facts<'_>, now: Timestamp) -> Vec<Notice> {
+pub(super) fn speak(incident: &mut Incident, facts: &Facts<'_>, now: Timestamp) -> Option<Said> {
     let Some((kind, reason)) = due(incident, now) else {
         incident.quiet = None;
-        return Vec::new();
+        return None;
     };
     if let Some(quiet) = facts.quiet(incident, kind, now) {
         hold_back(incident, quiet, now);
-        return Vec::new();
+        return None;
     }
     let was_quiet = incident.quiet.take().is_some();
     incident.phase = Phase::Open;
     let reason = if was_quiet && kind == NoticeKind::Opened { Reason::QuietOver } else { reason };
-    vec![tell(incident, kind, reason, now)]
+    Some(tell(incident, kind, reason, now))
 }
 
 fn due(incident: &Incident, now: Timestamp) -> Option<(NoticeKind, Reason)> {
@@ -76,7 +83,7 @@ pub(super) fn close_if_over(
     how: EndedHow,
     facts: &Facts<'_>,
     now: Timestamp,
-) -> (Vec<Notice>, AlertOutcome) {
+) -> (Option<Said>, AlertOutcome) {
     if incident.firing_count() > 0 {
         return (speak(incident, facts, now), AlertOutcome::MemberResolved);
     }
@@ -84,16 +91,16 @@ pub(super) fn close_if_over(
     let was_told = incident.told.is_some();
     incident.phase = Phase::Closed { at: now };
     if !was_told {
-        return (Vec::new(), AlertOutcome::Cancelled);
+        return (None, AlertOutcome::Cancelled);
     }
     let reason = match how {
         EndedHow::Resolved => Reason::AllResolved,
         EndedHow::Stale => Reason::Stale,
     };
-    (vec![tell(incident, NoticeKind::Resolved, reason, now)], AlertOutcome::Resolved)
+    (Some(tell(incident, NoticeKind::Resolved, reason, now)), AlertOutcome::Resolved)
 }
 
-fn tell(incident: &mut Incident, kind: NoticeKind, reason: Reason, now: Timestamp) -> Notice {
+fn tell(incident: &mut Incident, kind: NoticeKind, reason: Reason, now: Timestamp) -> Said {
     incident.sequence += 1;
     incident.told = Some(Told {
         at: now,
@@ -102,7 +109,7 @@ fn tell(incident: &mut Incident, kind: NoticeKind, reason: Reason, now: Timestam
         cells: incident.cells.clone(),
         acknowledged: incident.acknowledged,
     });
-    Notice { kind, reason, at: now, sequence: incident.sequence, incident: Arc::new(incident.clone()) }
+    Said { kind, reason, at: now }
 }
 
 /// An event without an end, as a notice of its own: it belongs to no incident's life.

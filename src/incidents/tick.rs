@@ -36,12 +36,12 @@ pub(super) fn tick(
             }
         }
     }
-    let (notices, outcome) = if ended_any {
+    let (said, outcome) = if ended_any {
         speak::close_if_over(&mut incident, EndedHow::Stale, facts, now)
     } else {
         (speak::speak(&mut incident, facts, now), AlertOutcome::Updated)
     };
-    Step { incident: Some(incident), incident_changed: true, members, unchanged_member: None, notices, outcome }
+    Step::changed(incident, members, said, outcome)
 }
 
 /// When a word lapses. One heard before this start holds again for its own span, counted from the start:

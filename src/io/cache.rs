@@ -118,12 +118,17 @@ impl ResendCache {
     /// Call after the commit, in its order. Only a message that was alone on its way is remembered.
     pub fn remember(&self, mark: Mark) {
         let mut shard = self.shard(&mark.key);
-        let held = match shard.get(&mark.key) {
-            Some(Held::UnderWay { number }) if number == mark.number => Held::Known(mark.known),
+        let after = |held: Option<&Held>| match held {
+            Some(Held::UnderWay { number }) if *number == mark.number => Held::Known(mark.known),
             // Pushed out meanwhile, or another one set out.
             None | Some(Held::UnderWay { .. } | Held::Unsure | Held::Known(_)) => Held::Unsure,
         };
-        shard.put(mark.key, held);
+        if let Some(held) = shard.young.get_mut(&mark.key) {
+            *held = after(Some(held));
+        } else {
+            let held = after(shard.old.remove(&mark.key).as_ref());
+            shard.put(mark.key, held);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod split;
 mod tests;
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -243,9 +244,12 @@ impl Committer {
         }
         self.metrics.commit(started.elapsed().as_secs_f64(), decided.outcomes.iter().map(Vec::len).sum());
         answers.give(decided.outcomes);
-        for of_one_sink in pending.chunk_by(|one, next| Arc::ptr_eq(&one.delivery.sink, &next.delivery.sink)) {
-            if let Some(outlet) = self.outlets.get(&of_one_sink[0].delivery.sink) {
-                outlet.mailbox.post(of_one_sink);
+        let mut pending = pending.into_iter().peekable();
+        while let Some(sink) = pending.peek().map(|next| next.delivery.sink.clone()) {
+            let of_sink = iter::from_fn(|| pending.next_if(|next| Arc::ptr_eq(&next.delivery.sink, &sink)));
+            match self.outlets.get(&sink) {
+                Some(outlet) => outlet.mailbox.post(of_sink),
+                None => of_sink.for_each(drop),
             }
         }
     }

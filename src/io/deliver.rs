@@ -4,6 +4,7 @@
 mod jobs;
 mod lanes;
 mod outcome;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use crate::telemetry::Metrics;
 use jobs::{Died, Jobs};
 use lanes::Lanes;
 use outcome::{After, Bucket, History, RETRY_AFTER_MAX, after, superseded};
+use tally::Tally;
 
 /// Rows read from the store at once.
 const PAGE: u32 = 500;
@@ -66,6 +68,7 @@ struct State {
     in_flight: usize,
     /// Decided but not yet on its way to the committer.
     unsettled: Vec<Settlement>,
+    tally: Tally,
     settling: bool,
     settle_not_before: Option<Instant>,
     /// Until when those that are unsettled wait for more.
@@ -91,6 +94,7 @@ impl Deliverer {
             jobs: Jobs::default(),
             in_flight: 0,
             unsettled: Vec::new(),
+            tally: Tally::default(),
             settling: false,
             settle_not_before: None,
             gather_until: None,
@@ -114,6 +118,8 @@ impl Deliverer {
             }
             let wake_at = if stopping { state.settle_not_before } else { state.wake_at() };
             tokio::select! {
+                // Each round looks at all of them, so none waits for long; what is over is the most frequent.
+                biased;
                 done = state.jobs.next() => match done {
                     Ok(done) => this.finish(&mut state, done),
                     Err(Died) => {
@@ -168,10 +174,10 @@ impl Deliverer {
         }
         while state.paused_until.is_none() && state.in_flight < state.limits.in_flight_max && state.bucket.allows(now) {
             let (items, skipped) = state.lanes.take(state.limits.batch_count_max, now);
-            let at = self.clock.now();
             for item in skipped {
-                self.metrics.delivery(&self.name, DeliveryOutcome::Superseded.as_str(), 0.0);
-                state.unsettle(superseded(&item, at));
+                state.tally.delivery(DeliveryOutcome::Superseded.as_str());
+                self.metrics.delivery_seconds(&self.name, 0.0);
+                state.unsettle(superseded(&item, self.clock.now()));
             }
             if items.is_empty() {
                 return;
@@ -231,13 +237,13 @@ impl Deliverer {
                 for (item, judgement) in items.into_iter().zip(judgements) {
                     let history = state.history_after(&judgement);
                     let After { settlement, pause, meaning } = after(&item, judgement, &state.limits, history, now);
-                    self.metrics.attempt(&self.name, meaning);
+                    state.tally.attempt(meaning);
                     if let Some(span) = pause {
                         tracing::warn!(sink = %self.name, meaning, pause_ms = span.as_millis(), reason = %settlement.reason, "the sink is paused");
                         state.pause(Instant::now() + span);
                         self.paused.send_replace(true);
                     }
-                    self.tell(&item, &settlement);
+                    self.tell(&mut state.tally, &item, &settlement);
                     state.lanes.attempted(&item, settlement.attempts, &settlement.reason);
                     state.unsettle(settlement);
                 }
@@ -257,12 +263,13 @@ impl Deliverer {
         }
     }
 
-    fn tell(&self, item: &Pending, settlement: &Settlement) {
+    fn tell(&self, tally: &mut Tally, item: &Pending, settlement: &Settlement) {
         let key: IncidentKey = item.delivery.key;
         match settlement.outcome {
             Some(outcome) => {
                 let waited = settlement.at.since(item.delivery.created_at);
-                self.metrics.delivery(&self.name, outcome.as_str(), waited.as_secs_f64());
+                tally.delivery(outcome.as_str());
+                self.metrics.delivery_seconds(&self.name, waited.as_secs_f64());
                 if outcome == DeliveryOutcome::Dead {
                     tracing::error!(sink = %self.name, incident = %key, delivery = settlement.id.0, reason = %settlement.reason, "a delivery became a dead letter");
                 }
@@ -277,12 +284,16 @@ impl Deliverer {
     /// Sends what was decided to the committer, one group at a time. A lane goes on only after the commit:
     /// a crash may then repeat its last request, but never one before it.
     fn settle(self: &Arc<Self>, state: &mut State, stopping: bool) {
-        let now = Instant::now();
-        if state.settling || state.unsettled.is_empty() || state.settle_not_before.is_some_and(|at| at > now) {
+        if state.settling || state.unsettled.is_empty() {
             return;
         }
+        let now = Instant::now();
         let is_worth_it = stopping || state.unsettled.len() >= SETTLE_COUNT;
         if !is_worth_it && state.gather_until.is_some_and(|at| at > now) {
+            return;
+        }
+        state.tally.tell(&self.metrics, &self.name);
+        if state.settle_not_before.is_some_and(|at| at > now) {
             return;
         }
         state.settle_not_before = None;

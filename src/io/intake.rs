@@ -1,8 +1,9 @@
 //! From authenticated bytes to an answer: decode, drop what is only repeated, tag the rest, and wait for the
 //! committer. One request is one entry in the journal.
 
+mod journal;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +18,12 @@ use super::commit::{Incoming, Work};
 use super::instance::Instance;
 use super::live_rules::LiveRules;
 use crate::incidents::Heard;
-use crate::model::json_text::JsonText;
-use crate::model::{Alert, AlertOutcome, SourceRef, Tags, Timestamp};
-use crate::rules::{Decision, Memo, Origin, RuleSet, Stamped};
+use crate::model::{Alert, AlertOutcome, SourceRef, Timestamp};
+use crate::rules::{Decision, Origin, RuleSet, Stamped};
 use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
 use crate::store::{Record, RejectRecord};
 use crate::telemetry::Metrics;
+use journal::Journal;
 
 /// A sender is answered "come back" when the commit takes longer than this. What is then committed all the
 /// same is only a repeat when the sender comes back.
@@ -70,7 +71,7 @@ impl Intake {
             return Ok(());
         }
         let body = Bytes::from(made_body(&alerts));
-        let mut journal = Journal::default();
+        let mut journal = Journal::new(rules.revision());
         let incoming = alerts
             .into_iter()
             .map(|alert| {
@@ -79,7 +80,7 @@ impl Intake {
                 self.incoming(rules, source, decision, alert, received_at, &mut journal)
             })
             .collect();
-        let decisions = journal.head(rules.revision());
+        let decisions = journal.into_head();
         let record = Record { received_at, source: origin.instance.to_owned(), kind, body, decisions };
         let outcomes = self.commit(incoming, Vec::new(), record).await?;
         self.count(origin.instance, &outcomes);
@@ -109,9 +110,9 @@ impl Intake {
         let accepted_count = alerts.len();
         let mut repeated_count = 0;
         let mut incoming = Vec::new();
-        let mut journal = Journal::default();
         // One set for the whole request.
         let rules = self.rules.get();
+        let mut journal = Journal::new(rules.revision());
         aside(body_bytes, || {
             for alert in alerts {
                 if self.cache.repeats(&alert, received_at) {
@@ -129,7 +130,7 @@ impl Intake {
         }
         let body = keepable(instance, &raw.body);
         let reject_records = reject_records(instance, &rejects, &body, received_at, accepted_count);
-        let record = record(&rules, instance, &journal, &body, received_at);
+        let record = record(instance, journal, &body, received_at);
         match self.commit(incoming, reject_records, record).await {
             Ok(outcomes) => {
                 self.count(name, &outcomes);
@@ -147,8 +148,8 @@ impl Intake {
         received_at: Timestamp,
         journal: &mut Journal,
     ) -> Incoming {
-        let decision = rules.decide_in_batch(&alert, instance.origin(), &mut journal.memo);
-        self.rules.try_shadows(rules, &alert, instance.origin(), &decision);
+        let (decision, changes) = rules.decide_and_try_shadows(&alert, instance.origin(), &mut journal.memo);
+        self.rules.note_shadows(rules, changes, &alert);
         self.incoming(rules, instance.source_ref(), decision, alert, received_at, journal)
     }
 
@@ -244,13 +245,13 @@ fn made_body(alerts: &[Alert<'_>]) -> Vec<u8> {
     json!({ "alerts": alerts.iter().map(word).collect::<Vec<_>>() }).to_string().into_bytes()
 }
 
-fn record(rules: &RuleSet, instance: &Instance, journal: &Journal, body: &Bytes, received_at: Timestamp) -> Record {
+fn record(instance: &Instance, journal: Journal, body: &Bytes, received_at: Timestamp) -> Record {
     Record {
         received_at,
         source: instance.decoder.name.clone(),
         kind: instance.decoder.kind,
         body: body.clone(),
-        decisions: journal.head(rules.revision()),
+        decisions: journal.into_head(),
     }
 }
 
@@ -294,62 +295,4 @@ fn reject_record(
         reason,
         body: body.slice(..body.len().min(REJECT_BODY_BYTES)),
     }
-}
-
-/// The journal of one request. Most alerts of a batch bear the same tags, so each distinct set is written once:
-/// `{"rules":…,"tags":[…],"alerts":[[identity, name, state, tags, route, incident, outcome],…]}`.
-#[derive(Default)]
-struct Journal {
-    memo: Memo,
-    /// Keeps the tags alive, so that an address means one set for the whole batch.
-    known: HashMap<usize, (u32, Arc<Tags>)>,
-    tags: JsonText,
-}
-
-impl Journal {
-    /// The position of these tags in the list.
-    fn tags(&mut self, tags: &Arc<Tags>) -> u32 {
-        let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        let (position, _) = self.known.entry(Arc::as_ptr(tags).addr()).or_insert_with(|| {
-            write_tags(&mut self.tags, tags);
-            (next, tags.clone())
-        });
-        *position
-    }
-
-    /// The part of an alert's entry that is known before the decision. The committer adds incident and outcome,
-    /// and closes the bracket.
-    fn entry(&mut self, heard: &Heard) -> String {
-        let tags = self.tags(&heard.tags);
-        let mut entry = JsonText::with_capacity(heard.alert.name.len() + heard.route.by.len() + 128);
-        entry.open('[');
-        entry.plain(heard.alert.identity);
-        entry.text(&heard.alert.name);
-        entry.text(heard.alert.state.as_str());
-        entry.bare(tags);
-        entry.text(&heard.route.by);
-        entry.into_string()
-    }
-
-    fn head(&self, rules_revision: &str) -> String {
-        format!("{{\"rules\":\"{rules_revision}\",\"tags\":[{}],\"alerts\":", self.tags.as_str())
-    }
-}
-
-fn write_tags(json: &mut JsonText, tags: &Tags) {
-    json.open('{');
-    for (name, tag) in tags.iter() {
-        json.key(name.as_str());
-        json.open('{');
-        json.key("value");
-        json.text(&tag.value);
-        json.key("by");
-        json.text(&tag.by);
-        if let Some(seen) = &tag.seen {
-            json.key("seen");
-            json.text(seen);
-        }
-        json.close('}');
-    }
-    json.close('}');
 }

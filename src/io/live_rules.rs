@@ -13,7 +13,7 @@ use super::commit::{Chore, Work};
 use super::rules_watch::{self, Snapshot};
 use super::shadows::Shadows;
 use crate::model::{Alert, Timestamp};
-use crate::rules::{Decision, Origin, RuleSet, SourceFile};
+use crate::rules::{RuleSet, ShadowChange, SourceFile};
 use crate::store::{Reader, StoreError};
 
 /// Under this name the store keeps the last good set.
@@ -162,14 +162,14 @@ impl LiveRules {
     }
 
     /// Counts what the shadow rules of `rules` would have decided otherwise. Costs nothing where there are none.
-    pub fn try_shadows(&self, rules: &RuleSet, alert: &Alert<'_>, origin: Origin<'_>, decision: &Decision) {
-        if !rules.has_shadow_rules() {
+    pub fn note_shadows(&self, rules: &RuleSet, changes: Vec<ShadowChange>, alert: &Alert<'_>) {
+        if changes.is_empty() {
             return;
         }
         let in_force = self.current.load();
         // A set that was replaced meanwhile is not counted any more.
         if std::ptr::eq(&raw const *in_force.rules, rules) {
-            in_force.shadows.note(rules.shadow_changes(alert, origin, decision), alert);
+            in_force.shadows.note(changes, alert);
         }
     }
 

@@ -42,13 +42,13 @@ impl Mailbox {
     }
 
     /// Called by the committer after the commit, in the order of ids.
-    pub fn post(&self, pending: &[Pending]) {
+    pub fn post(&self, pending: impl IntoIterator<Item = Pending>) {
         let mut inner = self.lock();
         for item in pending {
             if inner.behind || inner.fresh.len() >= PENDING_COUNT_MAX {
                 inner.behind = true;
             } else {
-                inner.fresh.push_back(item.clone());
+                inner.fresh.push_back(item);
             }
         }
         drop(inner);
@@ -97,7 +97,7 @@ mod tests {
     use crate::store::testkit::{START, pending};
 
     fn post(mailbox: &Mailbox, ids: std::ops::RangeInclusive<u32>) {
-        ids.for_each(|id| mailbox.post(&[pending(id, 1, NoticeKind::Opened, START)]));
+        ids.for_each(|id| mailbox.post([pending(id, 1, NoticeKind::Opened, START)]));
     }
 
     fn ids(taken: &[Pending]) -> Vec<i64> {

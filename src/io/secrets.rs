@@ -131,11 +131,15 @@ impl SecretSet {
     pub fn masked<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let mut masked = Cow::Borrowed(text);
         for secret in self.0.values().map(LiveSecret::get) {
-            let whole = Some(secret.reveal()).filter(|whole| whole.len() >= MASKED_BYTES_MIN);
-            let parts = secret.reveal().split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'));
-            for needle in whole.into_iter().chain(parts.filter(|part| part.len() >= MASKED_PART_BYTES_MIN)) {
-                if holds(&masked, needle.as_bytes()) {
-                    masked = Cow::Owned(String::from_utf8_lossy(&masked).replace(needle, "[secret]").into_bytes());
+            let whole = secret.reveal().as_bytes();
+            let parts = whole.split(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_'));
+            // A key without other characters is its own and only part.
+            let parts = parts.filter(|part| part.len() >= MASKED_PART_BYTES_MIN && part.len() < whole.len());
+            for needle in Some(whole).filter(|whole| whole.len() >= MASKED_BYTES_MIN).into_iter().chain(parts) {
+                if holds(&masked, needle) {
+                    let needle = String::from_utf8_lossy(needle);
+                    let replaced = String::from_utf8_lossy(&masked).replace(needle.as_ref(), "[secret]");
+                    masked = Cow::Owned(replaced.into_bytes());
                 }
             }
         }

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+
 use crate::model::Timestamp;
 use crate::sinks::{HttpAnswer, HttpRequest};
 use crate::store::Later;
@@ -62,7 +64,7 @@ pub struct HttpTransport {
     direct: reqwest::Client,
     plain: Arc<PlainClient>,
     /// Sinks have few addresses and use them for ever; parsing one costs as much as encoding a notice.
-    addresses: Arc<Mutex<HashMap<String, Road>>>,
+    addresses: Arc<Mutex<HashMap<String, Road, RandomState>>>,
 }
 
 /// How an address is reached.
@@ -104,10 +106,10 @@ impl HttpTransport {
             return Some(road.clone());
         }
         let url = reqwest::Url::parse(text).ok()?;
-        let road = match Target::of(&url).filter(|_| is_local(&url)) {
-            Some(target) => Road::Plain(Arc::new(target)),
-            None if is_local(&url) => Road::Direct(url),
-            None => Road::Far(url),
+        let road = if is_local(&url) {
+            self.plain.target(&url).map_or(Road::Direct(url), |target| Road::Plain(Arc::new(target)))
+        } else {
+            Road::Far(url)
         };
         if addresses.len() >= ADDRESS_COUNT_MAX {
             addresses.clear();
@@ -130,7 +132,7 @@ impl Transport for HttpTransport {
         Box::pin(async move {
             let mut builder = client.post(url).timeout(timeout).body(request.body);
             for (name, value) in request.headers {
-                builder = builder.header(name.as_ref(), value);
+                builder = builder.header(name.as_ref(), value.as_ref());
             }
             let mut response = builder.send().await.map_err(no_answer)?;
             let header =

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::json_text::Plain;
+
 macro_rules! hash_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -28,6 +30,14 @@ macro_rules! hash_id {
                 let mut text = [0; 32];
                 f.write_str($prefix)?;
                 f.write_str(write_hex16(&self.0, &mut text))
+            }
+        }
+
+        impl Plain for $name {
+            fn push_to(&self, out: &mut String) {
+                let mut text = [0; 32];
+                out.push_str($prefix);
+                out.push_str(write_hex16(&self.0, &mut text));
             }
         }
 

@@ -1,9 +1,24 @@
 //! JSON written piece by piece into one text, for what is written for every alert. Looks at eight bytes at a time
 //! where serde_json looks at one; never checks that the pieces make a whole.
 
-use std::fmt::{Display, Write};
+use std::fmt::Write;
+use std::ops::Range;
 
 use super::Labels;
+
+/// What writes itself without characters that need escapes: a time, an id.
+pub trait Plain {
+    /// Appends what `Display` writes.
+    fn push_to(&self, out: &mut String);
+}
+
+/// A name as [`JsonText::key`] takes it.
+macro_rules! key {
+    ($name:literal) => {
+        concat!("\"", $name, "\":")
+    };
+}
+pub(crate) use key;
 
 /// A JSON text under construction. Commas come by themselves.
 #[derive(Debug, Default)]
@@ -47,9 +62,19 @@ impl JsonText {
         self.0.push(bracket);
     }
 
-    /// A name that needs no escapes; its value follows.
-    pub fn key(&mut self, name: &str) {
+    /// A name in its quotes and with its colon, as `key!("name")` makes it; its value follows. Taken whole, because a
+    /// text that is known when this is compiled is moved and not copied piece by piece.
+    #[inline]
+    pub fn key(&mut self, quoted: &'static str) {
+        debug_assert!(quoted.starts_with('"') && quoted.ends_with("\":"), "{quoted} is no name of a member");
         self.next();
+        self.0.push_str(quoted);
+    }
+
+    /// A name that needs no escapes and is not known when this is compiled; its value follows.
+    pub fn name(&mut self, name: &str) {
+        self.next();
+        self.0.reserve(name.len() + 3);
         self.0.push('"');
         self.0.push_str(name);
         self.0.push_str("\":");
@@ -61,16 +86,42 @@ impl JsonText {
         push_quoted(&mut self.0, text);
     }
 
-    /// A number, or a text made of one piece that needs no escapes and brings its own quotes.
-    pub fn bare(&mut self, value: impl Display) {
+    /// Opens a text that is made of several pieces.
+    pub fn open_text(&mut self) {
         self.next();
-        write!(self.0, "{value}").expect("writing to a String cannot fail");
+        self.0.push('"');
     }
 
-    /// What writes itself without characters that need escapes: a time, an id.
-    pub fn plain(&mut self, value: impl Display) {
+    pub fn piece(&mut self, text: &str) {
+        push_escaped(&mut self.0, text);
+    }
+
+    /// A piece that needs no escapes.
+    #[inline]
+    pub fn bare(&mut self, text: &'static str) {
+        self.0.push_str(text);
+    }
+
+    pub fn close_text(&mut self) {
+        self.0.push('"');
+    }
+
+    /// What stands there already, once more.
+    pub fn repeat(&mut self, written: Range<usize>) {
         self.next();
-        write!(self.0, "\"{value}\"").expect("writing to a String cannot fail");
+        self.0.extend_from_within(written);
+    }
+
+    pub fn number(&mut self, number: u32) {
+        self.next();
+        push_number(&mut self.0, number);
+    }
+
+    pub fn plain(&mut self, value: &impl Plain) {
+        self.next();
+        self.0.push('"');
+        value.push_to(&mut self.0);
+        self.0.push('"');
     }
 
     /// Names and values that may both need escapes.
@@ -85,10 +136,40 @@ impl JsonText {
     }
 }
 
+/// Appends a number as `Display` writes it.
+pub fn push_number(out: &mut String, number: u32) {
+    let mut digits = [0; 10];
+    let mut start = digits.len();
+    let mut rest = number;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.push_str(std::str::from_utf8(&digits[start..]).expect("digits are ASCII"));
+}
+
 /// Appends a text in quotes, escaped as serde_json escapes it.
 pub fn push_quoted(out: &mut String, text: &str) {
     out.reserve(text.len() + 2);
     out.push('"');
+    push_escaped(out, text);
+    out.push('"');
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    if is_free_of_specials(text.as_bytes()) {
+        out.push_str(text);
+    } else {
+        escape(out, text);
+    }
+}
+
+#[cold]
+fn escape(out: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = first_special(rest.as_bytes()) {
         out.push_str(&rest[..at]);
@@ -107,26 +188,32 @@ pub fn push_quoted(out: &mut String, text: &str) {
         rest = &rest[at + 1..];
     }
     out.push_str(rest);
-    out.push('"');
+}
+
+/// Whether nothing in it is escaped: nearly every text. Looks at the bytes in blocks, and at the end of a text in a
+/// block that overlaps the one before it.
+fn is_free_of_specials(bytes: &[u8]) -> bool {
+    let has_any = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | is_special(*byte));
+    if let Some(last) = bytes.last_chunk::<16>() {
+        return !bytes.as_chunks::<16>().0.iter().fold(has_any(last), |found, block| found | has_any(block));
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return !has_special(u64::from_le_bytes(*first)) && !has_special(u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return !has_special(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)));
+    }
+    !bytes.iter().any(|byte| is_special(*byte))
+}
+
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Where the first control character, quote or backslash stands.
 fn first_special(bytes: &[u8]) -> Option<usize> {
-    let word_at = |at: usize| bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes);
-    let mut at = 0;
-    let mut word = word_at(at);
-    while word.is_some_and(|word| !has_special(word)) {
-        at += 8;
-        word = word_at(at);
-    }
-    // What is left may be looked at together with the end of what was.
-    if word.is_none()
-        && let Some(last) = bytes.len().checked_sub(8).and_then(word_at)
-        && !has_special(last)
-    {
-        return None;
-    }
-    bytes[at..].iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')).map(|found| at + found)
+    let clean = bytes.as_chunks().0.iter().take_while(|word| !has_special(u64::from_le_bytes(**word))).count() * 8;
+    bytes[clean..].iter().position(|byte| is_special(*byte)).map(|found| clean + found)
 }
 
 /// Whether one of eight bytes is below 0x20, a quote or a backslash. The usual tricks with borrows: a byte is less
@@ -148,6 +235,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Timestamp;
 
     fn quoted(text: &str) -> String {
         let mut out = String::new();
@@ -158,9 +246,11 @@ mod tests {
     #[test]
     fn every_character_is_written_as_serde_json_writes_it_wherever_it_stands() {
         for character in (0..0x300).filter_map(char::from_u32).chain(['\u{2028}', '😀', '\u{ffff}']) {
-            for before in 0..17 {
-                let text = format!("{}{character}tail of the text", "x".repeat(before));
-                assert_eq!(quoted(&text), serde_json::to_string(&text).unwrap());
+            for before in 0..35 {
+                for after in ["", "ta", "tail", "tail of the text"] {
+                    let text = format!("{}{character}{after}", "x".repeat(before));
+                    assert_eq!(quoted(&text), serde_json::to_string(&text).unwrap());
+                }
             }
         }
     }
@@ -176,18 +266,34 @@ mod tests {
     fn commas_stand_between_elements_and_nowhere_else() {
         let mut json = JsonText::default();
         json.open('{');
-        json.key("a");
+        json.key(key!("a"));
         json.text("x\"");
-        json.key("b");
+        json.key(key!("b"));
         json.open('[');
-        json.bare(1);
+        json.number(1);
         json.open('{');
         json.close('}');
-        json.plain(2);
+        json.plain(&Timestamp::ZERO);
+        let start = json.len();
+        json.open_text();
+        json.piece("p\"");
+        json.piece("q");
+        json.close_text();
+        json.repeat(start + 1..json.len());
         json.close(']');
-        json.key("c");
+        json.name("c");
         json.labels(&Labels::from_iter([("k\n", "v"), ("l", "w")]));
         json.close('}');
-        assert_eq!(json.as_str(), r#"{"a":"x\"","b":[1,{},"2"],"c":{"k\n":"v","l":"w"}}"#);
+        let written = r#"{"a":"x\"","b":[1,{},"1970-01-01T00:00:00.000Z","p\"q","p\"q"],"c":{"k\n":"v","l":"w"}}"#;
+        assert_eq!(json.as_str(), written);
+    }
+
+    #[test]
+    fn numbers_are_written_as_display_writes_them() {
+        for number in (0..2_000).chain([9_999_999, 10_000_000, 4_294_967_294, u32::MAX]) {
+            let mut out = String::new();
+            push_number(&mut out, number);
+            assert_eq!(out, number.to_string());
+        }
     }
 }

@@ -56,12 +56,12 @@ impl<'a> Labels<'a> {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.find(name).ok().map(|at| self.pair(at).1)
+        self.position(name).map(|at| self.pair(at).1)
     }
 
     /// Like [`Labels::get`]; borrows from the body where it can.
     pub fn get_cow(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.find(name).ok().map(|at| self.value_cow(at))
+        self.position(name).map(|at| self.value_cow(at))
     }
 
     /// The first value whose name will do; borrows from the body where it can.
@@ -69,8 +69,13 @@ impl<'a> Labels<'a> {
         self.iter().position(|(name, _)| will_do(name)).map(|at| self.value_cow(at))
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        (0..self.len()).map(|at| self.pair(at))
+    pub fn iter(&self) -> Iter<'_, 'a> {
+        match &self.0 {
+            Held::Loose(pairs) => Iter { loose: pairs.iter(), text: "", ends: [].iter(), start: 0 },
+            Held::Packed(packed) => {
+                Iter { loose: [].iter(), text: &packed.text, ends: packed.ends.as_chunks().0.iter(), start: 0 }
+            }
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -137,6 +142,25 @@ impl<'a> Labels<'a> {
         }
     }
 
+    /// Where the name stands. Most labels are few, and most names are told apart by their length.
+    fn position(&self, name: &str) -> Option<usize> {
+        const FEW: usize = 16;
+        if self.len() > FEW {
+            return self.find(name).ok();
+        }
+        match &self.0 {
+            Held::Loose(pairs) => pairs.iter().position(|(held, _)| held.as_ref() == name),
+            Held::Packed(packed) => {
+                let mut start = 0;
+                packed.ends.as_chunks().0.iter().position(|[name_end, end]| {
+                    let held = start..*name_end as usize;
+                    start = *end as usize;
+                    held.len() == name.len() && packed.text.as_bytes()[held] == *name.as_bytes()
+                })
+            }
+        }
+    }
+
     /// Where the name stands, or would stand.
     fn find(&self, name: &str) -> Result<usize, usize> {
         match &self.0 {
@@ -183,6 +207,35 @@ impl<'a> Labels<'a> {
         }
         pairs.retain(|(_, value)| !value.is_empty());
         Labels(Held::Loose(pairs))
+    }
+}
+
+/// Names and values in their order.
+pub struct Iter<'l, 'a> {
+    loose: std::slice::Iter<'l, (Cow<'a, str>, Cow<'a, str>)>,
+    text: &'l str,
+    ends: std::slice::Iter<'l, [u32; 2]>,
+    /// Where the next name begins.
+    start: usize,
+}
+
+impl<'l> Iterator for Iter<'l, '_> {
+    type Item = (&'l str, &'l str);
+
+    fn next(&mut self) -> Option<(&'l str, &'l str)> {
+        if let Some((name, value)) = self.loose.next() {
+            return Some((name, value));
+        }
+        let [name_end, end] = self.ends.next()?;
+        let (name_end, end) = (*name_end as usize, *end as usize);
+        let pair = (&self.text[self.start..name_end], &self.text[name_end..end]);
+        self.start = end;
+        Some(pair)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let count = self.loose.len() + self.ends.len();
+        (count, Some(count))
     }
 }
 

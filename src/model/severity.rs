@@ -24,6 +24,11 @@ impl Severity {
 
     /// `None` for a word that no sender is known to use; callers take [`Severity::default`] then.
     pub fn from_word(word: &str) -> Option<Severity> {
+        // Most write the words that we write.
+        let own = [Severity::Critical, Severity::Warning, Severity::Error, Severity::Info];
+        if let Some(severity) = own.into_iter().find(|severity| severity.as_str() == word) {
+            return Some(severity);
+        }
         const WORDS: [(Severity, &[&str]); 4] = [
             (Severity::Critical, &["critical", "crit", "page", "p1", "fatal", "emergency", "alert", "disaster"]),
             (Severity::Error, &["error", "err", "high", "major", "p2", "alarm"]),

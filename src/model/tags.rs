@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 
 /// The fields that rules may set. A closed set: routes, keys and sinks depend on each.
@@ -131,7 +132,12 @@ impl Tags {
 
 impl Serialize for Tags {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter().map(|(name, tag)| (name.as_str(), tag)))
+        // With their number, because formats that begin with it would else write all into memory of its own first.
+        let mut map = serializer.serialize_map(Some(self.iter().count()))?;
+        for (name, tag) in self.iter() {
+            map.serialize_entry(name.as_str(), tag)?;
+        }
+        map.end()
     }
 }
 

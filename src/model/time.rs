@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::json_text::Plain;
+
 /// An instant, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -66,15 +68,15 @@ impl Timestamp {
     }
 }
 
-impl fmt::Display for Timestamp {
-    /// RFC 3339, UTC, always three fractional digits: `2026-11-23T00:40:12.000Z`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    /// RFC 3339, UTC, always three fractional digits, where the year has four.
+    fn digits(self) -> Option<[u8; 24]> {
         let (year, month, day) = civil_from_days(self.0.div_euclid(86_400_000));
+        if !(0..=9999).contains(&year) {
+            return None;
+        }
         let ms = self.0.rem_euclid(86_400_000);
         let (hour, minute, second, milli) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-        if !(0..=9999).contains(&year) {
-            return write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
-        }
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let mut put = |at: usize, count: usize, mut value: i64| {
             for digit in text[at..at + count].iter_mut().rev() {
@@ -87,7 +89,29 @@ impl fmt::Display for Timestamp {
             put(at, 2, value);
         }
         put(20, 3, milli);
-        f.write_str(std::str::from_utf8(&text).expect("digits are ASCII"))
+        Some(text)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339, UTC, always three fractional digits: `2026-11-23T00:40:12.000Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.digits() {
+            return f.write_str(std::str::from_utf8(&text).expect("digits are ASCII"));
+        }
+        let (year, month, day) = civil_from_days(self.0.div_euclid(86_400_000));
+        let ms = self.0.rem_euclid(86_400_000);
+        let (hour, minute, second, milli) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+    }
+}
+
+impl Plain for Timestamp {
+    fn push_to(&self, out: &mut String) {
+        match self.digits() {
+            Some(text) => out.push_str(std::str::from_utf8(&text).expect("digits are ASCII")),
+            None => out.push_str(&self.to_string()),
+        }
     }
 }
 
@@ -202,6 +226,9 @@ mod tests {
         for day in -4_000..290_000_i64 {
             let instant = Timestamp::from_ms(day * 86_400_000 + 86_399_999);
             assert_eq!(Timestamp::parse_rfc3339(&instant.to_string()), Some(instant));
+            let mut pushed = String::new();
+            instant.push_to(&mut pushed);
+            assert_eq!(pushed, instant.to_string());
         }
     }
 

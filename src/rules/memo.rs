@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use crate::model::{Alert, Severity, TagName};
 
 use super::decide::Program;
-use super::facts::{Key, Scopes};
+use super::facts::{Facts, Key, Keys, Present, Scopes};
 use super::hash::FastHasher;
 use super::stamp::Stamped;
 use super::{Decision, Origin};
@@ -29,8 +29,28 @@ struct Known {
     decision: Decision,
 }
 
+/// What stands in an alert, as far as it had to be looked up.
+pub(super) enum Seen<'a> {
+    Present(Present<'a>),
+    Facts(Facts<'a>),
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn into_facts(self, keys: &Keys) -> Facts<'a> {
+        match self {
+            Seen::Present(present) => keys.spread(present),
+            Seen::Facts(facts) => facts,
+        }
+    }
+}
+
 impl Memo {
-    pub(super) fn decide(&mut self, program: &Program, alert: &Alert<'_>, origin: Origin<'_>) -> Decision {
+    pub(super) fn decide<'a>(
+        &mut self,
+        program: &Program,
+        alert: &'a Alert<'a>,
+        origin: Origin<'a>,
+    ) -> (Decision, Seen<'a>) {
         let present = program.keys.present(&Scopes::of_alert(alert, origin));
         let shown = program.looks.shown(program, &present);
         let mut hasher = FastHasher::default();
@@ -38,7 +58,7 @@ impl Memo {
         shown.iter().for_each(|(_, value)| hasher.write(value.as_bytes()));
         let hash = hasher.finish();
         if let Some(known) = self.known.iter().find(|known| known.hash == hash && known.is_same(alert, &shown)) {
-            return known.decision.clone();
+            return (known.decision.clone(), Seen::Present(present));
         }
         let facts = program.keys.spread(present);
         let decision = program.decide_on(&facts, alert, origin, &Stamped::default()).decision;
@@ -52,7 +72,7 @@ impl Memo {
                 decision: decision.clone(),
             });
         }
-        decision
+        (decision, Seen::Facts(facts))
     }
 }
 

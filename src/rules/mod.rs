@@ -287,7 +287,19 @@ impl RuleSet {
 
     /// The same answer, looked up when an alert of this batch gave the rules the same things to look at.
     pub fn decide_in_batch(&self, alert: &Alert<'_>, origin: Origin<'_>, memo: &mut Memo) -> Decision {
-        memo.decide(&self.program, alert, origin)
+        memo.decide(&self.program, alert, origin).0
+    }
+
+    /// The same answer, and what each shadow rule alone would change in it.
+    pub fn decide_and_try_shadows(
+        &self,
+        alert: &Alert<'_>,
+        origin: Origin<'_>,
+        memo: &mut Memo,
+    ) -> (Decision, Vec<ShadowChange>) {
+        let (decision, seen) = memo.decide(&self.program, alert, origin);
+        let changes = self.program.shadow_changes(&decision, || seen.into_facts(&self.program.keys));
+        (decision, changes)
     }
 
     /// The same code as [`RuleSet::decide`], and the reasons.

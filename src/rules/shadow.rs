@@ -31,14 +31,25 @@ impl RuleSet {
     /// and the tags that follow from it are counted as well. Costs one more look-up, and one more decision for each
     /// shadow rule that holds.
     pub fn shadow_changes(&self, alert: &Alert<'_>, origin: Origin<'_>, decision: &Decision) -> Vec<ShadowChange> {
-        let program = &self.program;
-        let facts = program.keys.look_up(&Scopes::of_alert(alert, origin));
-        let chance = program.shadows.iter().filter(|number| program.may_hold(**number, &facts, decision));
-        chance.flat_map(|number| program.changes_of(*number, &facts, decision)).collect()
+        self.program.shadow_changes(decision, || self.program.keys.look_up(&Scopes::of_alert(alert, origin)))
     }
 }
 
 impl Program {
+    /// `facts` are those that the decision was made on, and not asked for where there are no shadow rules.
+    pub(super) fn shadow_changes<'a>(
+        &self,
+        decision: &Decision,
+        facts: impl FnOnce() -> Facts<'a>,
+    ) -> Vec<ShadowChange> {
+        if self.shadows.is_empty() {
+            return Vec::new();
+        }
+        let facts = facts();
+        let chance = self.shadows.iter().filter(|number| self.may_hold(**number, &facts, decision));
+        chance.flat_map(|number| self.changes_of(*number, &facts, decision)).collect()
+    }
+
     /// The rules in the shadow stage, in their order.
     pub(super) fn shadows_of(rules: &[super::rule::Rule]) -> Vec<usize> {
         (0..rules.len()).filter(|number| rules[*number].stage == Stage::Shadow).collect()

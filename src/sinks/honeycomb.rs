@@ -135,9 +135,9 @@ impl Sink for Honeycomb {
         Ok(Outgoing::Http(HttpRequest {
             url: self.url.clone(),
             headers: vec![
-                ("content-type".into(), "application/json".to_owned()),
-                ("user-agent".into(), words::PRODUCT.to_owned()),
-                ("x-honeycomb-team".into(), key.reveal().to_owned()),
+                ("content-type".into(), "application/json".into()),
+                ("user-agent".into(), words::PRODUCT.into()),
+                ("x-honeycomb-team".into(), key.reveal().to_owned().into()),
             ],
             body,
         }))

@@ -98,7 +98,7 @@ pub enum Outgoing {
 /// A POST. `Debug` is left out on purpose: URL, headers and body may hold secrets.
 pub struct HttpRequest {
     pub url: String,
-    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     pub body: Vec<u8>,
 }
 

@@ -2,12 +2,13 @@
 //! knows a wire format.
 
 use std::borrow::Cow;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
 
 use crate::model::alert::is_web_address;
 use crate::model::incident::Sample;
+use crate::model::json_text::push_number;
 use crate::model::{Incident, Link, Notice, NoticeKind, SourceRef, TagName, Tags, Timestamp};
 
 /// Name and version as user agents and SDK names give them.
@@ -27,9 +28,19 @@ pub(super) fn dedup_key(incident: &Incident) -> String {
         key.push('/');
     }
     for byte in &incident.key.0[..8] {
-        write!(key, "{byte:02x}").expect("writing to a String cannot fail");
+        for digit in [byte >> 4, byte & 15] {
+            key.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
     }
-    if key.len() <= DEDUP_KEY_BYTES_MAX && !key.chars().any(char::is_control) { key } else { incident.key.to_string() }
+    if key.len() <= DEDUP_KEY_BYTES_MAX && !has_control(&key) { key } else { incident.key.to_string() }
+}
+
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() {
+        // Looked at as a whole, so that several bytes are looked at together.
+        return text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == 0x7f));
+    }
+    text.chars().any(char::is_control)
 }
 
 /// `firing`, `acknowledged`, `resolved` or `event`.
@@ -67,10 +78,14 @@ pub(super) fn legs(incident: &Incident) -> String {
         }
         text.push_str(&leg.platform);
         if leg.firing_count > 0 || leg.resolved_count == 0 {
-            write!(text, " {} firing", leg.firing_count).expect("writing to a String cannot fail");
+            text.push(' ');
+            push_number(&mut text, leg.firing_count);
+            text.push_str(" firing");
         }
         if leg.resolved_count > 0 {
-            write!(text, " {} resolved", leg.resolved_count).expect("writing to a String cannot fail");
+            text.push(' ');
+            push_number(&mut text, leg.resolved_count);
+            text.push_str(" resolved");
         }
     }
     text

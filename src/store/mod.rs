@@ -43,7 +43,7 @@ pub struct Wanted {
 #[derive(Debug, Default)]
 pub struct Loaded {
     pub members: IdMap<Identity, Box<Member>>,
-    pub incidents: IdMap<IncidentKey, Incident>,
+    pub incidents: IdMap<IncidentKey, Arc<Incident>>,
     pub due: IdMap<IncidentKey, Due>,
 }
 

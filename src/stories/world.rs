@@ -18,7 +18,7 @@ pub(super) struct World<'r> {
     started: Timestamp,
     now: Timestamp,
     members: IdMap<Identity, Box<Member>>,
-    incidents: IdMap<IncidentKey, Incident>,
+    incidents: IdMap<IncidentKey, Arc<Incident>>,
     tick_count: usize,
     /// Identities in telemetry that contradict each other.
     stamps: Stamps,
@@ -68,7 +68,7 @@ impl<'r> World<'r> {
     }
 
     pub(super) fn incident(&self, key: IncidentKey) -> Option<&Incident> {
-        self.incidents.get(&key)
+        self.incidents.get(&key).map(AsRef::as_ref)
     }
 
     pub(super) fn hear(&mut self, heard: Heard) -> (IncidentKey, AlertOutcome) {

@@ -115,7 +115,7 @@ impl Says {
 /// What the store and the committer are in production: keeps what steps return.
 #[derive(Default)]
 struct World {
-    incidents: BTreeMap<[u8; 16], Incident>,
+    incidents: BTreeMap<[u8; 16], Arc<Incident>>,
     members: HashMap<Identity, Member>,
     told: Vec<(NoticeKind, Reason, String)>,
     listening_since: Timestamp,

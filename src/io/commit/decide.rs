@@ -60,9 +60,15 @@ impl Decider {
 
     pub(super) fn decide(mut self, batch: Vec<Work>) -> (Changes, Decided) {
         let mut spoken_of = IdSet::default();
+        // Only ticks ask for it, and most batches have none.
+        let has_ticks = batch.iter().any(|work| matches!(work, Work::Ticks { .. }));
         for work in &batch {
             if let Work::Alerts { alerts, .. } = work {
-                spoken_of.extend(alerts.iter().map(|incoming| incoming.heard.alert.identity));
+                self.changed_incidents.reserve(alerts.len());
+                self.changed_members.reserve(alerts.len());
+                self.decided.marks.reserve(alerts.len());
+                let identities = alerts.iter().map(|incoming| incoming.heard.alert.identity);
+                spoken_of.extend(identities.filter(|_| has_ticks));
             }
         }
         // Time first: what it ends, a message may open again, and not the other way round.
@@ -81,11 +87,13 @@ impl Decider {
             }
         }
         let Loaded { mut incidents, mut members, .. } = self.loaded;
+        self.changes.incidents.reserve(self.changed_incidents.len());
+        self.changes.members.reserve(self.changed_members.len());
         for key in self.changed_incidents {
             if let Some(incident) = incidents.remove(&key) {
                 let next = deadline(&incident);
                 self.decided.next_deadline = [self.decided.next_deadline, next].into_iter().flatten().min();
-                self.changes.incidents.push(Arc::new(incident));
+                self.changes.incidents.push(incident);
             }
         }
         self.changes.members.extend(self.changed_members.into_iter().filter_map(|identity| members.remove(&identity)));

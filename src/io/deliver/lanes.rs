@@ -4,13 +4,14 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::model::id::IdMap;
 use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, NoticeKind, Severity};
 use crate::store::Pending;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
     waiting: VecDeque<Pending>,
     /// The head is under way or being settled.
@@ -26,7 +27,7 @@ pub(super) struct Lanes {
     /// Lanes whose head waits for its next attempt.
     delayed: BinaryHeap<Reverse<(Instant, IncidentKey)>>,
     /// Which lane a delivery under way belongs to.
-    under_way: HashMap<DeliveryId, IncidentKey>,
+    under_way: HashMap<DeliveryId, IncidentKey, RandomState>,
     len: usize,
 }
 
@@ -40,7 +41,8 @@ impl Lanes {
     /// one was asked to. Ids only grow, so this keeps the order.
     pub(super) fn push(&mut self, pending: Pending, not_before: Option<Instant>) {
         let key = pending.delivery.key;
-        let lane = self.lanes.entry(key).or_default();
+        // Nearly all lanes hold one delivery and never another.
+        let lane = self.lanes.entry(key).or_insert_with(|| Lane { waiting: VecDeque::with_capacity(1), busy: false });
         lane.waiting.push_back(pending);
         self.len += 1;
         if lane.waiting.len() == 1 && !lane.busy {
@@ -64,7 +66,8 @@ impl Lanes {
                 self.make_ready(key);
             }
         }
-        let (mut heads, mut skipped) = (Vec::new(), Vec::new());
+        let ready_count = self.urgent.len() + self.ready.len();
+        let (mut heads, mut skipped) = (Vec::with_capacity(count_max.min(ready_count)), Vec::new());
         while heads.len() < count_max {
             let Some(key) = self.urgent.pop_front().or_else(|| self.ready.pop_front()) else { break };
             let Some(lane) = self.lanes.get_mut(&key) else { continue };

@@ -5,9 +5,9 @@ mod answer;
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use answer::{Answer, Incoming};
 
 /// Connections kept for one address: as many as a sink may use at once.
 const IDLE_COUNT_MAX: usize = 256;
+/// Memory that a connection keeps for its next request: more than nearly every request needs.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// Where requests of one address go.
 #[derive(Debug)]
@@ -29,29 +31,28 @@ pub(super) struct Target {
     place: String,
     /// The first lines of each request.
     head: String,
-}
-
-impl Target {
-    /// `None` for what only the large client can do: TLS, a user in the address.
-    pub(super) fn of(url: &reqwest::Url) -> Option<Target> {
-        if url.scheme() != "http" || !url.username().is_empty() || url.password().is_some() {
-            return None;
-        }
-        let host = url.host_str()?;
-        let place = format!("{host}:{}", url.port_or_known_default()?);
-        let shown = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        // A parsed address holds nothing but what may stand in a line of HTTP.
-        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        Some(Target { place, head: format!("POST {path} HTTP/1.1\r\nhost: {shown}\r\n") })
-    }
+    /// What is open to this place, whatever the address.
+    idle: Arc<Idle>,
 }
 
 /// An open connection.
 struct Connection {
     stream: TcpStream,
-    /// Memory for what is read.
+    /// Memory for what is written and for what is read: what went last over this connection is still near.
+    request: Vec<u8>,
     held: Vec<u8>,
     idle_since: Instant,
+}
+
+/// Open connections, those that were used last at the end.
+#[derive(Default)]
+struct Idle(Mutex<Vec<Connection>>);
+
+impl std::fmt::Debug for Idle {
+    /// What was written over a connection may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Idle")
+    }
 }
 
 /// Why there is no answer.
@@ -61,56 +62,83 @@ struct Broken {
     is_unsent: bool,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct PlainClient {
-    idle: Mutex<HashMap<String, Vec<Connection>>>,
-}
-
-impl std::fmt::Debug for PlainClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PlainClient")
-    }
+    places: Mutex<HashMap<String, Arc<Idle>>>,
 }
 
 impl PlainClient {
+    /// `None` for what only the large client can do: TLS, a user in the address.
+    pub(super) fn target(&self, url: &reqwest::Url) -> Option<Target> {
+        if url.scheme() != "http" || !url.username().is_empty() || url.password().is_some() {
+            return None;
+        }
+        let host = url.host_str()?;
+        let place = format!("{host}:{}", url.port_or_known_default()?);
+        let shown = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // A parsed address holds nothing but what may stand in a line of HTTP.
+        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        // Places that no address leads to any more are forgotten, with what is open to them.
+        places.retain(|held, idle| *held == place || Arc::strong_count(idle) > 1);
+        let idle = places.entry(place.clone()).or_default().clone();
+        Some(Target { place, head: format!("POST {path} HTTP/1.1\r\nhost: {shown}\r\n"), idle })
+    }
+
     pub(super) async fn post(
         &self,
         target: Arc<Target>,
         request: HttpRequest,
         timeout: Duration,
     ) -> Result<Received, NoAnswer> {
-        let exchange = self.exchange(&target, request);
+        let exchange = exchange(&target, &request);
         tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| Err(no_answer("timed out", None)))
     }
 
-    async fn exchange(&self, target: &Target, request: HttpRequest) -> Result<Received, NoAnswer> {
-        let bytes = encoded(target, &request)?;
-        loop {
-            let (mut connection, is_used) = match self.take(&target.place) {
-                Some(connection) => (connection, true),
-                None => (connect(&target.place).await?, false),
-            };
-            match connection.exchange(&bytes).await {
-                Ok(Answer { received, is_reusable }) => {
-                    if is_reusable {
-                        self.give_back(&target.place, connection);
-                    }
-                    return Ok(received);
+    #[cfg(test)]
+    pub(super) fn holds_any(&self) -> bool {
+        self.places.lock().unwrap().values().any(|idle| !idle.lock().is_empty())
+    }
+}
+
+async fn exchange(target: &Target, request: &HttpRequest) -> Result<Received, NoAnswer> {
+    check(request)?;
+    loop {
+        let (mut connection, is_used) = match target.idle.take() {
+            Some(connection) => (connection, true),
+            None => (connect(&target.place).await?, false),
+        };
+        encode(target, request, &mut connection.request);
+        match connection.exchange().await {
+            Ok(Answer { received, is_reusable }) => {
+                if is_reusable {
+                    target.idle.give_back(connection);
                 }
-                // The other side closed it meanwhile.
-                Err(Broken { is_unsent: true, .. }) if is_used => {}
-                Err(Broken { cause, .. }) => return Err(no_answer("the connection broke", Some(&cause))),
+                return Ok(received);
             }
+            // The other side closed it meanwhile.
+            Err(Broken { is_unsent: true, .. }) if is_used => {}
+            Err(Broken { cause, .. }) => return Err(no_answer("the connection broke", Some(&cause))),
         }
+    }
+}
+
+impl Idle {
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // Every critical section leaves the list whole, so a poisoned lock is still good.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An open connection that is not known to be closed by the other side.
-    fn take(&self, place: &str) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = idle.get_mut(place)?;
-        // Those that were used last stand last, so the oldest are together in front.
-        let old = held.partition_point(|held| held.idle_since.elapsed() >= IDLE_MAX);
-        held.drain(..old);
+    fn take(&self) -> Option<Connection> {
+        let mut held = self.lock();
+        let now = Instant::now();
+        let is_old = |held: &Connection| now.duration_since(held.idle_since) >= IDLE_MAX;
+        if held.first().is_some_and(is_old) {
+            // Those that were used last stand last, so the oldest are together in front.
+            let old = held.partition_point(is_old);
+            held.drain(..old);
+        }
         while let Some(connection) = held.pop() {
             // Nothing may come unasked: it is the end of the connection, or of our trust in it.
             let unasked = connection.stream.try_read(&mut [0]);
@@ -121,18 +149,14 @@ impl PlainClient {
         None
     }
 
-    #[cfg(test)]
-    pub(super) fn holds_any(&self) -> bool {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).values().any(|held| !held.is_empty())
-    }
-
-    fn give_back(&self, place: &str, mut connection: Connection) {
+    fn give_back(&self, mut connection: Connection) {
         connection.idle_since = Instant::now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        match idle.get_mut(place) {
-            Some(held) if held.len() < IDLE_COUNT_MAX => held.push(connection),
-            Some(_) => {}
-            None => drop(idle.insert(place.to_owned(), vec![connection])),
+        if connection.request.capacity() > KEPT_BYTES_MAX {
+            connection.request = Vec::new();
+        }
+        let mut held = self.lock();
+        if held.len() < IDLE_COUNT_MAX {
+            held.push(connection);
         }
     }
 }
@@ -144,13 +168,14 @@ async fn connect(place: &str) -> Result<Connection, NoAnswer> {
         Err(_) => return Err(no_answer("cannot connect", Some(&"timed out"))),
     };
     let _ = stream.set_nodelay(true);
-    Ok(Connection { stream, held: Vec::new(), idle_since: Instant::now() })
+    Ok(Connection { stream, request: Vec::new(), held: Vec::new(), idle_since: Instant::now() })
 }
 
 impl Connection {
-    /// One request and its answer. Who answers before it has read all of a request is heard too.
-    async fn exchange(&mut self, request: &[u8]) -> Result<Answer, Broken> {
-        let (reader, mut writer) = self.stream.split();
+    /// One request, which lies ready, and its answer. Who answers before it has read all of a request is heard too.
+    async fn exchange(&mut self) -> Result<Answer, Broken> {
+        let Connection { stream, request, held, .. } = self;
+        let (reader, mut writer) = stream.split();
         let mut sent = 0;
         let mut is_written = false;
         let outcome = {
@@ -163,7 +188,7 @@ impl Connection {
                 }
                 Ok(())
             });
-            let mut read = pin!(Incoming::new(reader, &mut self.held).answer());
+            let mut read = pin!(Incoming::new(reader, held).answer());
             let mut failure = None;
             poll_fn(|context| {
                 if !is_written
@@ -189,28 +214,30 @@ impl Connection {
     }
 }
 
+/// Nothing of a header may be read as something else.
+fn check(request: &HttpRequest) -> Result<(), NoAnswer> {
+    match request.headers.iter().find(|(name, value)| !is_token(name) || !is_line(value)) {
+        Some((name, _)) => Err(no_answer("a header cannot be sent", Some(name))),
+        None => Ok(()),
+    }
+}
+
 /// Head and body in one piece.
-fn encoded(target: &Target, request: &HttpRequest) -> Result<Vec<u8>, NoAnswer> {
-    let length = request.body.len().to_string();
+fn encode(target: &Target, request: &HttpRequest, bytes: &mut Vec<u8>) {
     let given: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    let mut bytes =
-        Vec::with_capacity(target.head.len() + given + PRODUCT.len() + length.len() + 64 + request.body.len());
+    bytes.clear();
+    bytes.reserve(target.head.len() + given + PRODUCT.len() + 96 + request.body.len());
     bytes.extend_from_slice(target.head.as_bytes());
     let mut names_itself = false;
     for (name, value) in &request.headers {
-        if !is_token(name) || !is_line(value) {
-            return Err(no_answer("a header cannot be sent", Some(name)));
-        }
         names_itself |= name.eq_ignore_ascii_case("user-agent");
-        header(&mut bytes, name, value);
+        header(bytes, name, value);
     }
     if !names_itself {
-        header(&mut bytes, "user-agent", PRODUCT);
+        header(bytes, "user-agent", PRODUCT);
     }
-    header(&mut bytes, "content-length", &length);
-    bytes.extend_from_slice(b"\r\n");
+    write!(bytes, "content-length: {}\r\n\r\n", request.body.len()).expect("writing to a vector cannot fail");
     bytes.extend_from_slice(&request.body);
-    Ok(bytes)
 }
 
 fn header(bytes: &mut Vec<u8>, name: &str, value: &str) {
@@ -220,12 +247,17 @@ fn header(bytes: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    let is_of_token = |byte: u8| {
+        let marks = b"!#$%&'*+.^_`|~";
+        byte.is_ascii_lowercase() || byte == b'-' || byte.is_ascii_alphanumeric() || marks.contains(&byte)
+    };
+    !name.is_empty() && name.bytes().all(is_of_token)
 }
 
-/// Nothing that would end the line, and no other control character.
+/// Nothing that would end the line, and no other control character. Looked at as a whole, so that several bytes are
+/// looked at together.
 fn is_line(value: &str) -> bool {
-    value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+    value.bytes().fold(true, |is_line, byte| is_line & (byte == b'\t' || (byte >= b' ' && byte != 0x7f)))
 }
 
 fn no_answer(what: &str, cause: Option<&dyn std::fmt::Display>) -> NoAnswer {

@@ -23,7 +23,7 @@ async fn request(stream: &mut TcpStream) -> Option<String> {
 fn post(path: &str, listener: &TcpListener) -> HttpRequest {
     HttpRequest {
         url: format!("http://{}{path}", listener.local_addr().unwrap()),
-        headers: vec![("content-type".into(), "text/plain".to_owned()), ("x-test".into(), "1".to_owned())],
+        headers: vec![("content-type".into(), "text/plain".into()), ("x-test".into(), "1".into())],
         body: b"body".to_vec(),
     }
 }
@@ -208,7 +208,7 @@ async fn a_header_that_would_end_its_line_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let transport = HttpTransport::new().unwrap();
     for (name, value) in [("x-a", "1\r\nx-b: 2"), ("x a", "1"), ("", "1"), ("x-a", "\u{0}")] {
-        let headers = vec![(name.to_owned().into(), value.to_owned())];
+        let headers = vec![(name.to_owned().into(), value.into())];
         let request = HttpRequest { headers, ..post("/", &listener) };
         let reason = transport.post(request, PATIENCE).await.unwrap_err().reason;
         assert!(reason.starts_with("a header cannot be sent"), "{reason}");

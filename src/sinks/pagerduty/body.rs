@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::super::words::{self, Links};
 use super::shrink;
-use crate::model::json_text::JsonText;
+use crate::model::json_text::{JsonText, key};
 use crate::model::{Incident, Labels, Notice, TagName, Timestamp};
 
 const SUMMARY_CHARS_MAX: usize = 1024;
@@ -25,23 +25,23 @@ pub(super) fn trigger(notice: &Notice, routing_key: &str) -> Vec<u8> {
     let key = words::dedup_key(incident);
     let links = Links::of(incident);
     let mut json = head(routing_key, Some("trigger"), Some(&key));
-    text(&mut json, "client", Some(words::origin(&incident.lead.source)));
-    text(&mut json, "client_url", links.origin);
+    text(&mut json, key!("client"), Some(words::origin(&incident.lead.source)));
+    text(&mut json, key!("client_url"), links.origin);
     write_links(&mut json, None, &links);
     payload(&mut json, notice, Some(incident.severity.as_str()), words::began_at(incident));
-    text(&mut json, "component", component(&incident.lead.labels).or(tag(TagName::Service)).map(short));
-    text(&mut json, "group", tag(TagName::Cell).map(short));
-    text(&mut json, "class", Some(short(words::alert_name(incident))));
+    text(&mut json, key!("component"), component(&incident.lead.labels).or(tag(TagName::Service)).map(short));
+    text(&mut json, key!("group"), tag(TagName::Cell).map(short));
+    text(&mut json, key!("class"), Some(short(words::alert_name(incident))));
     let start = open_details(&mut json);
-    json.key("firing");
+    json.key(key!("firing"));
     write_samples(&mut json, incident);
-    json.key("resolved");
+    json.key(key!("resolved"));
     json.open('[');
     json.close(']');
     write_counts(&mut json, incident);
     write_tags(&mut json, incident);
-    text(&mut json, "tawny.dedup_key", Some(&key));
-    text(&mut json, "tawny.legs", Some(&words::legs(incident)));
+    text(&mut json, key!("tawny.dedup_key"), Some(&key));
+    text(&mut json, key!("tawny.legs"), Some(&words::legs(incident)));
     write_reasons(&mut json, incident);
     close(json, start, notice)
 }
@@ -54,7 +54,7 @@ pub(super) fn brief(notice: &Notice, routing_key: &str, action: &'static str) ->
     let start = open_details(&mut json);
     write_counts(&mut json, incident);
     write_tags(&mut json, incident);
-    text(&mut json, "tawny.legs", Some(&words::legs(incident)));
+    text(&mut json, key!("tawny.legs"), Some(&words::legs(incident)));
     close(json, start, notice)
 }
 
@@ -72,7 +72,7 @@ pub(super) fn change(notice: &Notice, routing_key: &str) -> Vec<u8> {
 }
 
 /// A text that is there.
-fn text(json: &mut JsonText, name: &str, value: Option<&str>) {
+fn text(json: &mut JsonText, name: &'static str, value: Option<&str>) {
     if let Some(value) = value {
         json.key(name);
         json.text(value);
@@ -82,9 +82,9 @@ fn text(json: &mut JsonText, name: &str, value: Option<&str>) {
 fn head(routing_key: &str, action: Option<&str>, dedup_key: Option<&str>) -> JsonText {
     let mut json = JsonText::with_capacity(BODY_BYTES);
     json.open('{');
-    text(&mut json, "routing_key", Some(routing_key));
-    text(&mut json, "event_action", action);
-    text(&mut json, "dedup_key", dedup_key);
+    text(&mut json, key!("routing_key"), Some(routing_key));
+    text(&mut json, key!("event_action"), action);
+    text(&mut json, key!("dedup_key"), dedup_key);
     json
 }
 
@@ -95,12 +95,12 @@ fn write_links(json: &mut JsonText, origin: Option<(&str, &str)>, links: &Links<
     if shown.peek().is_none() {
         return;
     }
-    json.key("links");
+    json.key(key!("links"));
     json.open('[');
     for (href, name) in shown {
         json.open('{');
-        text(json, "href", Some(href));
-        text(json, "text", Some(name).filter(|name| !name.is_empty()));
+        text(json, key!("href"), Some(href));
+        text(json, key!("text"), Some(name).filter(|name| !name.is_empty()));
         json.close('}');
     }
     json.close(']');
@@ -108,18 +108,19 @@ fn write_links(json: &mut JsonText, origin: Option<(&str, &str)>, links: &Links<
 
 /// Opens the payload with what all events say.
 fn payload(json: &mut JsonText, notice: &Notice, severity: Option<&str>, at: Timestamp) {
-    json.key("payload");
+    json.key(key!("payload"));
     json.open('{');
-    text(json, "summary", Some(&words::title(notice, SUMMARY_CHARS_MAX)));
-    text(json, "source", Some(&source(&notice.incident)));
-    text(json, "severity", severity);
-    json.key("timestamp");
-    json.plain(at);
+    text(json, key!("summary"), Some(&words::title(notice, SUMMARY_CHARS_MAX)));
+    json.key(key!("source"));
+    write_source(json, &notice.incident);
+    text(json, key!("severity"), severity);
+    json.key(key!("timestamp"));
+    json.plain(&at);
 }
 
 /// Where the details begin.
 fn open_details(json: &mut JsonText) -> usize {
-    json.key("custom_details");
+    json.key(key!("custom_details"));
     let start = json.len();
     json.open('{');
     start
@@ -127,10 +128,10 @@ fn open_details(json: &mut JsonText) -> usize {
 
 /// Closes all that is open; only an event that is too large is taken apart.
 fn close(mut json: JsonText, details_start: usize, notice: &Notice) -> Vec<u8> {
-    text(&mut json, "tawny.rules_revision", Some(&notice.incident.rules_revision));
-    json.key("tawny.incident");
-    json.plain(notice.incident.key);
-    text(&mut json, "tawny.reason", Some(notice.reason.as_str()));
+    text(&mut json, key!("tawny.rules_revision"), Some(&notice.incident.rules_revision));
+    json.key(key!("tawny.incident"));
+    json.plain(&notice.incident.key);
+    text(&mut json, key!("tawny.reason"), Some(notice.reason.as_str()));
     json.close('}');
     let details = details_start..json.len();
     // The payload and the event.
@@ -148,32 +149,46 @@ fn shrunk(body: &str, details: Range<usize>) -> Vec<u8> {
 }
 
 fn write_counts(json: &mut JsonText, incident: &Incident) {
-    json.key("num_firing");
-    json.bare(incident.firing_count());
-    json.key("num_resolved");
-    json.bare(incident.resolved_count());
+    json.key(key!("num_firing"));
+    json.number(incident.firing_count());
+    json.key(key!("num_resolved"));
+    json.number(incident.resolved_count());
 }
 
 /// The four names that users of Alertmanager's and Grafana's events know come first, ours follow.
 fn write_tags(json: &mut JsonText, incident: &Incident) {
     const SHOWN: [(&str, TagName); 8] = [
-        ("tawny.service", TagName::Service),
-        ("tawny.owner", TagName::Owner),
-        ("tawny.criticality", TagName::Criticality),
-        ("tawny.platform", TagName::Platform),
-        ("tawny.cell", TagName::Cell),
-        ("tawny.env", TagName::Environment),
-        ("tawny.class", TagName::Class),
-        ("tawny.runbook", TagName::Runbook),
+        (key!("tawny.service"), TagName::Service),
+        (key!("tawny.owner"), TagName::Owner),
+        (key!("tawny.criticality"), TagName::Criticality),
+        (key!("tawny.platform"), TagName::Platform),
+        (key!("tawny.cell"), TagName::Cell),
+        (key!("tawny.env"), TagName::Environment),
+        (key!("tawny.class"), TagName::Class),
+        (key!("tawny.runbook"), TagName::Runbook),
     ];
     for (name, tag) in SHOWN {
         text(json, name, incident.tags.value(tag));
     }
 }
 
+/// The rule behind each tag, as [`words::reasons`] tells it.
 fn write_reasons(json: &mut JsonText, incident: &Incident) {
-    let reasons = words::reasons(&incident.tags);
-    text(json, "tawny.by", Some(reasons.as_str()).filter(|reasons| !reasons.is_empty()));
+    let mut tags = incident.tags.iter().peekable();
+    if tags.peek().is_none() {
+        return;
+    }
+    json.key(key!("tawny.by"));
+    json.open_text();
+    let mut before = "";
+    for (name, tag) in tags {
+        json.bare(before);
+        json.bare(name.as_str());
+        json.bare(": ");
+        json.piece(&tag.by);
+        before = "; ";
+    }
+    json.close_text();
 }
 
 /// The lead and the samples as Alertmanager lists its alerts.
@@ -181,39 +196,40 @@ fn write_samples(json: &mut JsonText, incident: &Incident) {
     json.open('[');
     for sample in words::samples(incident) {
         json.open('{');
-        json.key("labels");
+        json.key(key!("labels"));
         json.labels(&sample.labels);
         if !sample.annotations.is_empty() {
-            json.key("annotations");
+            json.key(key!("annotations"));
             json.labels(&sample.annotations);
         }
-        json.key("startsAt");
-        json.plain(sample.starts_at);
-        text(json, "generatorURL", words::origin_link(&sample.links));
+        json.key(key!("startsAt"));
+        json.plain(&sample.starts_at);
+        text(json, key!("generatorURL"), words::origin_link(&sample.links));
         json.close('}');
     }
     json.close(']');
 }
 
 /// `service.namespace.cell`, as far as known; else what the source calls it; never empty.
-fn source(incident: &Incident) -> String {
+fn write_source(json: &mut JsonText, incident: &Incident) {
     let labels = &incident.lead.labels;
     let namespace = labels.get("exported_namespace").or_else(|| labels.get("namespace"));
     let service = incident.tags.value(TagName::Service).or_else(|| labels.get("instance"));
-    let mut source = String::with_capacity(64);
-    for part in [service, namespace, incident.tags.value(TagName::Cell)].into_iter().flatten() {
-        if !source.is_empty() {
-            source.push('.');
+    let parts = [service, namespace, incident.tags.value(TagName::Cell)];
+    let mut is_empty = true;
+    json.open_text();
+    for part in parts.into_iter().flatten().filter(|part| !part.is_empty()) {
+        if !is_empty {
+            json.bare(".");
         }
-        source.push_str(short(part));
+        json.piece(short(part));
+        is_empty = false;
     }
-    if source.is_empty() {
-        source.push_str(short(&incident.lead.source.instance));
+    if is_empty {
+        let instance = incident.lead.source.instance.as_str();
+        json.piece(if instance.is_empty() { "tawny" } else { short(instance) });
     }
-    if source.is_empty() {
-        source.push_str("tawny");
-    }
-    source
+    json.close_text();
 }
 
 /// The broken part of the service: a container, or the target group of a load balancer.

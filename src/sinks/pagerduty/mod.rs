@@ -116,8 +116,8 @@ impl Sink for PagerDuty {
         Ok(Outgoing::Http(HttpRequest {
             url: url.clone(),
             headers: vec![
-                ("content-type".into(), "application/json".to_owned()),
-                ("user-agent".into(), words::PRODUCT.to_owned()),
+                ("content-type".into(), "application/json".into()),
+                ("user-agent".into(), words::PRODUCT.into()),
             ],
             body,
         }))

@@ -135,9 +135,9 @@ impl Sentry {
         Ok(HttpRequest {
             url: target.url,
             headers: vec![
-                ("content-type".into(), "application/x-sentry-envelope".to_owned()),
-                ("user-agent".into(), words::PRODUCT.to_owned()),
-                ("x-sentry-auth".into(), target.auth),
+                ("content-type".into(), "application/x-sentry-envelope".into()),
+                ("user-agent".into(), words::PRODUCT.into()),
+                ("x-sentry-auth".into(), target.auth.into()),
             ],
             body: envelope,
         })

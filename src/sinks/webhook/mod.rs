@@ -126,6 +126,7 @@ impl Sink for Webhook {
             ("webhook-signature".into(), signature),
         ];
         headers::append(&mut headers, &self.headers, secrets)?;
+        let headers = headers.into_iter().map(|(name, value)| (name, Cow::Owned(value))).collect();
         Ok(Outgoing::Http(HttpRequest { url: self.url(secrets)?, headers, body }))
     }
 

@@ -20,7 +20,7 @@ fn opened() -> Notice {
 }
 
 fn header(request: &HttpRequest, name: &str) -> String {
-    request.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    request.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value.to_string()).unwrap_or_default()
 }
 
 #[test]

@@ -96,6 +96,10 @@ impl Rows {
         }
     }
 
+    pub(super) fn is_pending(&self, id: DeliveryId) -> bool {
+        self.pending.values().any(|held| held.contains(&id.0))
+    }
+
     /// Sinks are few, so nobody has to say which one it was.
     pub(super) fn settle(&mut self, id: DeliveryId) {
         self.pending.values_mut().any(|held| held.remove(&id.0));

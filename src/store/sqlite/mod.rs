@@ -4,6 +4,7 @@
 mod bulk;
 mod directory;
 mod lock;
+mod pack;
 mod read;
 mod recent;
 mod retain;

@@ -6,13 +6,11 @@ use lz4_flex::block::compress_prepend_size;
 use sqlx::SqliteConnection;
 
 use super::bulk::{Row, Script};
+use super::pack::{INCIDENT_BYTES, MEMBER_BYTES, packed};
 use super::shapes::{DELIVERIES, INCIDENTS, MEMBERS, NOTICES, RECORDS, REJECTS, SETTLEMENTS};
 use crate::incidents::deadline;
 use crate::model::{Incident, Member, Notice, Timestamp};
 use crate::store::{Changes, Pending, Record, RejectRecord, Settlement, StoreError};
-
-/// What most states need, so that the bytes are not moved while they are written.
-const STATE_BYTES: usize = 2048;
 
 /// Rows of one transaction with the ids they get. Ids of a transaction that fails are lost, which harms nobody.
 pub(super) struct Numbered<'a> {
@@ -20,11 +18,15 @@ pub(super) struct Numbered<'a> {
     pub(super) members: Vec<(i64, Option<i64>, &'a Member)>,
     pub(super) notices: Vec<NoticeRow<'a>>,
     pub(super) deliveries: Vec<(i64, Pending)>,
+    /// Of deliveries that are pending, each once.
+    pub(super) settlements: Vec<&'a Settlement>,
 }
 
 pub(super) struct IncidentRow<'a> {
     pub(super) id: i64,
     pub(super) incident: &'a Arc<Incident>,
+    /// It was not in the store before.
+    pub(super) is_new: bool,
     /// The notice of this transaction that holds its state, so that it is written once.
     pub(super) notice: Option<i64>,
 }
@@ -49,15 +51,8 @@ pub(super) async fn write(
     write_notices(&mut script, &numbered.notices).await?;
     write_deliveries(&mut script, &numbered.deliveries, changes.now).await?;
     write_records(&mut script, changes).await?;
-    settle(&mut script, &changes.settlements).await?;
+    settle(&mut script, &numbered.settlements).await?;
     script.commit().await
-}
-
-/// MessagePack without names: they would be a third of it.
-pub(super) fn packed<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(STATE_BYTES);
-    rmp_serde::encode::write(&mut bytes, value).expect("our own types always serialise");
-    bytes
 }
 
 /// When a member that fires lapses, in ms.
@@ -70,13 +65,13 @@ async fn write_incidents(
     incidents: &[IncidentRow<'_>],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let bind = |row: &mut Row, IncidentRow { id, incident, notice }: &IncidentRow<'_>| {
+    let bind = |row: &mut Row, IncidentRow { id, incident, notice, .. }: &IncidentRow<'_>| {
         row.add(*id);
         row.add(incident.key.0.to_vec());
         row.add(deadline(incident).map(Timestamp::as_ms));
         row.add(now.as_ms());
         row.add(*notice);
-        row.add(if notice.is_some() { Vec::new() } else { packed(incident) });
+        row.add(if notice.is_some() { Vec::new() } else { packed(incident, INCIDENT_BYTES) });
     };
     script.rows(&INCIDENTS, incidents, bind).await
 }
@@ -92,7 +87,7 @@ async fn write_members(
         row.add(*incident);
         row.add(expiry(member));
         row.add(now.as_ms());
-        row.add(packed(member));
+        row.add(packed(member, MEMBER_BYTES));
     };
     script.rows(&MEMBERS, members, bind).await
 }
@@ -105,7 +100,7 @@ async fn write_notices(script: &mut Script<'_>, notices: &[NoticeRow<'_>]) -> Re
         row.word(notice.reason.as_str());
         row.add(i64::from(notice.sequence));
         row.add(*incident);
-        row.add(packed(&notice.incident));
+        row.add(packed(&notice.incident, INCIDENT_BYTES));
     };
     script.rows(&NOTICES, notices, bind).await
 }
@@ -146,11 +141,7 @@ async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(),
     script.rows(&REJECTS, &changes.rejects, bind).await
 }
 
-async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(), StoreError> {
-    // The last word on a delivery counts; two of one batch must not meet in one statement.
-    let mut rows: Vec<&Settlement> = settlements.iter().rev().collect();
-    rows.sort_by_key(|settlement| settlement.id);
-    rows.dedup_by_key(|settlement| settlement.id);
+async fn settle(script: &mut Script<'_>, settlements: &[&Settlement]) -> Result<(), StoreError> {
     let bind = |row: &mut Row, settlement: &&Settlement| {
         row.add(settlement.id.0);
         row.add(i64::from(settlement.attempts));
@@ -165,5 +156,5 @@ async fn settle(script: &mut Script<'_>, settlements: &[Settlement]) -> Result<(
         }
         row.add(settlement.outcome.map(|_| settlement.at.as_ms()));
     };
-    script.rows(&SETTLEMENTS, &rows, bind).await
+    script.rows(&SETTLEMENTS, settlements, bind).await
 }

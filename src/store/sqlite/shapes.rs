@@ -54,12 +54,14 @@ pub(super) const REJECTS: Shape = Shape {
     single: None,
 };
 
+/// The rows are there: who asks has looked them up. So none is inserted, and SQLite need not join two tables, for which
+/// it would copy each row twice.
 pub(super) const SETTLEMENTS: Shape = Shape {
     number: 7,
-    head: "with settled (id, attempts, next_at, outcome, reason, settled_at) as (values ",
-    row: "(?,?,?,?,?,?)",
-    tail: ") update or rollback deliveries set attempts = settled.attempts, next_at = settled.next_at, outcome = settled.outcome, \
-           reason = settled.reason, settled_at = settled.settled_at from settled where deliveries.id = settled.id",
+    head: "insert or rollback into deliveries (id, notice, sink, key, created_at, attempts, next_at, outcome, reason, settled_at) values ",
+    row: "(?,0,'',x'',0,?,?,?,?,?)",
+    tail: " on conflict (id) do update set attempts = excluded.attempts, next_at = excluded.next_at, outcome = excluded.outcome, \
+           reason = excluded.reason, settled_at = excluded.settled_at",
     single: Some(
         "update or rollback deliveries set attempts = new.b, next_at = new.c, outcome = new.d, reason = new.e, \
          settled_at = new.f where id = new.a",

@@ -277,7 +277,7 @@ async fn a_new_start_finds_everything() {
     assert_eq!(incident, open_incident(1, at(60)));
     assert_eq!(firing, [firing_member(1, 1, at(60))]);
     let loaded = home.load(Wanted { identities: vec![identity(1)], ..Wanted::default() }).await.unwrap();
-    assert_eq!(loaded.incidents[&key(1)], incident, "a member brings its incident");
+    assert_eq!(*loaded.incidents[&key(1)], incident, "a member brings its incident");
     assert_eq!(home.reader.rejects(10).await.unwrap()[0].body, "\u{fffd}x");
 }
 
@@ -290,7 +290,7 @@ fn a_state_is_read_as_a_list_of_fields_and_with_names_as_the_first_version_wrote
     // What is absent before something that is there must keep its place.
     lead.annotations = Default::default();
     lead.links = vec![Link { href: "https://example.com".to_owned(), text: "Source".to_owned() }];
-    for bytes in [rows::packed(&incident), rmp_serde::to_vec_named(&incident).unwrap()] {
+    for bytes in [pack::packed(&incident, 1), rmp_serde::to_vec_named(&incident).unwrap()] {
         assert_eq!(rmp_serde::from_slice::<Incident>(&bytes).unwrap(), incident);
     }
     let firing = firing_member(1, 1, at(60));
@@ -298,7 +298,7 @@ fn a_state_is_read_as_a_list_of_fields_and_with_names_as_the_first_version_wrote
     let full =
         Member { cell: Some("c1".into()), generator_url: Some("https://example.com".to_owned()), ..firing.clone() };
     for member in [firing, bare, full] {
-        for bytes in [rows::packed(&member), rmp_serde::to_vec_named(&member).unwrap()] {
+        for bytes in [pack::packed(&member, 1), rmp_serde::to_vec_named(&member).unwrap()] {
             assert_eq!(rmp_serde::from_slice::<Member>(&bytes).unwrap(), member);
         }
     }
@@ -306,4 +306,5 @@ fn a_state_is_read_as_a_list_of_fields_and_with_names_as_the_first_version_wrote
 
 mod amounts;
 mod damage;
+mod packing;
 mod retention;

@@ -1,6 +1,7 @@
 //! One transaction per batch: load, decide, write, commit.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row as _, SqliteConnection};
@@ -74,8 +75,13 @@ impl SqliteWriter {
         let numbered = self.number(&changes);
         rows::write(&mut self.connection, &changes, &numbered).await?;
         let mut directory = self.directory.write();
-        for IncidentRow { id, incident, .. } in &numbered.incidents {
-            self.recent.put(*id, (*incident).clone());
+        for IncidentRow { id, incident, is_new, .. } in &numbered.incidents {
+            let held = Arc::clone(incident);
+            if *is_new {
+                self.recent.put_first(*id, held)
+            } else {
+                self.recent.put_again(*id, held)
+            }
             directory.put_incident(incident.key, *id, deadline(incident).map(Timestamp::as_ms));
         }
         for (id, incident, member) in &numbered.members {
@@ -98,28 +104,30 @@ impl SqliteWriter {
     fn number<'a>(&mut self, changes: &'a Changes) -> Numbered<'a> {
         let rows = self.directory.read();
         let last = &mut self.last;
-        let mut fresh: IdMap<IncidentKey, i64> = IdMap::default();
         let incidents = changes.incidents.iter().map(|incident| {
-            let id = rows.incident(&incident.key).unwrap_or_else(|| next(&mut last.incident));
-            fresh.insert(incident.key, id);
-            IncidentRow { id, incident, notice: None }
+            let known = rows.incident(&incident.key);
+            let id = known.unwrap_or_else(|| next(&mut last.incident));
+            IncidentRow { id, incident, is_new: known.is_none(), notice: None }
         });
         let mut incidents: Vec<_> = incidents.collect();
+        let of_key: IdMap<IncidentKey, usize> =
+            incidents.iter().enumerate().map(|(at, row)| (row.incident.key, at)).collect();
         let members = changes.members.iter().map(|member| {
             let id = rows.member(&member.identity).unwrap_or_else(|| next(&mut last.member));
-            let incident = member.incident.and_then(|key| fresh.get(&key).copied().or_else(|| rows.incident(&key)));
+            let written = |key| of_key.get(&key).map(|at| incidents[*at].id);
+            let incident = member.incident.and_then(|key| written(key).or_else(|| rows.incident(&key)));
             (id, incident, member.as_ref())
         });
         let members = members.collect();
-        let of_key: IdMap<IncidentKey, usize> =
-            incidents.iter().enumerate().map(|(at, row)| (row.incident.key, at)).collect();
         let mut notices = Vec::with_capacity(changes.notices.len());
         let mut deliveries = Vec::with_capacity(changes.notices.len());
         for (notice, sinks) in &changes.notices {
             let notice_id = next(&mut last.notice);
             // The incident as it stands now is what its last notice carries, unless more came behind it.
             let row = of_key.get(&notice.incident.key).map(|at| &mut incidents[*at]);
-            let shared = row.filter(|row| row.incident.as_ref() == notice.incident.as_ref());
+            let is_same =
+                |incident: &Arc<Incident>| Arc::ptr_eq(incident, &notice.incident) || *incident == notice.incident;
+            let shared = row.filter(|row| is_same(row.incident));
             let incident = shared.map(|row| {
                 row.notice = Some(notice_id);
                 row.id
@@ -140,12 +148,18 @@ impl SqliteWriter {
                 deliveries.push((notice_id, Pending { delivery, notice: notice.clone() }));
             }
         }
-        Numbered { incidents, members, notices, deliveries }
+        // The last word on a delivery counts; two of one batch must not meet in one statement.
+        let mut settlements: Vec<_> =
+            changes.settlements.iter().rev().filter(|said| rows.is_pending(said.id)).collect();
+        settlements.sort_by_key(|settlement| settlement.id);
+        settlements.dedup_by_key(|settlement| settlement.id);
+        Numbered { incidents, members, notices, deliveries, settlements }
     }
 
     async fn load(&mut self, wanted: &Wanted) -> Result<Loaded, StoreError> {
         let mut loaded = Loaded::default();
         loaded.members.reserve(wanted.identities.len());
+        loaded.incidents.reserve(wanted.keys.len());
         let member_ids: Vec<i64> = {
             let rows = self.directory.read();
             wanted.identities.iter().filter_map(|identity| rows.member(identity)).collect()
@@ -164,13 +178,13 @@ impl SqliteWriter {
         let mut missing = Vec::with_capacity(incident_ids.len());
         for id in incident_ids {
             match self.recent.get(id) {
-                Some(incident) => drop(loaded.incidents.insert(incident.key, incident.as_ref().clone())),
+                Some(incident) => drop(loaded.incidents.insert(incident.key, incident.clone())),
                 None => missing.push(id),
             }
         }
         for row in ask(&mut self.connection, head, &missing).await? {
             let incident: Incident = state(&row, "incident")?;
-            loaded.incidents.insert(incident.key, incident);
+            loaded.incidents.insert(incident.key, Arc::new(incident));
         }
         for key in &wanted.ticks {
             let id = self.directory.read().incident(key);

@@ -314,7 +314,7 @@ impl Rig {
     fn post(&self, id: u32, number: u32, kind: NoticeKind) {
         let row = pending(id, number, kind, self.clock.now());
         self.world.rows.lock().unwrap().insert(row.delivery.id.0, row.clone());
-        self.mailbox.post(&[row]);
+        self.mailbox.post([row]);
     }
 
     /// Lets time pass until nothing is left pending.

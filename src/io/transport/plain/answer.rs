@@ -124,7 +124,7 @@ impl<'a> Incoming<'a> {
     async fn line(&mut self) -> io::Result<Range<usize>> {
         let mut looked_at = self.at;
         loop {
-            if let Some(found) = self.held[looked_at..].iter().position(|byte| *byte == b'\n') {
+            if let Some(found) = end_of_line(&self.held[looked_at..]) {
                 let (start, end) = (self.at, looked_at + found);
                 self.at = end + 1;
                 self.lines_left = self
@@ -196,6 +196,13 @@ impl<'a> Incoming<'a> {
             }
         }
     }
+}
+
+/// Looks at the bytes in blocks: an answer has as much head as body.
+fn end_of_line(bytes: &[u8]) -> Option<usize> {
+    let is_within = |block: &[u8; 16]| block.iter().fold(true, |within, byte| within & (*byte != b'\n'));
+    let within = bytes.as_chunks().0.iter().take_while(|block| is_within(block)).count() * 16;
+    bytes[within..].iter().position(|byte| *byte == b'\n').map(|found| within + found)
 }
 
 /// Whether the connection stays open unless somebody says so, and the status.

@@ -112,7 +112,7 @@ async fn an_incident_outlives_the_notice_that_holds_its_state() {
     let keys = before.iter().map(|incident| incident.key).collect();
     let loaded = home.load(Wanted { keys, now: START, ..Wanted::default() }).await.unwrap();
     for incident in before {
-        assert_eq!(loaded.incidents[&incident.key], incident);
+        assert_eq!(*loaded.incidents[&incident.key], incident);
     }
 }
 
