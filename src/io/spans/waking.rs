@@ -59,6 +59,11 @@ impl Waking {
         Poll::Pending
     }
 
+    /// Within a poll: whatever has woken so far is about to be looked at, and needs no look of its own.
+    pub(super) fn settle(&self) {
+        self.note.is_awake.store(false, Ordering::SeqCst);
+    }
+
     fn follow(&self, task: &Waker) {
         let mut held = self.note.task.lock().unwrap_or_else(PoisonError::into_inner);
         if !held.will_wake(task) {
