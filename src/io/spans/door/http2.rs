@@ -21,6 +21,7 @@ use super::date;
 use super::incoming::Incoming;
 use super::life::{Life, Watched};
 use super::reply::{Reply, Response, Stream};
+use crate::io::spans::cork::Cork;
 use crate::io::spans::waking::Waking;
 
 /// What a connection may have sent beyond what was read: memory that no budget knows.
@@ -30,22 +31,28 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) struct Http2 {
+    waking: Waking,
+    serving: Serving,
+}
+
+struct Serving {
     state: State,
+    /// What is said to several requests at once leaves together.
+    cork: Cork<Watched>,
     door: Arc<Door>,
     life: Arc<Life>,
-    waking: Waking,
     /// Exchanges that could not be ended at once.
     waiting: JoinSet<()>,
     is_ending: bool,
 }
 
 enum State {
-    Opening(Box<Handshake<Watched>>),
+    Opening(Box<Handshake<Cork<Watched>>>),
     Open(Box<Open>),
 }
 
 struct Open {
-    connection: h2::server::Connection<Watched, Bytes>,
+    connection: h2::server::Connection<Cork<Watched>, Bytes>,
     pulse: Pulse,
 }
 
@@ -55,23 +62,50 @@ impl Http2 {
         builder.max_concurrent_streams(door.options.streams_max).max_frame_size(FRAME_BYTES_MAX);
         builder.max_header_list_size(head_bytes_max);
         builder.initial_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
-        let state = State::Opening(Box::new(builder.handshake(stream)));
-        let (waking, waiting) = (Waking::new(), JoinSet::new());
-        Http2 { state, door, life, waking, waiting, is_ending: false }
+        let cork = Cork::new(stream);
+        let state = State::Opening(Box::new(builder.handshake(cork.clone())));
+        let serving = Serving { state, cork, door, life, waiting: JoinSet::new(), is_ending: false };
+        Http2 { waking: Waking::new(), serving }
     }
+}
 
-    /// The other side has begun a stream.
-    fn begin(
-        (door, life, waiting): (&Arc<Door>, &Arc<Life>, &mut JoinSet<()>),
-        request: Request<RecvStream>,
-        respond: SendResponse<Bytes>,
-        context: &mut Context<'_>,
-    ) {
-        let mut exchange = Box::pin(exchange(door.clone(), life.clone(), request, respond));
-        if exchange.as_mut().poll(context).is_pending() {
-            while waiting.try_join_next().is_some() {}
-            waiting.spawn(exchange);
+impl Serving {
+    /// Takes what has come and answers what can be answered at once.
+    fn advance(&mut self, waking: &Waking, context: &mut Context<'_>) -> Poll<()> {
+        let Serving { state, door, life, waiting, is_ending, .. } = self;
+        loop {
+            match state {
+                State::Opening(handshake) => {
+                    let Ok(connection) = ready!(Pin::new(&mut **handshake).poll(context)) else {
+                        return Poll::Ready(());
+                    };
+                    *state = State::Open(Box::new(Open::new(connection, life, *is_ending)));
+                }
+                State::Open(open) => {
+                    // What the answer before has woken is looked at now.
+                    waking.settle();
+                    match ready!(open.connection.poll_accept(context)) {
+                        Some(Ok((request, respond))) => {
+                            let exchange = exchange(door.clone(), life.clone(), request, respond);
+                            begin(Box::pin(exchange), waiting, context);
+                        }
+                        // Its requests have heard of it.
+                        Some(Err(_)) | None => return Poll::Ready(()),
+                    }
+                }
+            }
         }
+    }
+}
+
+fn begin(
+    mut exchange: Pin<Box<impl Future<Output = ()> + Send + 'static>>,
+    waiting: &mut JoinSet<()>,
+    context: &mut Context<'_>,
+) {
+    if exchange.as_mut().poll(context).is_pending() {
+        while waiting.try_join_next().is_some() {}
+        waiting.spawn(exchange);
     }
 }
 
@@ -79,45 +113,31 @@ impl Connection for Http2 {
     const PROTOCOL: Protocol = Protocol::Http2;
 
     fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
-        let Http2 { state, door, life, waking, waiting, is_ending } = self;
+        let Http2 { waking, serving } = self;
         waking.poll(context, |context| {
-            loop {
-                match state {
-                    State::Opening(handshake) => {
-                        let Ok(connection) = ready!(Pin::new(&mut **handshake).poll(context)) else {
-                            return Poll::Ready(());
-                        };
-                        *state = State::Open(Box::new(Open::new(connection, life, *is_ending)));
-                    }
-                    State::Open(open) => {
-                        // What the answer before has woken is looked at now.
-                        waking.settle();
-                        match ready!(open.connection.poll_accept(context)) {
-                            Some(Ok((request, respond))) => {
-                                Http2::begin((door, life, waiting), request, respond, context);
-                            }
-                            // Its requests have heard of it.
-                            Some(Err(_)) | None => return Poll::Ready(()),
-                        }
-                    }
-                }
+            let advanced = serving.advance(waking, context);
+            match serving.cork.flush(context) {
+                // Nobody is there to hear the rest.
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                Poll::Ready(Ok(())) | Poll::Pending => advanced,
             }
         })
     }
 
     fn end(&mut self) {
-        self.is_ending = true;
-        match &mut self.state {
+        self.serving.is_ending = true;
+        match &mut self.serving.state {
             State::Opening(_) => {}
             State::Open(open) => open.connection.graceful_shutdown(),
         }
     }
 
     fn look(&mut self, now: Instant) {
-        match &mut self.state {
+        let Serving { state, life, .. } = &mut self.serving;
+        match state {
             State::Opening(_) => {}
             State::Open(open) => {
-                if !open.pulse.is_alive(now, self.life.read_count()) {
+                if !open.pulse.is_alive(now, life.read_count()) {
                     open.connection.abrupt_shutdown(Reason::NO_ERROR);
                 }
             }
@@ -126,7 +146,7 @@ impl Connection for Http2 {
 }
 
 impl Open {
-    fn new(mut connection: h2::server::Connection<Watched, Bytes>, life: &Life, is_ending: bool) -> Open {
+    fn new(mut connection: h2::server::Connection<Cork<Watched>, Bytes>, life: &Life, is_ending: bool) -> Open {
         let pings = connection.ping_pong().expect("nobody else has asked for it");
         if is_ending {
             connection.graceful_shutdown();
@@ -242,5 +262,60 @@ async fn stream_out(mut messages: Stream, mut stream: SendStream<Bytes>) -> Resu
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pair() -> (h2::server::Connection<tokio::io::DuplexStream, Bytes>, impl Future) {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (server, client) = tokio::join!(h2::server::handshake(ours), h2::client::handshake(theirs));
+        let (sender, connection) = client.unwrap();
+        let other_side = async move {
+            let _sender = sender;
+            connection.await
+        };
+        (server.unwrap(), other_side)
+    }
+
+    async fn run(connection: &mut h2::server::Connection<tokio::io::DuplexStream, Bytes>) {
+        for _ in 0..8 {
+            poll_fn(|context| Poll::Ready(connection.poll_accept(context).is_pending())).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_sender_is_asked_whether_it_lives_and_given_up_when_it_does_not_say_so() {
+        let (mut connection, _dead) = pair().await;
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let pings = connection.ping_pong().unwrap();
+        let mut pulse = Pulse { pings, read_count: 7, silent_since: start, asked_at: None };
+        assert!(pulse.is_alive(at(29), 7) && pulse.asked_at.is_none());
+        assert!(pulse.is_alive(at(30), 8) && pulse.asked_at.is_none(), "it has just spoken");
+        assert!(pulse.is_alive(at(59), 8) && pulse.asked_at.is_none());
+        assert!(pulse.is_alive(at(60), 8) && pulse.asked_at.is_some());
+        run(&mut connection).await;
+        assert!(pulse.is_alive(at(79), 8));
+        assert!(!pulse.is_alive(at(80), 8));
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_answers_is_left_in_peace() {
+        let (mut connection, other_side) = pair().await;
+        let other_side = tokio::spawn(async move { drop(other_side.await) });
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let pings = connection.ping_pong().unwrap();
+        let mut pulse = Pulse { pings, read_count: 0, silent_since: start, asked_at: None };
+        assert!(pulse.is_alive(at(30), 0) && pulse.asked_at.is_some());
+        run(&mut connection).await;
+        assert!(pulse.is_alive(at(70), 1) && pulse.asked_at.is_none());
+        assert!(pulse.is_alive(at(99), 1) && pulse.asked_at.is_none());
+        assert!(pulse.is_alive(at(100), 1) && pulse.asked_at.is_some());
+        other_side.abort();
     }
 }

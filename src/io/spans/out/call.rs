@@ -14,8 +14,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::{SliceBody, Unread};
 use super::client::Stream;
-use super::cork::Cork;
 use super::link::{ANSWER_BYTES_MAX, Broken, Received};
+use crate::io::spans::cork::Cork;
 use crate::io::spans::waking::Waking;
 
 /// How long a connection may be silent with a request on it before it is asked whether it lives, and how long it then
@@ -27,6 +27,8 @@ const HEAD_BYTES_MAX: u32 = 16 * 1024;
 /// Calls that may be open before the sink says how many it allows. We have one, and perhaps some that we have given up.
 const CALLS_FIRST: usize = 100;
 
+type Wire = Cork<TokioIo<Stream>>;
+
 pub(super) struct Calls {
     sender: SendRequest<Unread>,
     driver: Driver,
@@ -35,8 +37,8 @@ pub(super) struct Calls {
 
 /// What moves the connection.
 struct Driver {
-    connection: Connection<Cork, Unread>,
-    cork: Cork,
+    connection: Connection<Wire, Unread>,
+    cork: Wire,
     pulse: Pulse,
     is_over: bool,
 }
@@ -194,4 +196,44 @@ async fn read(received: &mut Received, incoming: &mut RecvStream) -> Result<(), 
     }
     received.trailers = poll_fn(|context| incoming.poll_trailers(context)).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A connection whose other side never says anything.
+    async fn pulse() -> (Pulse, impl Sized) {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (sender, mut connection) = h2::client::handshake(ours).await.unwrap();
+        (Pulse::new(connection.ping_pong().unwrap()), (sender, connection, theirs))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_says_nothing_to_a_request_is_asked_and_given_up() {
+        let (mut pulse, _held) = pulse().await;
+        let mut look = |read_count| match pulse.poll(&mut Context::from_waker(Waker::noop()), read_count) {
+            Poll::Ready(broken) => Err(broken.reason),
+            Poll::Pending => Ok(pulse.is_asked),
+        };
+        assert_eq!(look(1), Ok(false));
+        tokio::time::advance(PING_AFTER).await;
+        assert_eq!(look(2), Ok(false), "it has spoken since");
+        tokio::time::advance(PING_AFTER).await;
+        assert_eq!(look(2), Ok(true));
+        tokio::time::advance(PING_AFTER - Duration::from_secs(1)).await;
+        assert_eq!(look(2), Ok(true));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(look(2), Err("the connection broke: keep-alive timed out".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_before_a_request_is_none() {
+        let (mut pulse, _held) = pulse().await;
+        tokio::time::advance(10 * PING_AFTER).await;
+        pulse.begin();
+        assert!(pulse.poll(&mut Context::from_waker(Waker::noop()), 0).is_pending() && !pulse.is_asked);
+    }
 }

@@ -11,7 +11,6 @@ mod answer;
 mod body;
 mod call;
 mod client;
-mod cork;
 mod encode;
 mod lane;
 mod link;

@@ -1,21 +1,18 @@
-//! Holds back what a connection of HTTP/2 writes in small pieces, so that the head of a request, its body and its end
-//! leave in one call to the kernel. Never holds anything once [`Cork::flush`] was called, unless the socket is full.
+//! Holds back what a connection of HTTP/2 writes in small pieces, so that the head of a message, its body and its end,
+//! and whatever else is said at the same moment, leave in one call to the kernel. Never holds anything once [`Cork::flush`] was called, unless the socket is full.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::client::Stream;
 
 /// More than this is written at once, without a copy. Some frames of the usual 16 KiB: a copy costs less than a call.
 const HELD_BYTES_MAX: usize = 48 * 1024;
 
 /// A stream that two hold: the connection writes into it, and who drives the connection sends that off.
-pub(super) struct Cork<S = TokioIo<Stream>>(Arc<Mutex<Held<S>>>);
+pub(super) struct Cork<S>(Arc<Mutex<Held<S>>>);
 
 struct Held<S> {
     stream: S,
