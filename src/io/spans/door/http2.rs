@@ -29,6 +29,8 @@ const WINDOW_BYTES: u32 = 1 << 20;
 const FRAME_BYTES_MAX: u32 = 64 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// So many requests are answered before their answers leave.
+const ANSWERED_TOGETHER_MAX: usize = 32;
 
 pub(super) struct Http2 {
     waking: Waking,
@@ -73,7 +75,7 @@ impl Serving {
     /// Takes what has come and answers what can be answered at once.
     fn advance(&mut self, waking: &Waking, context: &mut Context<'_>) -> Poll<()> {
         let Serving { state, door, life, waiting, is_ending, .. } = self;
-        loop {
+        for _ in 0..ANSWERED_TOGETHER_MAX {
             match state {
                 State::Opening(handshake) => {
                     let Ok(connection) = ready!(Pin::new(&mut **handshake).poll(context)) else {
@@ -95,6 +97,8 @@ impl Serving {
                 }
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -127,7 +127,7 @@ impl Pulse {
     /// A request begins: silence before it was none. The alarm is set again only where it has gone off: one that comes
     /// too soon costs a question, and setting it for each request would cost more.
     fn begin(&mut self) {
-        if self.alarm.is_elapsed() {
+        if self.alarm.deadline() <= Instant::now() {
             self.rest();
         }
     }
