@@ -69,11 +69,11 @@ impl Calls {
         let Calls { sender, driver, waking } = self;
         let mut exchange = pin!(exchange(sender, request));
         driver.pulse.begin();
-        let mut is_driven = false;
+        // It may have ended while the lane waited for something else.
+        let mut has_news = waking.is_awake();
         poll_fn(|context| {
             waking.poll(context, |context| {
-                if !std::mem::replace(&mut is_driven, true) {
-                    // It may have ended while the lane waited for something else.
+                if std::mem::take(&mut has_news) {
                     let _ = driver.poll(context);
                 }
                 if let Poll::Ready(done) = exchange.as_mut().poll(context) {
