@@ -3,6 +3,7 @@
 
 pub mod alerts;
 pub mod book;
+mod cork;
 pub mod door;
 pub mod errors;
 pub mod faces;

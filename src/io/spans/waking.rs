@@ -59,6 +59,16 @@ impl Waking {
         Poll::Pending
     }
 
+    /// Whether something has woken since the last look.
+    pub(super) fn is_awake(&self) -> bool {
+        self.note.is_awake.load(Ordering::SeqCst)
+    }
+
+    /// Within a poll: whatever has woken so far is about to be looked at, and needs no look of its own.
+    pub(super) fn settle(&self) {
+        self.note.is_awake.store(false, Ordering::SeqCst);
+    }
+
     fn follow(&self, task: &Waker) {
         let mut held = self.note.task.lock().unwrap_or_else(PoisonError::into_inner);
         if !held.will_wake(task) {
@@ -124,6 +134,21 @@ mod tests {
         });
         assert!(polled.is_pending());
         assert_eq!((looks, count.get()), (LOOK_COUNT_MAX, 1));
+    }
+
+    #[test]
+    fn a_wake_that_is_about_to_be_looked_at_is_no_further_look() {
+        let (waking, mut looks) = (Waking::new(), 0);
+        let polled = waking.poll(&Context::from_waker(Waker::noop()), |context| {
+            looks += 1;
+            context.waker().wake_by_ref();
+            waking.settle();
+            Poll::<()>::Pending
+        });
+        assert!(polled.is_pending() && !waking.is_awake());
+        assert_eq!(looks, 1);
+        waking.waker.wake_by_ref();
+        assert!(waking.is_awake());
     }
 
     #[test]

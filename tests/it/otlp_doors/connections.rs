@@ -89,6 +89,27 @@ async fn an_old_connection_is_asked_to_end_over_both_protocols() {
 }
 
 #[tokio::test]
+async fn many_calls_at_once_on_one_connection_are_all_answered_and_answers_of_http_have_a_date() {
+    let target = Target::start(|_| {}).await;
+    let (mut sender, _connection) = http2(target.address).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let mut sender = sender.clone();
+        // Some come in many reads.
+        let body = framed(0, &spans(if number % 8 == 0 { 2000 } else { 5 }).encode_to_vec());
+        let grpc = [("content-type", "application/grpc")];
+        calls.spawn(async move { send2(&mut sender, EXPORT, &grpc, body).await });
+    }
+    while let Some(answer) = calls.join_next().await {
+        assert_eq!(answer.unwrap().header("grpc-status"), "0");
+    }
+    target.assert_the_budget_is_whole().await;
+    let answer = send2(&mut sender, "/v1/traces", &[PROTOBUF], spans(5).encode_to_vec()).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("date").ends_with(" GMT"));
+}
+
+#[tokio::test]
 async fn a_stop_lets_the_request_under_way_finish_and_tells_health_watchers() {
     let target = Target::start(|_| {}).await;
     let body = spans(5).encode_to_vec();

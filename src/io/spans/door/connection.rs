@@ -5,19 +5,20 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use super::http2::Http2;
+use super::incoming::Incoming;
 use super::life::{Life, Sight, Watch, Watched};
 use super::quiet::Quiet;
 use super::reply::Response;
@@ -34,13 +35,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// How often a connection is looked at, at least.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(5);
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// What a connection may have sent beyond what was read, over HTTP/2: memory that no budget knows.
-const WINDOW_BYTES: u32 = 1 << 20;
-const FRAME_BYTES_MAX: u32 = 64 * 1024;
+const HEAD_BYTES_MAX: u16 = 32 * 1024;
 const READ_BUFFER_BYTES_MAX: usize = 256 * 1024;
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Accepts until told to stop, then lets what is under way finish within `grace`.
 pub async fn serve_telemetry(
@@ -114,7 +110,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
+pub(super) enum Protocol {
     Http1,
     Http2,
 }
@@ -160,62 +156,65 @@ async fn live(stream: TcpStream, door: Arc<Door>, mut stop: watch::Receiver<bool
     let Ok(Some((stream, protocol))) = opened else { return };
     let life = Arc::new(Life::default());
     let stream = Watched::new(stream, life.clone(), options.linger_timeout);
-    let service = service_fn({
-        let (door, life) = (door.clone(), life.clone());
-        move |request: Request<Incoming>| {
-            let (door, life) = (door.clone(), life.clone());
-            async move { Ok::<Response, Infallible>(door.answer(request, &life).await) }
-        }
-    });
     match protocol {
         Protocol::Http1 => {
+            let service = service_fn({
+                let (door, life) = (door.clone(), life.clone());
+                move |request: Request<hyper::body::Incoming>| {
+                    let (door, life) = (door.clone(), life.clone());
+                    let request = request.map(Incoming::Http1);
+                    async move { Ok::<Response, Infallible>(door.answer(request, &life).await) }
+                }
+            });
             let mut builder = http1::Builder::new();
             // No timer: hyper would set one for every request; the watch below needs one per connection.
-            builder.half_close(true).header_read_timeout(None).max_header_size(HEAD_BYTES_MAX);
+            builder.half_close(true).header_read_timeout(None).max_header_size(HEAD_BYTES_MAX.into());
             builder.max_buf_size(READ_BUFFER_BYTES_MAX);
-            drive(pin!(builder.serve_connection(stream, service)), options, life, stop).await;
+            let served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            drive(Http1 { served, waking: Waking::new() }, options, life, stop).await;
         }
         Protocol::Http2 => {
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
-            builder.max_concurrent_streams(options.streams_max).max_frame_size(FRAME_BYTES_MAX);
-            builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("it is a small constant"));
-            builder.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
-            drive(pin!(builder.serve_connection(stream.reading_ahead(), service)), options, life, stop).await;
+            let connection = Http2::new(stream.reading_ahead(), door.clone(), life.clone(), HEAD_BYTES_MAX.into());
+            drive(connection, options, life, stop).await;
         }
     }
 }
 
 /// A connection of either protocol.
-trait Connection: Future<Output = Result<(), hyper::Error>> {
+pub(super) trait Connection {
     const PROTOCOL: Protocol;
 
-    fn end(self: Pin<&mut Self>);
+    /// Ready when it has ended. A peer that breaks off is its own affair; each request has its outcome already.
+    fn poll(&mut self, context: &Context<'_>) -> Poll<()>;
+
+    /// Asks the other side to begin nothing more.
+    fn end(&mut self);
+
+    /// Called every few seconds, at least.
+    fn look(&mut self, now: Instant);
 }
 
-type Served<S> = http1::Connection<Watched, S>;
+struct Http1<'a, S: hyper::service::HttpService<hyper::body::Incoming>> {
+    served: Pin<&'a mut http1::Connection<TokioIo<Watched>, S>>,
+    waking: Waking,
+}
 
-impl<S> Connection for Served<S>
+impl<S> Connection for Http1<'_, S>
 where
-    S: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: hyper::service::Service<Request<hyper::body::Incoming>, Response = Response, Error = Infallible>,
 {
     const PROTOCOL: Protocol = Protocol::Http1;
 
-    fn end(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Http1 { served, waking } = self;
+        waking.poll(context, |context| served.as_mut().poll(context)).map(drop)
     }
-}
 
-impl<S> Connection for http2::Connection<Watched, S, TokioExecutor>
-where
-    S: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    const PROTOCOL: Protocol = Protocol::Http2;
-
-    fn end(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    fn end(&mut self) {
+        self.served.as_mut().graceful_shutdown();
     }
+
+    fn look(&mut self, _now: Instant) {}
 }
 
 /// What ends a wait for a connection.
@@ -226,15 +225,13 @@ enum Turn {
 }
 
 async fn turn<C: Connection>(
-    mut connection: Pin<&mut C>,
+    connection: &mut C,
     mut look: Pin<&mut Sleep>,
     mut stopped: Option<Pin<&mut impl Future>>,
-    waking: &Waking,
     quiet: &Quiet,
 ) -> Turn {
     poll_fn(|context| {
-        // A peer that breaks off is its own affair; each request has its outcome already.
-        if waking.poll(context, |context| connection.as_mut().poll(context)).is_ready() {
+        if connection.poll(context).is_ready() {
             return Poll::Ready(Turn::Over);
         }
         let Some(mut context) = quiet.context(context) else { return Poll::Pending };
@@ -251,7 +248,7 @@ async fn turn<C: Connection>(
 
 /// Runs a connection to its end, and ends it when its time has come.
 async fn drive<C: Connection>(
-    mut connection: Pin<&mut C>,
+    mut connection: C,
     options: &DoorOptions,
     life: Arc<Life>,
     mut stop: watch::Receiver<bool>,
@@ -265,10 +262,10 @@ async fn drive<C: Connection>(
     let mut ends_at: Option<Instant> = None;
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
     let mut is_told = false;
-    let (waking, quiet) = (Waking::new(), Quiet::new());
+    let quiet = Quiet::new();
     loop {
         let stopped = (!is_told).then_some(stopped.as_mut());
-        let turn = turn(connection.as_mut(), look.as_mut(), stopped, &waking, &quiet).await;
+        let turn = turn(&mut connection, look.as_mut(), stopped, &quiet).await;
         quiet.stir();
         match turn {
             Turn::Over => return,
@@ -277,12 +274,13 @@ async fn drive<C: Connection>(
                 // The listener bounds what follows.
                 is_told = true;
                 life.close();
-                connection.as_mut().end();
+                connection.end();
                 continue;
             }
         }
         let now = Instant::now();
         look.as_mut().reset(now + interval);
+        connection.look(now);
         match watch.look(now, options.idle_timeout, options.head_timeout) {
             Sight::Fine => {}
             // Pings are reads, so nothing is known of heads over HTTP/2; there the idle timeout must do.
@@ -291,21 +289,21 @@ async fn drive<C: Connection>(
             Sight::SlowHead => {}
             Sight::Idle => {
                 ends_at = Some(now + options.connection_age_grace);
-                connection.as_mut().end();
+                connection.end();
             }
         }
         match ends_at {
             Some(ends_at) if now >= ends_at && C::PROTOCOL == Protocol::Http2 => return,
             // Nobody used the connection to be told that it ends, or a request is stuck.
             Some(ends_at) if now >= ends_at + options.linger_timeout => return,
-            Some(ends_at) if now >= ends_at => connection.as_mut().end(),
+            Some(ends_at) if now >= ends_at => connection.end(),
             Some(_) => {}
             None if old_at.is_some_and(|old_at| now >= old_at) => {
                 ends_at = Some(now + options.connection_age_grace);
                 life.close();
                 // Over HTTP/1 the next answer says so; closing at once could meet a request on its way.
                 if C::PROTOCOL == Protocol::Http2 {
-                    connection.as_mut().end();
+                    connection.end();
                 }
             }
             None => {}

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use hyper::body::Incoming;
 
 use super::fault::Fault;
+use super::incoming::Incoming;
 use super::inflate::Buffers;
-use super::read::{self, Gathering, Use};
+use super::read::{Gathering, Use};
 use crate::io::spans::faces::Share;
 
 const PREFIX_BYTES: usize = 5;
@@ -51,7 +51,7 @@ impl<'a> Messages<'a> {
         let mut filled = 0;
         while filled < PREFIX_BYTES {
             if self.pending.is_empty() {
-                match read::piece(self.body).await? {
+                match self.body.piece().await? {
                     Some(data) => self.pending = data,
                     None if filled == 0 => return Ok(None),
                     None => return Err(Fault::Framing { reason: "the stream ends inside a prefix" }),
@@ -82,7 +82,7 @@ impl<'a> Messages<'a> {
                 return Ok(gathering.finish(purpose));
             }
             self.pending =
-                read::piece(self.body).await?.ok_or(Fault::Framing { reason: "the stream ends inside a message" })?;
+                self.body.piece().await?.ok_or(Fault::Framing { reason: "the stream ends inside a message" })?;
         }
     }
 
@@ -92,7 +92,7 @@ impl<'a> Messages<'a> {
             if !self.pending.is_empty() {
                 return Err(Fault::Cardinality { what: "more than one message" });
             }
-            match read::piece(self.body).await? {
+            match self.body.piece().await? {
                 Some(data) => self.pending = data,
                 None => return Ok(()),
             }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
@@ -14,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::counts::{Outcome, Transport};
 use super::fault::{Fault, shown};
 use super::frames::{self, Messages, Prefix, framed};
+use super::incoming::Incoming;
 use super::inflate::{Coding, Codings};
 use super::life::Life;
 use super::read::{self, Deadline, Use};

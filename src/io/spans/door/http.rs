@@ -2,7 +2,6 @@
 //! (opentelemetry-proto, docs/specification.md, "OTLP/HTTP"). Never answers without a `Status` when it refuses.
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
@@ -13,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::counts::{Outcome, Transport};
 use super::fault::{Fault, shown};
+use super::incoming::Incoming;
 use super::inflate::Codings;
 use super::read::{self, Deadline, Use};
 use super::refusal::{Partial, Refusal};

@@ -10,9 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::wire::Wire;
@@ -40,6 +38,11 @@ impl Life {
     /// From now on, answers over HTTP/1 close the connection.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// How often something was read; it begins again where it ends.
+    pub(super) fn read_count(&self) -> u32 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -101,7 +104,7 @@ const LINGERING_BYTES_MAX: usize = 128 << 20;
 /// A sender's stream. When hyper has closed its side, it is read on for a moment and the bytes are thrown away: a
 /// socket that is dropped with unread bytes resets the connection, and the reset may overtake our last answer.
 pub(super) struct Watched {
-    stream: TokioIo<Wire>,
+    stream: Wire,
     life: Arc<Life>,
     linger_timeout: Duration,
     lingering: Option<Lingering>,
@@ -129,7 +132,7 @@ struct Lingering {
 
 impl Watched {
     pub(super) fn new(stream: Wire, life: Arc<Life>, linger_timeout: Duration) -> Watched {
-        Watched { stream: TokioIo::new(stream), life, linger_timeout, lingering: None, ahead: Ahead::Nothing }
+        Watched { stream, life, linger_timeout, lingering: None, ahead: Ahead::Nothing }
     }
 
     /// For a protocol that asks for less than has come.
@@ -138,12 +141,12 @@ impl Watched {
     }
 }
 
-impl Read for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Watched { stream, ahead, .. } = &mut *self;
         let polled = match ahead {
             Ahead::Some(ahead) if !ahead.is_empty() || into.remaining() < AHEAD_BYTES => {
-                read_ahead(stream.inner_mut(), ahead, context, into)
+                read_ahead(stream, ahead, context, into)
             }
             Ahead::Some(_) | Ahead::Nothing => Pin::new(stream).poll_read(context, into),
         };
@@ -159,7 +162,7 @@ fn read_ahead(
     stream: &mut Wire,
     ahead: &mut Bytes,
     context: &mut Context<'_>,
-    mut into: ReadBufCursor<'_>,
+    into: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
     if !ahead.is_empty() {
         into.put_slice(&ahead.split_to(ahead.len().min(into.remaining())));
@@ -175,7 +178,7 @@ fn read_ahead(
     })
 }
 
-impl Write for Watched {
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -206,7 +209,7 @@ impl Write for Watched {
         let mut scratch = [0; 16 * 1024];
         loop {
             let mut read = ReadBuf::new(&mut scratch);
-            match Pin::new(stream.inner_mut()).poll_read(context, &mut read) {
+            match Pin::new(&mut *stream).poll_read(context, &mut read) {
                 Poll::Ready(Ok(())) if !read.filled().is_empty() && read.filled().len() <= lingering.left => {
                     lingering.left -= read.filled().len();
                 }

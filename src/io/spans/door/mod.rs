@@ -3,12 +3,15 @@
 
 mod connection;
 mod counts;
+mod date;
 mod descriptors;
 mod fault;
 mod frames;
 mod grpc;
 mod health;
 mod http;
+mod http2;
+mod incoming;
 mod inflate;
 mod life;
 mod options;
@@ -23,7 +26,6 @@ mod wire;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Version};
 use tokio::sync::watch;
@@ -33,6 +35,7 @@ use crate::model::Signal;
 use crate::otlp::enrich::Member;
 use crate::otlp::json::Repairs;
 use fault::Fault;
+use incoming::Incoming;
 use inflate::{Buffers, Codings};
 use life::Life;
 use refusal::{Partial, Refusal};

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::HeaderMap;
-use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_LENGTH, EXPECT};
 use tokio::time::Instant;
 
 use super::fault::Fault;
+use super::incoming::Incoming;
 use super::inflate::{Buffer, Buffers, capacity_for};
 use crate::io::spans::faces::Share;
 
@@ -156,16 +155,6 @@ pub(super) fn footprint(body: &Bytes) -> usize {
     capacity_for(body.len())
 }
 
-/// The next piece of a body; `None` at its end. Trailers are not for us.
-pub(super) async fn piece(body: &mut Incoming) -> Result<Option<Bytes>, Fault> {
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.map_err(|_| Fault::Broken)?.into_data() {
-            return Ok(Some(data));
-        }
-    }
-    Ok(None)
-}
-
 /// A whole body, whatever its framing.
 pub(super) async fn whole(
     body: &mut Incoming,
@@ -176,7 +165,7 @@ pub(super) async fn whole(
     purpose: Use,
 ) -> Result<Bytes, Fault> {
     let mut gathering = Gathering::new(share, buffers, bytes_max, expected);
-    while let Some(data) = piece(body).await? {
+    while let Some(data) = body.piece().await? {
         gathering.add(data)?;
     }
     Ok(gathering.finish(purpose))
@@ -194,7 +183,7 @@ pub(super) async fn drain(body: &mut Incoming, headers: &HeaderMap) -> bool {
     }
     let all = async {
         let mut left = DRAINED_BYTES_MAX;
-        while let Ok(Some(data)) = piece(body).await {
+        while let Ok(Some(data)) = body.piece().await {
             let Some(less) = left.checked_sub(data.len()) else { return false };
             left = less;
         }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use tokio::sync::mpsc;
 
 use super::descriptors;
 use super::fault::{Fault, shown};
 use super::frames::{Messages, framed};
 use super::grpc::{self, Call};
+use super::incoming::Incoming;
 use super::life::Life;
 use super::reply::{Reply, Response, Stream};
 use super::services;

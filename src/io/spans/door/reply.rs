@@ -32,6 +32,15 @@ impl Stream {
     pub(super) fn new(maker: Later<'static, ()>, frames: mpsc::Receiver<Frame<Bytes>>, busy: Busy) -> Stream {
         Stream { maker: Some(maker), frames, _busy: busy }
     }
+
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        if let Some(maker) = &mut self.maker
+            && maker.as_mut().poll(context).is_ready()
+        {
+            self.maker = None;
+        }
+        self.frames.poll_recv(context)
+    }
 }
 
 impl Body for Reply {
@@ -44,14 +53,7 @@ impl Body for Reply {
             Reply::Message { message, trailers } => {
                 message.take().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers))
             }
-            Reply::Stream(stream) => {
-                if let Some(maker) = &mut stream.maker
-                    && maker.as_mut().poll(context).is_ready()
-                {
-                    stream.maker = None;
-                }
-                return stream.frames.poll_recv(context).map(|frame| frame.map(Ok));
-            }
+            Reply::Stream(stream) => return stream.poll_next(context).map(|frame| frame.map(Ok)),
         };
         Poll::Ready(frame.map(Ok))
     }

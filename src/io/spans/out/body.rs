@@ -73,6 +73,13 @@ impl Body for SliceBody {
     }
 }
 
+impl SliceBody {
+    /// For who writes it itself; `None` where there is nothing.
+    pub(super) fn into_unread(self) -> Option<Unread> {
+        self.0
+    }
+}
+
 /// What is left to write.
 pub(super) struct Unread {
     slices: Slices,

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::answer::{backoff, fate, judged, no_answer};
 use super::body::Slices;
-use super::client::root;
 use super::link::{Broken, Link, Received};
 use super::queue::{Bell, Held, Queue};
 use super::request::Heads;
@@ -202,15 +201,15 @@ impl Lane {
                     self.link = Some(link);
                     return Ok(received);
                 }
-                Err(Broken { cause, is_unsent }) if is_unsent || cause.is_incomplete_message() => {}
-                Err(Broken { cause, .. }) => return Err(broken(&cause)),
+                Err(Broken { is_again: true, .. }) => {}
+                Err(Broken { reason, .. }) => return Err(reason),
             }
         }
         let address = self.heads.address(signal)?;
         let stream = self.machinery.connectors.connect(self.plan.protocol, &address).await?;
-        let mut link = Link::open(stream, self.plan.protocol).await.map_err(|cause| broken(&cause))?;
+        let mut link = Link::open(stream, self.plan.protocol).await.map_err(|broken| broken.reason)?;
         let request = self.heads.request(signal, body)?;
-        let received = link.exchange(request).await.map_err(|Broken { cause, .. }| broken(&cause))?;
+        let received = link.exchange(request).await.map_err(|broken| broken.reason)?;
         self.link = Some(link);
         Ok(received)
     }
@@ -252,8 +251,4 @@ fn share_out(queue: &Queue, load: Vec<Held>, rejected: u64, message: &str) {
         let fate = Fate::Partly { rejected, message: message.to_owned() };
         queue.settle(held, fate, OutletOutcome::Delivered);
     }
-}
-
-fn broken(cause: &hyper::Error) -> String {
-    format!("the connection broke: {}", root(cause))
 }

@@ -1,26 +1,23 @@
 //! One connection to a sink and the request on it. Never shares a connection between lanes, follows a redirect, or
 //! reads more than 64 KiB of an answer.
 
+use std::error::Error;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http1;
 use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::TokioTimer;
 
 use super::body::SliceBody;
-use super::client::Stream;
-use super::cork::Cork;
-use super::hands::{Driven, Hands};
+use super::call::Calls;
+use super::client::{Stream, root};
 use crate::io::spans::waking::Waking;
 use crate::sinks::Protocol;
 
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// How long a connection of gRPC may be silent with a request on it before it is asked whether it lives.
-const PING_AFTER: std::time::Duration = std::time::Duration::from_secs(20);
+pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// An open connection.
 pub(super) enum Link {
@@ -31,12 +28,8 @@ pub(super) enum Link {
         is_over: bool,
         waking: Waking,
     },
-    Grpc {
-        sender: http2::SendRequest<SliceBody>,
-        /// Driven by the lane as well.
-        driven: Driven,
-        waking: Waking,
-    },
+    /// Driven by the lane as well.
+    Grpc(Box<Calls>),
 }
 
 /// An answer, read to its end.
@@ -49,29 +42,29 @@ pub(super) struct Received {
 
 /// Why there is no answer.
 pub(super) struct Broken {
-    pub(super) cause: hyper::Error,
-    /// The other side has certainly seen nothing of the request.
-    pub(super) is_unsent: bool,
+    /// In words for people.
+    pub(super) reason: String,
+    /// The other side has certainly not taken it: nothing was sent, or the connection was closed before.
+    pub(super) is_again: bool,
+}
+
+impl Broken {
+    pub(super) fn new(cause: &(dyn Error + 'static), is_again: bool) -> Broken {
+        Broken { reason: format!("the connection broke: {}", root(cause)), is_again }
+    }
 }
 
 impl Link {
-    pub(super) async fn open(stream: Stream, protocol: Protocol) -> Result<Link, hyper::Error> {
+    pub(super) async fn open(stream: Stream, protocol: Protocol) -> Result<Link, Broken> {
         match protocol {
             Protocol::Http => {
-                let (sender, connection) = http1::handshake(stream).await?;
+                let (sender, connection) = http1::handshake(stream).await.map_err(|cause| Broken::new(&cause, true))?;
                 Ok(Link::Http { sender, connection: Box::pin(connection), is_over: false, waking: Waking::new() })
             }
-            Protocol::Grpc => {
-                let (hands, cork) = (Hands::default(), Cork::new(stream));
-                let handshake = http2::Builder::new(hands.clone())
-                    .timer(TokioTimer::new())
-                    .keep_alive_interval(PING_AFTER)
-                    .keep_alive_timeout(PING_AFTER)
-                    .handshake(cork.clone());
-                let (sender, connection) = handshake.await?;
-                let driven = Driven::new(connection, cork, hands);
-                Ok(Link::Grpc { sender, driven, waking: Waking::new() })
-            }
+            Protocol::Grpc => Calls::open(stream)
+                .await
+                .map(|calls| Link::Grpc(Box::new(calls)))
+                .map_err(|cause| Broken::new(&cause, true)),
         }
     }
 
@@ -84,14 +77,14 @@ impl Link {
                 poll_within(waking, over).await;
                 *is_over = true;
             }
-            Link::Grpc { driven, waking, .. } => poll_within(waking, |context| driven.poll(context)).await,
+            Link::Grpc(calls) => calls.closed().await,
         }
     }
 
     pub(super) fn is_usable(&self) -> bool {
         match self {
             Link::Http { sender, is_over, .. } => !is_over && !sender.is_closed(),
-            Link::Grpc { sender, driven, .. } => !driven.is_over() && !sender.is_closed(),
+            Link::Grpc(calls) => calls.is_usable(),
         }
     }
 
@@ -99,7 +92,7 @@ impl Link {
         match self {
             Link::Http { sender, connection, is_over, waking } => {
                 let mut exchange = pin!(async {
-                    sender.ready().await.map_err(|cause| Broken { cause, is_unsent: true })?;
+                    sender.ready().await.map_err(|cause| Broken::new(&cause, true))?;
                     read(sender.try_send_request(request).await).await
                 });
                 poll_within(waking, |context| {
@@ -116,26 +109,7 @@ impl Link {
                 })
                 .await
             }
-            Link::Grpc { sender, driven, waking } => {
-                let mut exchange = pin!(async {
-                    sender.ready().await.map_err(|cause| Broken { cause, is_unsent: true })?;
-                    read(sender.try_send_request(request).await).await
-                });
-                let mut is_driven = false;
-                poll_within(waking, |context| {
-                    if !std::mem::replace(&mut is_driven, true) {
-                        // It may have ended while the lane waited for something else.
-                        let _ = driven.poll(context);
-                    }
-                    if let Poll::Ready(done) = exchange.as_mut().poll(context) {
-                        return Poll::Ready(done);
-                    }
-                    // What has come is with the exchange now.
-                    let _ = driven.poll(context);
-                    exchange.as_mut().poll(context)
-                })
-                .await
-            }
+            Link::Grpc(calls) => calls.exchange(request).await,
         }
     }
 }
@@ -150,18 +124,13 @@ type Sent = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request
 async fn read(sent: Sent) -> Result<Received, Broken> {
     let response = sent.map_err(|mut error| {
         let is_unsent = error.take_message().is_some();
-        Broken { cause: error.into_error(), is_unsent }
+        broken(&error.into_error(), is_unsent)
     })?;
     let (head, mut incoming) = response.into_parts();
     let mut received =
         Received { status: head.status.as_u16(), headers: head.headers, trailers: None, body: Vec::new() };
     while let Some(frame) = incoming.frame().await {
-        let frame = match frame {
-            Ok(frame) => frame,
-            // Some servers reset a stream behind a whole answer: the status has been said.
-            Err(_) if received.headers.contains_key("grpc-status") => break,
-            Err(cause) => return Err(Broken { cause, is_unsent: false }),
-        };
+        let frame = frame.map_err(|cause| broken(&cause, false))?;
         match frame.into_data() {
             Ok(data) => {
                 let data: Bytes = data;
@@ -175,4 +144,9 @@ async fn read(sent: Sent) -> Result<Received, Broken> {
         }
     }
     Ok(received)
+}
+
+/// A connection that the other side closed before it had said anything had been closed before the request came.
+fn broken(cause: &hyper::Error, is_unsent: bool) -> Broken {
+    Broken::new(cause, is_unsent || cause.is_incomplete_message())
 }

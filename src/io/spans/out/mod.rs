@@ -9,10 +9,9 @@
 
 mod answer;
 mod body;
+mod call;
 mod client;
-mod cork;
 mod encode;
-mod hands;
 mod lane;
 mod link;
 mod queue;

@@ -1,26 +1,25 @@
-//! Holds back what a connection of HTTP/2 writes in small pieces, so that the head of a request, its body and its end
-//! leave in one call to the kernel. Never holds anything once [`Cork::flush`] was called, unless the socket is full.
+//! Holds back what a connection of HTTP/2 writes in small pieces, so that the head of a message, its body and its end,
+//! and whatever else is said at the same moment, leave in one call to the kernel. Never holds anything once [`Cork::flush`] was called, unless the socket is full.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-
-use super::client::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// More than this is written at once, without a copy. Some frames of the usual 16 KiB: a copy costs less than a call.
 const HELD_BYTES_MAX: usize = 48 * 1024;
 
 /// A stream that two hold: the connection writes into it, and who drives the connection sends that off.
-pub(super) struct Cork<S = Stream>(Arc<Mutex<Held<S>>>);
+pub(super) struct Cork<S>(Arc<Mutex<Held<S>>>);
 
 struct Held<S> {
     stream: S,
     bytes: Vec<u8>,
     /// Why the last flush failed; the connection hears of it with its next read.
     broken: Option<io::ErrorKind>,
+    read_count: u64,
 }
 
 impl<S> Clone for Cork<S> {
@@ -29,13 +28,18 @@ impl<S> Clone for Cork<S> {
     }
 }
 
-impl<S: Read + Write + Unpin> Cork<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Cork<S> {
     pub(super) fn new(stream: S) -> Cork<S> {
-        Cork(Arc::new(Mutex::new(Held { stream, bytes: Vec::new(), broken: None })))
+        Cork(Arc::new(Mutex::new(Held { stream, bytes: Vec::new(), broken: None, read_count: 0 })))
     }
 
     fn held(&self) -> MutexGuard<'_, Held<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often something was read.
+    pub(super) fn read_count(&self) -> u64 {
+        self.held().read_count
     }
 
     /// Writes what is held. Ready when nothing is, and with an error when the stream takes nothing more.
@@ -47,7 +51,7 @@ impl<S: Read + Write + Unpin> Cork<S> {
     }
 }
 
-impl<S: Write + Unpin> Held<S> {
+impl<S: AsyncWrite + Unpin> Held<S> {
     fn empty(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.bytes.is_empty() {
             ready!(self.write(context, &[]))?;
@@ -58,9 +62,13 @@ impl<S: Write + Unpin> Held<S> {
     /// One write of what is held and of `more`; says how much of `more` it took.
     fn write(&mut self, context: &mut Context<'_>, more: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let Held { stream, bytes, .. } = self;
-        let own = (!bytes.is_empty()).then(|| IoSlice::new(bytes));
-        let slices: Vec<IoSlice<'_>> = own.into_iter().chain(more.iter().copied()).collect();
-        let written = ready!(Pin::new(stream).poll_write_vectored(context, &slices))?;
+        let written = if more.is_empty() {
+            ready!(Pin::new(stream).poll_write(context, bytes))?
+        } else {
+            let own = (!bytes.is_empty()).then(|| IoSlice::new(bytes));
+            let slices: Vec<IoSlice<'_>> = own.into_iter().chain(more.iter().copied()).collect();
+            ready!(Pin::new(stream).poll_write_vectored(context, &slices))?
+        };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -70,17 +78,19 @@ impl<S: Write + Unpin> Held<S> {
     }
 }
 
-impl<S: Read + Write + Unpin> Read for Cork<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Cork<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut held = self.held();
-        match held.broken {
-            Some(kind) => Poll::Ready(Err(kind.into())),
-            None => Pin::new(&mut held.stream).poll_read(context, into),
+        if let Some(kind) = held.broken {
+            return Poll::Ready(Err(kind.into()));
         }
+        let polled = Pin::new(&mut held.stream).poll_read(context, into);
+        held.read_count += u64::from(polled.is_ready());
+        polled
     }
 }
 
-impl<S: Read + Write + Unpin> Write for Cork<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Cork<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
@@ -132,13 +142,13 @@ mod tests {
         calls: Vec<Vec<u8>>,
     }
 
-    impl Read for Narrow {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    impl AsyncRead for Narrow {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             Poll::Pending
         }
     }
 
-    impl Write for Narrow {
+    impl AsyncWrite for Narrow {
         fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             self.poll_write_vectored(context, &[IoSlice::new(bytes)])
         }
