@@ -101,7 +101,7 @@ fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>, facts:
     let said = speak::speak(&mut incident, facts, heard.received_at);
     Step {
         incident_changed: changed || said.is_some() || incident.quiet != quiet_before,
-        ..Step::changed(incident, vec![member], said, AlertOutcome::Updated)
+        ..Step::changed(incident, Some(member), said, AlertOutcome::Updated)
     }
 }
 
@@ -167,7 +167,7 @@ fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>,
     }
     let member = member_of(heard, &incident, platform, cell, severity);
     let said = speak::speak(&mut incident, facts, now);
-    Step::changed(incident, vec![member], said, outcome)
+    Step::changed(incident, Some(member), said, outcome)
 }
 
 fn member_of(
@@ -279,12 +279,12 @@ fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>, f
     // A relay only repeats what evaluators told it, so its own older "firing" falls with either kind of resolve.
     member.words.retain(|word| word.sender != sender && word.voice == Voice::Evaluator && word.expires_at > now);
     if !member.words.is_empty() {
-        return Step { incident_changed: false, ..Step::changed(incident, vec![member], None, AlertOutcome::Updated) };
+        return Step { incident_changed: false, ..Step::changed(incident, Some(member), None, AlertOutcome::Updated) };
     }
     let ended_at = heard.alert.ends_at.unwrap_or(now).min(now);
     end_member(&mut incident, &mut member, Ended { at: ended_at, heard_at: now, how: EndedHow::Resolved });
     let (said, outcome) = speak::close_if_over(&mut incident, EndedHow::Resolved, facts, now);
-    Step::changed(incident, vec![member], said, outcome)
+    Step::changed(incident, Some(member), said, outcome)
 }
 
 /// An end before this is an echo of an earlier episode. Where the sender named no start, ours was noted, and its whole
@@ -344,7 +344,7 @@ fn hear_acknowledged(incident: Option<Incident>, heard: Heard, member: Option<Bo
         (Some(mut incident), Some(member)) if member.is_firing() && !incident.acknowledged => {
             incident.acknowledged = true;
             let said = speak::speak(&mut incident, facts, heard.received_at);
-            Step { unchanged_member: Some(member), ..Step::changed(incident, Vec::new(), said, AlertOutcome::Updated) }
+            Step { unchanged_member: Some(member), ..Step::changed(incident, None, said, AlertOutcome::Updated) }
         }
         (incident, member) => Step::unchanged(incident, member, AlertOutcome::Noted),
     }

@@ -146,7 +146,7 @@ fn when_not_quiet(incident: &Incident, due: Timestamp) -> Timestamp {
 
 impl Step {
     /// A step that changes the incident, and says what it has to say of it.
-    fn changed(incident: Incident, members: Vec<Box<Member>>, said: Option<Said>, outcome: AlertOutcome) -> Step {
+    fn changed(incident: Incident, member: Option<Box<Member>>, said: Option<Said>, outcome: AlertOutcome) -> Step {
         let incident = Arc::new(incident);
         let notices = said.map(|Said { kind, reason, at }| Notice {
             kind,
@@ -158,7 +158,7 @@ impl Step {
         Step {
             incident: Some(incident),
             incident_changed: true,
-            members,
+            members: member.into_iter().collect(),
             unchanged_member: None,
             notices: notices.into_iter().collect(),
             outcome,

@@ -41,7 +41,7 @@ pub(super) fn tick(
     } else {
         (speak::speak(&mut incident, facts, now), AlertOutcome::Updated)
     };
-    Step::changed(incident, members, said, outcome)
+    Step { members, ..Step::changed(incident, None, said, outcome) }
 }
 
 /// When a word lapses. One heard before this start holds again for its own span, counted from the start:

@@ -1,12 +1,12 @@
 //! Decides a whole batch inside its transaction. Never writes, sends or reads the clock.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::{Decided, Incoming, Outlet, Work};
 use crate::incidents::{Event, Facts, Heard, Pages, deadline, key_for, step};
 use crate::model::id::IdSet;
+use crate::model::json_text::Plain as _;
 use crate::model::{AlertOutcome, Identity, IncidentKey, State, Timestamp};
 use crate::rules::RuleSet;
 use crate::store::{Changes, Loaded, Record, RejectRecord};
@@ -114,7 +114,7 @@ impl Decider {
             lines.push(if outcomes.len() == 1 { '[' } else { ',' });
             lines.push_str(&record_head);
             lines.push_str(",\"");
-            write!(lines, "{key}").expect("writing to a String cannot fail");
+            key.push_to(&mut lines);
             lines.push_str("\",\"");
             lines.push_str(outcome.as_str());
             lines.push_str("\"]");

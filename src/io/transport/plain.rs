@@ -97,7 +97,7 @@ impl PlainClient {
 
     #[cfg(test)]
     pub(super) fn holds_any(&self) -> bool {
-        self.places.lock().unwrap().values().any(|idle| !idle.lock().is_empty())
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).values().any(|idle| !idle.lock().is_empty())
     }
 }
 

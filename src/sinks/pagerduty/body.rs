@@ -17,7 +17,7 @@ pub(super) const PINNED: [&str; 6] =
     ["tawny.service", "tawny.owner", "tawny.platform", "tawny.cell", "tawny.runbook", "tawny.dedup_key"];
 
 /// What most events need, so that the text grows once.
-const BODY_BYTES: usize = 4096;
+const BODY_BYTES: usize = 3072;
 
 pub(super) fn trigger(notice: &Notice, routing_key: &str) -> Vec<u8> {
     let incident = &*notice.incident;
