@@ -3,9 +3,10 @@
 //! kernel, until it is quiet again. Ends with 1 when the count of instructions is above its bar: that figure does not
 //! depend on what else the machine does; the others are printed beside their bars and not judged.
 //!
-//! `cargo bench --bench span_road`; `-- --rows http,graft` for some rows, `--scale 0.2` for fewer spans, `--only-count`
-//! for the instructions alone (needs valgrind). Rotel runs when it is there: `python3 -m venv target/rotel/venv &&
-//! target/rotel/venv/bin/pip install rotel`.
+//! `cargo bench --bench span_road`; `-- --rows http,graft` for some rows, `--spans 10` for one size of requests,
+//! `--scale 0.2` for fewer spans, `--only-count` for the instructions alone (needs valgrind), `--without-count` for all
+//! else. `TAWNY_BINARY` names another daemon than the one that was built with the bench. Rotel runs when it is there:
+//! `python3 -m venv target/rotel/venv && target/rotel/venv/bin/pip install rotel`.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
@@ -62,17 +63,19 @@ impl Protocol {
 
 struct Options {
     rows: Option<String>,
+    spans: Option<usize>,
     scale: f64,
     only_count: bool,
     without_count: bool,
 }
 
 fn main() -> ExitCode {
-    let mut options = Options { rows: None, scale: 1.0, only_count: false, without_count: false };
+    let mut options = Options { rows: None, spans: None, scale: 1.0, only_count: false, without_count: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--rows" => options.rows = arguments.next(),
+            "--spans" => options.spans = Some(arguments.next().unwrap().parse().unwrap()),
             "--scale" => options.scale = arguments.next().unwrap().parse().unwrap(),
             "--only-count" => options.only_count = true,
             "--without-count" => options.without_count = true,
@@ -86,7 +89,7 @@ fn main() -> ExitCode {
         }
     }
     if !options.only_count {
-        rows::print(&rows::measure(options.rows.as_deref(), options.scale));
+        rows::print(&rows::measure(options.rows.as_deref(), options.spans, options.scale));
         if options.rows.is_none_or(|rows| rows.split(',').any(|key| key == "alerts")) {
             alerts::measure();
         }

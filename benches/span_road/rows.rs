@@ -81,13 +81,13 @@ fn rotel_agent() -> Option<PathBuf> {
     agents.into_iter().find(|agent| agent.exists())
 }
 
-pub fn measure(wanted: Option<&str>, scale: f64) -> Vec<Row> {
+pub fn measure(wanted: Option<&str>, size: Option<usize>, scale: f64) -> Vec<Row> {
     let mut rows = Vec::new();
     for road in roads() {
         if wanted.is_some_and(|wanted| !wanted.split(',').any(|key| key == road.key)) {
             continue;
         }
-        for spans in SIZES {
+        for spans in SIZES.into_iter().filter(|spans| size.is_none_or(|size| size == *spans)) {
             println!("{}, {spans} spans a request", road.name);
             rows.push(row(&road, spans, scale));
         }
