@@ -3,9 +3,10 @@
 //! kernel, until it is quiet again. Ends with 1 when the count of instructions is above its bar: that figure does not
 //! depend on what else the machine does; the others are printed beside their bars and not judged.
 //!
-//! `cargo bench --bench span_road`; `-- --rows http,graft` for some rows, `--spans 10` for one size of request, `--scale 0.2`
-//! for fewer spans, `--only-count` for the instructions alone (needs valgrind); `TAWNY_BINARY` names another build. Rotel runs when it is there: `python3 -m venv target/rotel/venv &&
-//! target/rotel/venv/bin/pip install rotel`.
+//! `cargo bench --bench span_road`; `-- --rows http,graft` for some rows, `--spans 10` for one size of requests,
+//! `--scale 0.2` for fewer spans, `--only-count` for the instructions alone (needs valgrind), `--without-count` for all
+//! else. `TAWNY_BINARY` names another daemon than the one that was built with the bench. Rotel runs when it is there:
+//! `python3 -m venv target/rotel/venv && target/rotel/venv/bin/pip install rotel`.
 
 #![expect(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]

@@ -38,11 +38,15 @@ pub(super) const QUESTION_BYTES_MAX: usize = 16 * 1024;
 
 /// `None`: it is not gRPC. Otherwise what stands behind `application/grpc`, which names the encoding of messages.
 pub(super) fn subtype(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let (start, rest) = value.split_at_checked("application/grpc".len())?;
+    const START: &str = "application/grpc";
+    let value = headers.get(CONTENT_TYPE)?;
+    // Of a request over plain HTTP nothing more is looked at.
+    if !value.as_bytes().get(..START.len())?.eq_ignore_ascii_case(START.as_bytes()) {
+        return None;
+    }
+    let rest = value.to_str().ok()?.get(START.len()..)?;
     let rest = rest.split(';').next().unwrap_or_default().trim_end();
-    let is_grpc = start.eq_ignore_ascii_case("application/grpc") && (rest.is_empty() || rest.starts_with('+'));
-    is_grpc.then_some(rest)
+    (rest.is_empty() || rest.starts_with('+')).then_some(rest)
 }
 
 pub(super) async fn answer(door: &Arc<Door>, request: Request<Incoming>, life: &Arc<Life>) -> Response {

@@ -1,6 +1,11 @@
 //! OTLP/HTTP: four paths, protobuf and JSON, each answer in the encoding of its request
 //! (opentelemetry-proto, docs/specification.md, "OTLP/HTTP"). Never answers without a `Status` when it refuses.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::header::{
     ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
@@ -30,6 +35,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, zstd, deflate");
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"tawny\"");
 
+/// A map with room for more headers is not used again. Senders have about ten.
+const HEADER_COUNT_KEPT: usize = 24;
+
 /// How a request's body is written, and what its answer is called.
 struct Kind {
     encoding: Encoding,
@@ -40,6 +48,10 @@ impl Kind {
     fn of(headers: &HeaderMap) -> Result<Kind, Fault> {
         let given = headers.get(CONTENT_TYPE).map_or(Ok(""), HeaderValue::to_str);
         let given = given.map_err(|_| Fault::UnknownType { given: "?".to_owned() })?;
+        // As nearly every sender writes it.
+        if given == "application/x-protobuf" {
+            return Ok(Kind { encoding: Encoding::Protobuf, content_type: PROTOBUF });
+        }
         // Parameters such as a charset say nothing about protobuf, and JSON is UTF-8.
         let bare = given.split(';').next().unwrap_or_default().trim();
         let is = |name: &str| bare.eq_ignore_ascii_case(name);
@@ -68,7 +80,7 @@ fn signal_at(path: &str, prefix: &str) -> Option<Signal> {
 }
 
 pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response {
-    let (parts, mut body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let kind = Kind::of(&parts.headers);
     let signal = signal_at(parts.uri.path(), &door.options.path_prefix);
     let exported = export(door, &parts, &mut body, signal, &kind).await;
@@ -79,7 +91,8 @@ pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response 
         Ok((signal, partial)) => {
             let outcome = if partial.is_some() { Outcome::Partly } else { Outcome::Taken };
             door.counts.request(Some(signal), transport, outcome);
-            respond(StatusCode::OK, kind.content_type, success(signal, partial.as_ref(), kind.encoding))
+            let body = success(signal, partial.as_ref(), kind.encoding);
+            respond_in(emptied(&mut parts.headers), StatusCode::OK, kind.content_type, body)
         }
         Err(refusal) => {
             door.counts.request(signal, transport, refusal.outcome);
@@ -122,13 +135,8 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
     let mut share = door.budget.take(read::first_booking(expected)).ok_or(Fault::NoRoom)?;
     let is_kept = (codings.is_none() || options.keeps_members) && kind.encoding == Encoding::Protobuf;
     let purpose = if is_kept { Use::Kept } else { Use::Converted };
-    let deadline = Deadline {
-        at: Instant::now() + options.body_timeout,
-        is_senders: false,
-        seconds: options.body_timeout.as_secs(),
-    };
     let reading = read::whole(body, expected, bytes_max, &mut share, &door.buffers, purpose);
-    let bytes = timeout_at(deadline.at, reading).await.map_err(|_| deadline.fault())??;
+    let bytes = in_time(reading, options.body_timeout).await?;
     match kind.encoding {
         Encoding::Protobuf => door.unpack(signal, codings, bytes, share),
         Encoding::Json => {
@@ -138,6 +146,17 @@ async fn enter(door: &Door, parts: &Parts, body: &mut Incoming, signal: Signal, 
             Ok(Entry { signal, body: read.protobuf.into(), member: None, repairs: read.repairs, share })
         }
     }
+}
+
+/// The body, if it comes within the timeout.
+async fn in_time(reading: impl Future<Output = Result<Bytes, Fault>>, body_timeout: Duration) -> Result<Bytes, Fault> {
+    let mut reading = pin!(reading);
+    // Most bodies have come together with their head, and need neither clock nor timer.
+    if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+        return read;
+    }
+    let deadline = Deadline { at: Instant::now() + body_timeout, is_senders: false, seconds: body_timeout.as_secs() };
+    timeout_at(deadline.at, reading).await.map_err(|_| deadline.fault())?
 }
 
 /// Within memory that was booked before: as much again as the text, which is enough for all but long lists of numbers,
@@ -167,10 +186,28 @@ pub(super) fn success(signal: Signal, partial: Option<&(u64, String)>, encoding:
 }
 
 fn respond(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response {
+    respond_in(HeaderMap::new(), status, content_type, body)
+}
+
+/// With the headers in a map that is there and empty.
+fn respond_in(headers: HeaderMap, status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response {
     let mut response = Response::new(Reply::Bytes(Some(body)));
     *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
+}
+
+/// The memory of a request's headers, for those of its answer. Hyper reads the next request of a connection into the map
+/// of the last answer, so that one map serves them all; one that was made for an answer would grow at every request.
+fn emptied(headers: &mut HeaderMap) -> HeaderMap {
+    // A sender of many headers would have the connection keep the room for them.
+    if headers.capacity() > HEADER_COUNT_KEPT {
+        return HeaderMap::new();
+    }
+    let mut headers = std::mem::take(headers);
+    headers.clear();
+    headers
 }
 
 fn refuse(refusal: &Refusal, kind: Kind, parts: &Parts, goes_on: bool) -> Response {

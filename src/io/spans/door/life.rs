@@ -188,6 +188,10 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Most answers are one piece, and the kernel's call for one is the cheaper one.
+        if let [only] = slices {
+            return Pin::new(&mut self.stream).poll_write(context, only);
+        }
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
