@@ -7,6 +7,7 @@ mod cork;
 pub mod door;
 pub mod errors;
 pub mod faces;
+mod nudge;
 pub mod out;
 pub mod resends;
 pub mod road;

@@ -1,57 +1,37 @@
 //! Wakes that reach a task while it polls what it holds: each is answered by another look at once, without a trip through
 //! the scheduler. Never loses one, and never keeps the other tasks of a thread waiting for long.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::nudge::Nudge;
 
 /// Looks in a row; then the others have their turn. A request needs three or four.
 const LOOK_COUNT_MAX: usize = 8;
 
 /// For futures that wake each other and are polled by one task.
 pub(super) struct Waking {
-    note: Arc<Note>,
+    nudge: Arc<Nudge>,
     waker: Waker,
-}
-
-struct Note {
-    is_awake: AtomicBool,
-    is_polling: AtomicBool,
-    task: Mutex<Waker>,
-}
-
-impl Wake for Note {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.is_awake.store(true, Ordering::SeqCst);
-        // Who polls looks at the note once more after this has become false.
-        if !self.is_polling.load(Ordering::SeqCst) {
-            self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
-        }
-    }
 }
 
 impl Waking {
     pub(super) fn new() -> Waking {
-        let task = Mutex::new(Waker::noop().clone());
-        let note = Arc::new(Note { is_awake: AtomicBool::new(false), is_polling: AtomicBool::new(false), task });
-        Waking { waker: note.clone().into(), note }
+        let nudge = Nudge::new(false);
+        Waking { waker: nudge.clone().into(), nudge }
     }
 
     /// Polls until it is ready, or until a poll has woken nothing.
     pub(super) fn poll<T>(&self, task: &Context<'_>, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        self.follow(task.waker());
-        let note = &self.note;
+        let nudge = &self.nudge;
+        nudge.follow(task.waker());
         let mut context = Context::from_waker(&self.waker);
         for _ in 0..LOOK_COUNT_MAX {
-            note.is_polling.store(true, Ordering::SeqCst);
-            note.is_awake.store(false, Ordering::SeqCst);
+            nudge.set_polling(true);
+            nudge.settle();
             let polled = poll(&mut context);
-            note.is_polling.store(false, Ordering::SeqCst);
-            if polled.is_ready() || !note.is_awake.load(Ordering::SeqCst) {
+            nudge.set_polling(false);
+            if polled.is_ready() || !nudge.is_awake() {
                 return polled;
             }
         }
@@ -61,42 +41,19 @@ impl Waking {
 
     /// Whether something has woken since the last look.
     pub(super) fn is_awake(&self) -> bool {
-        self.note.is_awake.load(Ordering::SeqCst)
+        self.nudge.is_awake()
     }
 
     /// Within a poll: whatever has woken so far is about to be looked at, and needs no look of its own.
     pub(super) fn settle(&self) {
-        self.note.is_awake.store(false, Ordering::SeqCst);
-    }
-
-    fn follow(&self, task: &Waker) {
-        let mut held = self.note.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if !held.will_wake(task) {
-            held.clone_from(task);
-        }
+        self.nudge.settle();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
-
+    use super::super::nudge::Count;
     use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicU32);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Count {
-        fn get(&self) -> u32 {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
 
     #[test]
     fn a_wake_while_polling_is_one_more_look_and_a_wake_later_reaches_the_task() {
