@@ -247,3 +247,22 @@ pub(super) fn refuse_grpc(door: &Door, request: &Request<Incoming>) -> Response 
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_the_memory_of_its_requests_headers_and_none_of_them() {
+        let sent = |count: usize| -> HeaderMap {
+            let name = |number| hyper::header::HeaderName::try_from(format!("x-owl-{number}")).expect("it is a name");
+            (0..count).map(|number| (name(number), JSON)).collect()
+        };
+        let mut few = sent(9);
+        let room = few.capacity();
+        let response = respond_in(emptied(&mut few), StatusCode::OK, PROTOBUF, Bytes::new());
+        assert_eq!(response.headers(), &HeaderMap::from_iter([(CONTENT_TYPE, PROTOBUF)]));
+        assert_eq!(response.headers().capacity(), room);
+        assert_eq!(emptied(&mut sent(2 * HEADER_COUNT_KEPT)).capacity(), 0, "that much is not kept");
+    }
+}
