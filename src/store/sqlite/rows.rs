@@ -65,7 +65,7 @@ async fn write_incidents(
     incidents: &[IncidentRow<'_>],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let bind = |row: &mut Row, IncidentRow { id, incident, notice, .. }: &IncidentRow<'_>| {
+    let bind = |row: &mut Row<'_>, IncidentRow { id, incident, notice, .. }: &IncidentRow<'_>| {
         row.add(*id);
         row.add(incident.key.0.to_vec());
         row.add(deadline(incident).map(Timestamp::as_ms));
@@ -81,7 +81,7 @@ async fn write_members(
     members: &[(i64, Option<i64>, &Member)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let bind = |row: &mut Row, (id, incident, member): &(i64, Option<i64>, &Member)| {
+    let bind = |row: &mut Row<'_>, (id, incident, member): &(i64, Option<i64>, &Member)| {
         row.add(*id);
         row.add(member.identity.0.to_vec());
         row.add(*incident);
@@ -93,7 +93,7 @@ async fn write_members(
 }
 
 async fn write_notices(script: &mut Script<'_>, notices: &[NoticeRow<'_>]) -> Result<(), StoreError> {
-    let bind = |row: &mut Row, NoticeRow { id, notice, incident }: &NoticeRow<'_>| {
+    let bind = |row: &mut Row<'_>, NoticeRow { id, notice, incident }: &NoticeRow<'_>| {
         row.add(*id);
         row.add(notice.at.as_ms());
         row.word(notice.kind.as_str());
@@ -110,7 +110,7 @@ async fn write_deliveries(
     deliveries: &[(i64, Pending)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let bind = |row: &mut Row, (notice, pending): &(i64, Pending)| {
+    let bind = |row: &mut Row<'_>, (notice, pending): &(i64, Pending)| {
         row.add(pending.delivery.id.0);
         row.add(*notice);
         row.add(pending.delivery.sink.clone());
@@ -122,27 +122,27 @@ async fn write_deliveries(
 }
 
 async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(), StoreError> {
-    let bind = |row: &mut Row, record: &Record| {
+    let bind = |row: &mut Row<'_>, record: &Record| {
         row.add(record.received_at.as_ms());
-        row.add(record.source.clone());
+        row.add(record.source.as_str());
         row.add(record.kind);
         row.add(compress_prepend_size(&record.body));
         row.add(compress_prepend_size(record.decisions.as_bytes()));
     };
     script.rows(&RECORDS, &changes.records, bind).await?;
-    let bind = |row: &mut Row, reject: &RejectRecord| {
+    let bind = |row: &mut Row<'_>, reject: &RejectRecord| {
         row.add(reject.received_at.as_ms());
-        row.add(reject.source.clone());
-        row.add(reject.kind.clone());
+        row.add(reject.source.as_str());
+        row.add(reject.kind.as_str());
         row.add(i64::from(reject.status));
-        row.add(reject.reason.clone());
+        row.add(reject.reason.as_str());
         row.add(reject.body.to_vec());
     };
     script.rows(&REJECTS, &changes.rejects, bind).await
 }
 
 async fn settle(script: &mut Script<'_>, settlements: &[&Settlement]) -> Result<(), StoreError> {
-    let bind = |row: &mut Row, settlement: &&Settlement| {
+    let bind = |row: &mut Row<'_>, settlement: &&Settlement| {
         row.add(settlement.id.0);
         row.add(i64::from(settlement.attempts));
         row.add(settlement.next_attempt_at.as_ms());

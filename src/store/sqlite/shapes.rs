@@ -11,6 +11,7 @@ pub(super) const INCIDENTS: Shape = Shape {
     row: "(?,?,?,?,?,?)",
     tail: " on conflict (id) do update set deadline = excluded.deadline, changed_at = excluded.changed_at, \
            notice = excluded.notice, state = excluded.state",
+    columns: "a1,b1,c1,d1,e1,f1",
     single: None,
 };
 
@@ -19,6 +20,7 @@ pub(super) const MEMBERS: Shape = Shape {
     head: "insert or rollback into members (id, identity, incident, expires_at, changed_at, state) values ",
     row: "(?,?,?,?,?,?)",
     tail: " on conflict (id) do update set incident = excluded.incident, expires_at = excluded.expires_at, changed_at = excluded.changed_at, state = excluded.state",
+    columns: "a2,b2,c2,d2,e2,f2",
     single: None,
 };
 
@@ -27,6 +29,7 @@ pub(super) const NOTICES: Shape = Shape {
     head: "insert or rollback into notices (id, at, kind, reason, sequence, incident, state) values ",
     row: "(?,?,?,?,?,?,?)",
     tail: "",
+    columns: "a3,b3,c3,d3,e3,f3,g3",
     single: None,
 };
 
@@ -35,6 +38,7 @@ pub(super) const DELIVERIES: Shape = Shape {
     head: "insert or rollback into deliveries (id, notice, sink, key, attempts, created_at, next_at, reason) values ",
     row: "(?,?,?,?,0,?,?,'')",
     tail: "",
+    columns: "a4,b4,c4,d4,e4,f4",
     single: None,
 };
 
@@ -43,6 +47,7 @@ pub(super) const RECORDS: Shape = Shape {
     head: "insert or rollback into records (received_at, source, kind, body, decisions) values ",
     row: "(?,?,?,?,?)",
     tail: "",
+    columns: "a5,b5,c5,d5,e5",
     single: None,
 };
 
@@ -51,6 +56,7 @@ pub(super) const REJECTS: Shape = Shape {
     head: "insert or rollback into rejects (received_at, source, kind, status, reason, body) values ",
     row: "(?,?,?,?,?,?)",
     tail: "",
+    columns: "a6,b6,c6,d6,e6,f6",
     single: None,
 };
 
@@ -62,8 +68,9 @@ pub(super) const SETTLEMENTS: Shape = Shape {
     row: "(?,0,'',x'',0,?,?,?,?,?)",
     tail: " on conflict (id) do update set attempts = excluded.attempts, next_at = excluded.next_at, outcome = excluded.outcome, \
            reason = excluded.reason, settled_at = excluded.settled_at",
+    columns: "a7,b7,c7,d7,e7,f7",
     single: Some(
-        "update or rollback deliveries set attempts = new.b, next_at = new.c, outcome = new.d, reason = new.e, \
-         settled_at = new.f where id = new.a",
+        "update or rollback deliveries set attempts = new.b7, next_at = new.c7, outcome = new.d7, reason = new.e7, \
+         settled_at = new.f7 where id = new.a7",
     ),
 };

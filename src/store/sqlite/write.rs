@@ -10,7 +10,6 @@ use super::bulk::{self, in_list};
 use super::directory::Directory;
 use super::recent::Recent;
 use super::rows::{self, IncidentRow, NoticeRow, Numbered};
-use super::shapes::SHAPES;
 use super::{OpenFile, last_id, retain, unavailable, unreadable};
 use crate::incidents::deadline;
 use crate::model::id::IdMap;
@@ -60,7 +59,7 @@ impl SqliteWriter {
             notice: last_id(&mut connection, "select max(id) from notices").await?,
             delivery: last_id(&mut connection, "select max(id) from deliveries").await?,
         };
-        bulk::prepare(&mut connection, &SHAPES).await?;
+        bulk::prepare(&mut connection).await?;
         Ok(SqliteWriter { connection, directory, file, last, recent: Recent::default() })
     }
 
