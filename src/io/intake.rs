@@ -19,7 +19,7 @@ use super::instance::Instance;
 use super::live_rules::LiveRules;
 use crate::incidents::Heard;
 use crate::model::{Alert, AlertOutcome, SourceRef, Timestamp};
-use crate::rules::{Decision, Origin, RuleSet, Stamped};
+use crate::rules::{Decision, Memo, Origin, RuleSet, Stamped};
 use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
 use crate::store::{Record, RejectRecord};
 use crate::telemetry::Metrics;
@@ -111,16 +111,19 @@ impl Intake {
         let mut repeated_count = 0;
         let mut incoming = Vec::new();
         // One set for the whole request.
-        let rules = self.rules.get();
-        let mut journal = Journal::new(rules.revision());
+        let in_force = self.rules.in_force();
+        let mut journal = Journal::new(in_force.rules.revision());
         aside(body_bytes, || {
+            let mut memo = None;
             for alert in alerts {
                 if self.cache.repeats(&alert, received_at) {
                     repeated_count += 1;
                 } else {
-                    incoming.push(self.tag(&rules, instance, alert, received_at, &mut journal));
+                    let memo = memo.get_or_insert_with(|| in_force.take_memo());
+                    incoming.push(self.tag(&in_force.rules, instance, alert, received_at, memo, &mut journal));
                 }
             }
+            memo.into_iter().for_each(|memo| in_force.put_memo(memo));
         });
         self.metrics.alerts(name, AlertOutcome::Repeated.as_str(), repeated_count);
         self.metrics.rejects(name, u64::try_from(rejects.len()).unwrap_or(u64::MAX));
@@ -146,9 +149,10 @@ impl Intake {
         instance: &Instance,
         alert: Alert<'_>,
         received_at: Timestamp,
+        memo: &mut Memo,
         journal: &mut Journal,
     ) -> Incoming {
-        let (decision, changes) = rules.decide_and_try_shadows(&alert, instance.origin(), &mut journal.memo);
+        let (decision, changes) = rules.decide_and_try_shadows(&alert, instance.origin(), memo);
         self.rules.note_shadows(rules, changes, &alert);
         self.incoming(rules, instance.source_ref(), decision, alert, received_at, journal)
     }

@@ -13,7 +13,7 @@ use super::commit::{Chore, Work};
 use super::rules_watch::{self, Snapshot};
 use super::shadows::Shadows;
 use crate::model::{Alert, Timestamp};
-use crate::rules::{RuleSet, ShadowChange, SourceFile};
+use crate::rules::{Memo, RuleSet, ShadowChange, SourceFile};
 use crate::store::{Reader, StoreError};
 
 /// Under this name the store keeps the last good set.
@@ -55,6 +55,8 @@ pub struct InForce {
     pub shadows: Shadows,
     /// Rules whose date was over when the set went live, as `file:line id`.
     pub expired: Vec<Arc<str>>,
+    /// What the set has said before, while no request has it in hand.
+    memo: Mutex<Option<Memo>>,
 }
 
 impl InForce {
@@ -67,7 +69,17 @@ impl InForce {
                 expired.join(", ")
             );
         }
-        InForce { rules: Arc::new(rules), since: now, shadows: Shadows::default(), expired }
+        InForce { rules: Arc::new(rules), since: now, shadows: Shadows::default(), expired, memo: Mutex::default() }
+    }
+
+    /// What the set has said before, for one request at a time; a second one meanwhile begins with nothing.
+    pub fn take_memo(&self) -> Memo {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+
+    pub fn put_memo(&self, mut memo: Memo) {
+        memo.end_batch();
+        *self.memo.lock().unwrap_or_else(PoisonError::into_inner) = Some(memo);
     }
 }
 

@@ -191,12 +191,22 @@ impl serde::de::Visitor<'_> for BytesVisitor {
 }
 
 fn write_hex16<'a>(bytes: &[u8; 16], text: &'a mut [u8; 32]) -> &'a str {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (at, byte) in bytes.iter().enumerate() {
-        text[at * 2] = DIGITS[usize::from(byte >> 4)];
-        text[at * 2 + 1] = DIGITS[usize::from(byte & 15)];
+    for (four, digits) in bytes.as_chunks().0.iter().zip(text.as_chunks_mut().0) {
+        *digits = hex_digits(*four);
     }
     std::str::from_utf8(text).expect("hex digits are ASCII")
+}
+
+/// The digits of four bytes, made all at once: each half of a byte gets a byte of its own, and those above nine are moved
+/// on to the letters.
+const fn hex_digits(four: [u8; 4]) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bytes = u32::from_be_bytes(four) as u64;
+    let bytes = (bytes | bytes << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (bytes | bytes << 8) & 0x00ff_00ff_00ff_00ff;
+    let halves = (bytes | bytes << 4) & (ONES * 0x0f);
+    let letters = ((halves + ONES * 6) >> 4) & ONES;
+    (halves + ONES * b'0' as u64 + letters * (b'a' - b'9' - 1) as u64).to_be_bytes()
 }
 
 fn parse_hex16(text: &str) -> Option<[u8; 16]> {
@@ -233,6 +243,16 @@ mod tests {
             ("severity", "critical"),
         ];
         assert_eq!(format!("{:016x}", alertmanager_fingerprint(labels.into_iter())), "51f99cfc0c7805e8");
+    }
+
+    #[test]
+    fn every_byte_has_its_two_digits() {
+        for byte in 0..=u8::MAX {
+            let others = [byte.wrapping_add(1), byte ^ 0xff, byte.rotate_left(4)];
+            let digits = hex_digits([byte, others[0], others[1], others[2]]);
+            let expected = format!("{byte:02x}{:02x}{:02x}{:02x}", others[0], others[1], others[2]);
+            assert_eq!(digits, expected.as_bytes());
+        }
     }
 
     #[test]

@@ -86,6 +86,13 @@ impl JsonText {
         push_quoted(&mut self.0, text);
     }
 
+    /// A text that is the value of a [`JsonText::key`].
+    #[inline]
+    pub fn member(&mut self, quoted: &'static str, text: &str) {
+        self.key(quoted);
+        push_quoted(&mut self.0, text);
+    }
+
     /// Opens a text that is made of several pieces.
     pub fn open_text(&mut self) {
         self.next();
@@ -106,10 +113,19 @@ impl JsonText {
         self.0.push('"');
     }
 
-    /// What stands there already, once more.
+    /// What stands there already, once more; nothing where nothing stood.
     pub fn repeat(&mut self, written: Range<usize>) {
-        self.next();
-        self.0.extend_from_within(written);
+        if !written.is_empty() {
+            self.next();
+            self.0.extend_from_within(written);
+        }
+    }
+
+    /// Where there is less room than that, it is made for so much more.
+    pub fn make_room(&mut self, bytes: usize, then: usize) {
+        if self.0.capacity() - self.0.len() < bytes {
+            self.0.reserve(bytes.max(then));
+        }
     }
 
     pub fn number(&mut self, number: u32) {
@@ -128,7 +144,8 @@ impl JsonText {
     pub fn labels(&mut self, labels: &Labels<'_>) {
         self.open('{');
         for (name, value) in labels.iter() {
-            self.text(name);
+            self.next();
+            push_quoted(&mut self.0, name);
             self.0.push(':');
             push_quoted(&mut self.0, value);
         }
@@ -160,6 +177,7 @@ pub fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
 }
 
+#[inline]
 fn push_escaped(out: &mut String, text: &str) {
     if is_free_of_specials(text.as_bytes()) {
         out.push_str(text);
@@ -171,7 +189,7 @@ fn push_escaped(out: &mut String, text: &str) {
 #[cold]
 fn escape(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = first_special(rest.as_bytes()) {
+    while let Some(at) = first_special(rest.as_bytes(), 0) {
         out.push_str(&rest[..at]);
         let byte = rest.as_bytes()[at];
         match byte {
@@ -190,18 +208,16 @@ fn escape(out: &mut String, text: &str) {
     out.push_str(rest);
 }
 
-/// Whether nothing in it is escaped: nearly every text. Looks at the bytes in blocks, and at the end of a text in a
-/// block that overlaps the one before it.
+/// Whether nothing in it is escaped: nearly every text. Looks at eight bytes at a time, and at the end of a text at eight
+/// that overlap the ones before.
+#[inline]
 fn is_free_of_specials(bytes: &[u8]) -> bool {
-    let has_any = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | is_special(*byte));
-    if let Some(last) = bytes.last_chunk::<16>() {
-        return !bytes.as_chunks::<16>().0.iter().fold(has_any(last), |found, block| found | has_any(block));
+    if let Some(last) = bytes.last_chunk() {
+        let has_none = |word: &[u8; 8]| specials(u64::from_le_bytes(*word)) == 0;
+        return has_none(last) && bytes.as_chunks().0.iter().all(has_none);
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        return !has_special(u64::from_le_bytes(*first)) && !has_special(u64::from_le_bytes(*last));
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        return !has_special(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)));
+        return specials(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))) == 0;
     }
     !bytes.iter().any(|byte| is_special(*byte))
 }
@@ -210,24 +226,28 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Where the first control character, quote or backslash stands.
-fn first_special(bytes: &[u8]) -> Option<usize> {
-    let clean = bytes.as_chunks().0.iter().take_while(|word| !has_special(u64::from_le_bytes(**word))).count() * 8;
-    bytes[clean..].iter().position(|byte| is_special(*byte)).map(|found| clean + found)
+/// Where the first control character, quote or backslash stands behind `from`.
+pub fn first_special(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let found = specials(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    bytes.get(at..)?.iter().position(|byte| is_special(*byte)).map(|found| at + found)
 }
 
-/// Whether one of eight bytes is below 0x20, a quote or a backslash. The usual tricks with borrows: a byte is less
-/// than `n` (at most 0x80) if taking `n` away borrows into its highest bit while that bit was not set. A borrow
-/// may tell falsely of a byte above a true one, which does not matter here.
-const fn has_special(word: u64) -> bool {
+/// The highest bit of each of eight bytes that is below 0x20, a quote or a backslash. A byte is less than `n` (at most
+/// 0x80) if taking `n` away borrows into its highest bit while that bit was not set. Flipping the second bit puts the
+/// quote next to the control characters. A borrow may tell falsely of a byte above a true one: only the lowest is sure.
+const fn specials(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let quotes = word ^ (ONES * 0x22);
-    let slashes = word ^ (ONES * 0x5c);
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    let quotes = quotes.wrapping_sub(ONES) & !quotes;
-    let slashes = slashes.wrapping_sub(ONES) & !slashes;
-    (controls | quotes | slashes) & HIGH != 0
+    let controls_and_quotes = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let slashes = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
+    (controls_and_quotes | slashes) & !word & HIGH
 }
 
 #[cfg(test)]

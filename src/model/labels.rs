@@ -196,7 +196,8 @@ impl<'a> Labels<'a> {
         deserializer.deserialize_any(LabelsVisitor).map(Labels::into_owned)
     }
 
-    fn from_unsorted(mut pairs: Pairs<'a>) -> Labels<'a> {
+    /// In any order; of equal names the last one counts.
+    pub fn from_pairs(mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Labels<'a> {
         // Go and most others write maps sorted; then nothing moves.
         if !pairs.is_sorted_by(|left, right| left.0 < right.0) {
             // Stable, so of two equal names the later stays later; the reversed dedup then keeps it.
@@ -261,7 +262,7 @@ impl fmt::Debug for Labels<'_> {
 
 impl<'a, N: Into<Cow<'a, str>>, V: Into<Cow<'a, str>>> FromIterator<(N, V)> for Labels<'a> {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Labels<'a> {
-        Labels::from_unsorted(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        Labels::from_pairs(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
@@ -300,7 +301,7 @@ impl<'de> Visitor<'de> for LabelsVisitor {
         while let Some((Text(name), value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
             pairs.push((name, value.map_or(Cow::Borrowed(""), |Text(value)| value)));
         }
-        Ok(Labels::from_unsorted(pairs))
+        Ok(Labels::from_pairs(pairs))
     }
 }
 

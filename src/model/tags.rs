@@ -1,5 +1,6 @@
 //! What Tawny says about an alert or a span: where it ran and whose it is, each with the rule that said so.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::ser::SerializeMap;
@@ -94,17 +95,29 @@ pub struct Tag {
     pub seen: Option<Arc<str>>,
 }
 
-/// At most one value per name; absent means that no rule knew.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tags([Option<Tag>; TagName::ALL.len()]);
+/// At most one value per name; absent means that no rule knew. Many alerts differ in their class and in nothing else, so
+/// that all tags but the class can be shared.
+#[derive(Clone, Default)]
+pub struct Tags {
+    class: Option<Tag>,
+    /// The others, unless they are shared.
+    own: Option<Box<Slots>>,
+    shared: Option<Arc<Slots>>,
+}
+
+/// One place per name; that of the class stays empty.
+type Slots = [Option<Tag>; TagName::ALL.len()];
 
 impl Tags {
     pub const fn new() -> Tags {
-        Tags([const { None }; TagName::ALL.len()])
+        Tags { class: None, own: None, shared: None }
     }
 
     pub fn get(&self, name: TagName) -> Option<&Tag> {
-        self.0[name as usize].as_ref()
+        if name == TagName::Class {
+            return self.class.as_ref();
+        }
+        self.own.as_deref().or(self.shared.as_deref())?[name as usize].as_ref()
     }
 
     pub fn value(&self, name: TagName) -> Option<&str> {
@@ -113,20 +126,55 @@ impl Tags {
 
     /// Keeps what stands there already: the first rule that sets a field wins.
     pub fn set_first(&mut self, name: TagName, tag: Tag) -> bool {
-        let slot = &mut self.0[name as usize];
-        let free = slot.is_none();
-        if free {
-            *slot = Some(tag);
+        let is_free = self.get(name).is_none();
+        if is_free {
+            self.replace(name, tag);
         }
-        free
+        is_free
     }
 
     pub fn replace(&mut self, name: TagName, tag: Tag) {
-        self.0[name as usize] = Some(tag);
+        *self.slot(name) = Some(tag);
+    }
+
+    fn slot(&mut self, name: TagName) -> &mut Option<Tag> {
+        if name == TagName::Class {
+            return &mut self.class;
+        }
+        // What others have as well is not changed under their hands.
+        let shared = self.shared.take();
+        let own = self.own.get_or_insert_with(|| shared.map_or_else(Box::default, |slots| Box::new((*slots).clone())));
+        &mut own[name as usize]
+    }
+
+    /// From here on clones share all but the class, each until it is changed.
+    pub fn share(&mut self) {
+        if let Some(slots) = self.own.take() {
+            self.shared = Some(Arc::from(slots));
+        }
+    }
+
+    /// Where all but the class stand, if they are shared: the same for all that share them, while one of these lives.
+    pub fn shared_address(&self) -> Option<usize> {
+        self.shared.as_ref().map(|slots| Arc::as_ptr(slots).addr())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (TagName, &Tag)> {
         TagName::ALL.into_iter().filter_map(|name| self.get(name).map(|tag| (name, tag)))
+    }
+}
+
+impl PartialEq for Tags {
+    fn eq(&self, other: &Tags) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Tags {}
+
+impl fmt::Debug for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -152,5 +200,39 @@ impl<'de> Deserialize<'de> for Tags {
             }
         }
         Ok(tags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(value: &str) -> Tag {
+        Tag { value: value.into(), by: "a.yaml:1 x".into(), seen: None }
+    }
+
+    #[test]
+    fn what_is_shared_is_the_same_for_its_readers_and_a_change_stays_with_who_made_it() {
+        let mut first = Tags::new();
+        assert_eq!((first.shared_address(), first.get(TagName::Cell)), (None, None));
+        assert!(first.set_first(TagName::Service, tag("owl")) && first.set_first(TagName::Class, tag("High")));
+        let plain = first.clone();
+        first.share();
+        assert_eq!(first, plain);
+        assert_eq!(format!("{first:?}"), format!("{plain:?}"));
+        let mut second = first.clone();
+        second.replace(TagName::Class, tag("Low"));
+        assert!(!second.set_first(TagName::Service, tag("duo")), "the first one stands");
+        assert!(first.shared_address().is_some() && first.shared_address() == second.shared_address());
+        assert_ne!(first, second);
+        second.replace(TagName::Class, tag("High"));
+        assert_eq!(first, second);
+        second.replace(TagName::Service, tag("duo"));
+        second.set_first(TagName::Cell, tag("c1"));
+        assert_eq!((second.shared_address(), second.iter().count()), (None, 3));
+        assert_eq!(first, plain, "nobody else's tags changed");
+        second.share();
+        let read: Tags = serde_json::from_str(&serde_json::to_string(&second).unwrap()).unwrap();
+        assert_eq!(read, second);
     }
 }

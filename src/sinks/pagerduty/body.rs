@@ -72,10 +72,10 @@ pub(super) fn change(notice: &Notice, routing_key: &str) -> Vec<u8> {
 }
 
 /// A text that is there.
+#[inline]
 fn text(json: &mut JsonText, name: &'static str, value: Option<&str>) {
     if let Some(value) = value {
-        json.key(name);
-        json.text(value);
+        json.member(name, value);
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `fingerprint` | identity (Grafana only) | others are recomputed, imitators leave it out |
 
 mod element;
+mod quick;
 mod shape;
 
 pub(super) use element::{Element, Elements, read_elements};
