@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::id::alertmanager_fingerprint;
 use super::{Identity, Labels, SenderId, Severity, Timestamp};
 
 /// What the source says of the problem.
@@ -101,8 +102,6 @@ pub struct Alert<'a> {
     pub fields: Labels<'a>,
     /// Links that stand nowhere else in the alert; readers want [`Alert::all_links`].
     pub links: Vec<Link>,
-    /// Alertmanager's fingerprint of the labels, where the source has labels.
-    pub fingerprint: Option<u64>,
 }
 
 impl Alert<'_> {
@@ -131,6 +130,12 @@ impl Alert<'_> {
         links
     }
 
+    /// Alertmanager's fingerprint of the labels. Made on demand: it is a multiplication for each byte, each of which waits
+    /// for the one before.
+    pub fn alertmanager_fingerprint(&self) -> u64 {
+        alertmanager_fingerprint(self.labels.iter())
+    }
+
     pub fn into_owned(self) -> Alert<'static> {
         Alert {
             name: Cow::Owned(self.name.into_owned()),
@@ -147,7 +152,6 @@ impl Alert<'_> {
             holds_for: self.holds_for,
             severity: self.severity,
             links: self.links,
-            fingerprint: self.fingerprint,
         }
     }
 }

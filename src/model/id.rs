@@ -129,11 +129,6 @@ impl IdHasher {
         self.0.update([0xff]);
     }
 
-    /// Several parts at once, each already followed by its separator: what [`separate`] wrote.
-    pub fn separated(&mut self, parts: &[u8]) {
-        self.0.update(parts);
-    }
-
     pub fn finish(self) -> [u8; 16] {
         let digest = self.0.finalize();
         let mut id = [0; 16];
@@ -153,8 +148,17 @@ impl IdHasher {
     }
 }
 
+/// The hash of parts that [`separate`] wrote, the domain first: what [`IdHasher`] makes of the same parts.
+pub fn hash_separated(parts: &[u8]) -> [u8; 16] {
+    let digest = Sha256::digest(parts);
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    id
+}
+
 /// Appends parts as [`IdHasher::part`] would feed them. Hashing once over many short parts is several times
 /// cheaper than part by part.
+#[inline]
 pub fn separate<'p>(parts: impl IntoIterator<Item = &'p str>, into: &mut Vec<u8>) {
     for part in parts {
         into.extend_from_slice(part.as_bytes());
@@ -165,14 +169,9 @@ pub fn separate<'p>(parts: impl IntoIterator<Item = &'p str>, into: &mut Vec<u8>
 /// Alertmanager's fingerprint: FNV-1a over the labels sorted by name, each `name 0xFF value 0xFF`
 /// (prometheus/common model/signature.go). Used to match with Alertmanager, never as our identity.
 pub fn alertmanager_fingerprint<'a>(sorted_labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    const PRIME: u64 = 0x0100_0000_01b3;
     let mut bytes = Vec::new();
     separate(sorted_labels.flat_map(|(name, value)| [name, value]), &mut bytes);
-    fingerprint_of_separated(&bytes)
-}
-
-/// [`alertmanager_fingerprint`] of names and values that [`separate`] wrote.
-pub fn fingerprint_of_separated(bytes: &[u8]) -> u64 {
-    const PRIME: u64 = 0x0100_0000_01b3;
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
@@ -263,12 +262,10 @@ mod tests {
         let mut right = IdHasher::new("test");
         right.part("a");
         right.part("bc");
-        let mut at_once = IdHasher::new("test");
         let mut bytes = Vec::new();
-        separate(["ab", "c"], &mut bytes);
-        at_once.separated(&bytes);
+        separate(["test", "ab", "c"], &mut bytes);
         let (left, right) = (left.identity(), right.identity());
-        assert_eq!(at_once.identity(), left);
+        assert_eq!(Identity(hash_separated(&bytes)), left);
         assert_ne!(left, right);
         assert_eq!(Identity::parse(&left.to_string()), Some(left));
         let key = IncidentKey(left.0);

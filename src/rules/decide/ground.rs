@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Program, ServiceFound, Tagging, note};
-use crate::model::id::{IdHasher, separate};
+use crate::model::id::{hash_separated, separate};
 use crate::model::{Alert, IncidentKey, Route, Severity, Tag, TagName, Tags};
 use crate::rules::facts::Facts;
 use crate::rules::platform::Cast;
@@ -54,14 +54,13 @@ impl Program {
         let mut tags = ground.tags.clone();
         let class = self.finish_class(&mut tags, ground.service.as_ref(), &alert.name);
         let mut parts = Vec::with_capacity(KEY_BYTES_USUAL);
+        separate(["v1"], &mut parts);
         visit_key_parts(&tags, &class, ground.fold, alert, origin, |_, value| {
             separate(value.or(Some("")), &mut parts);
         });
-        let mut hasher = IdHasher::new("v1");
-        hasher.separated(&parts);
         Decision {
             tags: Arc::new(tags),
-            key: IncidentKey(hasher.finish()),
+            key: IncidentKey(hash_separated(&parts)),
             route: Arc::clone(&ground.route),
             class,
             severity: ground.severity,
