@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::commit::{Chore, Work};
+use super::intake::Recall;
 use super::rules_watch::{self, Snapshot};
 use super::shadows::Shadows;
 use crate::model::{Alert, Timestamp};
-use crate::rules::{Memo, RuleSet, ShadowChange, SourceFile};
+use crate::rules::{RuleSet, ShadowChange, SourceFile};
 use crate::store::{Reader, StoreError};
 
 /// Under this name the store keeps the last good set.
@@ -55,8 +56,8 @@ pub struct InForce {
     pub shadows: Shadows,
     /// Rules whose date was over when the set went live, as `file:line id`.
     pub expired: Vec<Arc<str>>,
-    /// What the set has said before, while no request has it in hand.
-    memo: Mutex<Option<Memo>>,
+    /// What requests left for those behind them, while none has it in hand.
+    recall: Mutex<Option<Recall>>,
 }
 
 impl InForce {
@@ -69,17 +70,17 @@ impl InForce {
                 expired.join(", ")
             );
         }
-        InForce { rules: Arc::new(rules), since: now, shadows: Shadows::default(), expired, memo: Mutex::default() }
+        InForce { rules: Arc::new(rules), since: now, shadows: Shadows::default(), expired, recall: Mutex::default() }
     }
 
-    /// What the set has said before, for one request at a time; a second one meanwhile begins with nothing.
-    pub fn take_memo(&self) -> Memo {
-        self.memo.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    /// What is known of earlier requests, for one request at a time; a second one meanwhile begins with nothing.
+    pub fn take_recall(&self) -> Recall {
+        self.recall.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
     }
 
-    pub fn put_memo(&self, mut memo: Memo) {
-        memo.end_batch();
-        *self.memo.lock().unwrap_or_else(PoisonError::into_inner) = Some(memo);
+    pub fn put_recall(&self, mut recall: Recall) {
+        recall.end_request();
+        *self.recall.lock().unwrap_or_else(PoisonError::into_inner) = Some(recall);
     }
 }
 

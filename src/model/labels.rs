@@ -37,9 +37,11 @@ impl Packed {
         let length = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
         u32::try_from(length).ok()?;
         let (mut text, mut ends) = (String::with_capacity(length), Vec::with_capacity(pairs.len() * 2));
-        for piece in pairs.iter().flat_map(|(name, value)| [name, value]) {
-            text.push_str(piece);
-            ends.push(u32::try_from(text.len()).ok()?);
+        for (name, value) in pairs {
+            text.push_str(name);
+            let name_end = u32::try_from(text.len()).ok()?;
+            text.push_str(value);
+            ends.extend_from_slice(&[name_end, u32::try_from(text.len()).ok()?]);
         }
         Some(Packed { text, ends })
     }

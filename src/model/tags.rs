@@ -102,11 +102,18 @@ pub struct Tags {
     class: Option<Tag>,
     /// The others, unless they are shared.
     own: Option<Box<Slots>>,
-    shared: Option<Arc<Slots>>,
+    shared: Option<Arc<Shared>>,
 }
 
 /// One place per name; that of the class stays empty.
 type Slots = [Option<Tag>; TagName::ALL.len()];
+
+/// What many sets have in common, and what is said of it in each of their notices.
+struct Shared {
+    slots: Slots,
+    reasons_before: String,
+    reasons_behind: String,
+}
 
 impl Tags {
     pub const fn new() -> Tags {
@@ -117,7 +124,8 @@ impl Tags {
         if name == TagName::Class {
             return self.class.as_ref();
         }
-        self.own.as_deref().or(self.shared.as_deref())?[name as usize].as_ref()
+        let shared = || self.shared.as_deref().map(|shared| &shared.slots);
+        self.own.as_deref().or_else(shared)?[name as usize].as_ref()
     }
 
     pub fn value(&self, name: TagName) -> Option<&str> {
@@ -143,15 +151,44 @@ impl Tags {
         }
         // What others have as well is not changed under their hands.
         let shared = self.shared.take();
-        let own = self.own.get_or_insert_with(|| shared.map_or_else(Box::default, |slots| Box::new((*slots).clone())));
+        let slots = || shared.map_or_else(Box::default, |shared| Box::new(shared.slots.clone()));
+        let own = self.own.get_or_insert_with(slots);
         &mut own[name as usize]
     }
 
     /// From here on clones share all but the class, each until it is changed.
     pub fn share(&mut self) {
-        if let Some(slots) = self.own.take() {
-            self.shared = Some(Arc::from(slots));
+        if self.own.is_none() {
+            return;
         }
+        let reasons_before = reasons(self.iter().filter(|(name, _)| *name < TagName::Class));
+        let reasons_behind = reasons(self.iter().filter(|(name, _)| *name > TagName::Class));
+        let slots = self.own.take().map(|slots| *slots).unwrap_or_default();
+        self.shared = Some(Arc::new(Shared { slots, reasons_before, reasons_behind }));
+    }
+
+    /// The rule behind each tag, as people are told: `service: services.yaml:14 owl-service; owner: …`, in pieces between
+    /// which nothing stands.
+    pub fn visit_reasons(&self, mut visit: impl FnMut(&str)) {
+        let Some(shared) = &self.shared else {
+            let mut before = "";
+            for (name, tag) in self.iter() {
+                [before, name.as_str(), ": ", &tag.by].into_iter().for_each(&mut visit);
+                before = REASONS_SEPARATOR;
+            }
+            return;
+        };
+        visit(&shared.reasons_before);
+        let mut is_first = shared.reasons_before.is_empty();
+        if let Some(class) = &self.class {
+            let before = if is_first { "" } else { REASONS_SEPARATOR };
+            [before, TagName::Class.as_str(), ": ", &class.by].into_iter().for_each(&mut visit);
+            is_first = false;
+        }
+        if !is_first && !shared.reasons_behind.is_empty() {
+            visit(REASONS_SEPARATOR);
+        }
+        visit(&shared.reasons_behind);
     }
 
     /// Where all but the class stand, if they are shared: the same for all that share them, while one of these lives.
@@ -162,6 +199,17 @@ impl Tags {
     pub fn iter(&self) -> impl Iterator<Item = (TagName, &Tag)> {
         TagName::ALL.into_iter().filter_map(|name| self.get(name).map(|tag| (name, tag)))
     }
+}
+
+const REASONS_SEPARATOR: &str = "; ";
+
+fn reasons<'t>(tags: impl Iterator<Item = (TagName, &'t Tag)>) -> String {
+    let mut text = String::new();
+    for (name, tag) in tags {
+        let before = if text.is_empty() { "" } else { REASONS_SEPARATOR };
+        text.extend([before, name.as_str(), ": ", &tag.by]);
+    }
+    text
 }
 
 impl PartialEq for Tags {
@@ -211,6 +259,27 @@ mod tests {
         Tag { value: value.into(), by: "a.yaml:1 x".into(), seen: None }
     }
 
+    fn reasons_of(tags: &Tags) -> String {
+        let mut text = String::new();
+        tags.visit_reasons(|piece| text.push_str(piece));
+        text
+    }
+
+    #[test]
+    fn the_reasons_are_told_alike_whether_tags_are_shared_or_not() {
+        let names = [TagName::Service, TagName::Class, TagName::Environment, TagName::Cell, TagName::Runbook];
+        for chosen in 0..1_u32 << names.len() {
+            let mut tags = Tags::new();
+            for (at, name) in names.into_iter().enumerate().filter(|(at, _)| chosen & 1 << at != 0) {
+                tags.set_first(name, tag(&at.to_string()));
+            }
+            let own = reasons_of(&tags);
+            assert_eq!(own.matches(": a.yaml:1 x").count(), tags.iter().count());
+            tags.share();
+            assert_eq!(reasons_of(&tags), own, "{chosen}");
+        }
+    }
+
     #[test]
     fn what_is_shared_is_the_same_for_its_readers_and_a_change_stays_with_who_made_it() {
         let mut first = Tags::new();
@@ -232,6 +301,7 @@ mod tests {
         assert_eq!((second.shared_address(), second.iter().count()), (None, 3));
         assert_eq!(first, plain, "nobody else's tags changed");
         second.share();
+        assert_eq!(reasons_of(&second), "service: a.yaml:1 x; class: a.yaml:1 x; cell: a.yaml:1 x");
         let read: Tags = serde_json::from_str(&serde_json::to_string(&second).unwrap()).unwrap();
         assert_eq!(read, second);
     }

@@ -75,20 +75,21 @@ impl Timestamp {
         if !(0..=9999).contains(&year) {
             return None;
         }
-        let ms = self.0.rem_euclid(86_400_000);
-        let (hour, minute, second, milli) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
+        let ms = u32::try_from(self.0.rem_euclid(86_400_000)).unwrap_or(0);
+        let (second, milli) = (ms / 1000, ms % 1000);
+        // At most 99, as all of these are.
+        let pair = |value: i64| u8::try_from(value).map_or([b'0'; 2], |value| [b'0' + value / 10, b'0' + value % 10]);
+        let small = |value: u32| pair(i64::from(value));
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        let mut put = |at: usize, count: usize, mut value: i64| {
-            for digit in text[at..at + count].iter_mut().rev() {
-                *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
-                value /= 10;
-            }
-        };
-        put(0, 4, year);
-        for (at, value) in [(5, month), (8, day), (11, hour), (14, minute), (17, second)] {
-            put(at, 2, value);
-        }
-        put(20, 3, milli);
+        [text[0], text[1]] = pair(year / 100);
+        [text[2], text[3]] = pair(year % 100);
+        [text[5], text[6]] = pair(month);
+        [text[8], text[9]] = pair(day);
+        [text[11], text[12]] = small(second / 3600);
+        [text[14], text[15]] = small(second / 60 % 60);
+        [text[17], text[18]] = small(second % 60);
+        [text[20], text[21]] = small(milli / 10);
+        text[22] = small(milli % 10)[1];
         Some(text)
     }
 }
