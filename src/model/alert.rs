@@ -118,7 +118,13 @@ impl Alert<'_> {
             ("url", "Link"),
         ];
         let (runbooks, others) = ANNOTATIONS.split_at(3);
-        let annotated = |(name, text): &(&str, &str)| Link::checked(self.annotations.get(name)?, text);
+        // Most alerts have a summary and no link.
+        let is_one = |(name, _)| ANNOTATIONS.iter().any(|(known, _)| *known == name);
+        let has_some = self.annotations.iter().any(is_one);
+        let annotated = |(name, text): &(&str, &str)| {
+            let href = if has_some { self.annotations.get(name) } else { None };
+            Link::checked(href?, text)
+        };
         let source = self.fields.get("generatorURL").and_then(|href| Link::checked(href, "Source"));
         let mut links: Vec<Link> = Vec::new();
         let candidates = runbooks.iter().filter_map(annotated).chain(source).chain(self.links.iter().cloned());

@@ -106,7 +106,7 @@ impl<'a> Labels<'a> {
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        let at = self.find(name).ok()?;
+        let at = self.position(name)?;
         let mut pairs = self.take_loose();
         let (_, value) = pairs.remove(at);
         self.0 = Held::Loose(pairs);

@@ -119,32 +119,24 @@ impl Plain for Timestamp {
 /// The form every Prometheus sends, `YYYY-MM-DDThh:mm:ss[.fraction]Z`, without the general parser: two of
 /// these stand in each alert and resends are most of the load.
 fn parse_utc_fast(text: &[u8]) -> Option<Timestamp> {
-    let digits = |range: std::ops::Range<usize>| -> Option<i64> {
-        text.get(range)?
-            .iter()
-            .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    let head: &[u8; 19] = text.first_chunk()?;
+    let two = |at: usize| -> Option<i64> {
+        let [tens, ones] = [head[at].wrapping_sub(b'0'), head[at + 1].wrapping_sub(b'0')];
+        (tens <= 9 && ones <= 9).then(|| i64::from(tens * 10 + ones))
     };
     let shape = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if text.len() < 20 || text.last() != Some(&b'Z') || shape.iter().any(|(at, byte)| text[*at] != *byte) {
+    if text.len() < 20 || text.last() != Some(&b'Z') || shape.iter().any(|(at, byte)| head[*at] != *byte) {
         return None;
     }
-    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
-    let month_days = [
-        31,
-        if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 29 } else { 28 },
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
-    let days_here = *usize::try_from(month).ok().and_then(|month| month_days.get(month.wrapping_sub(1)))?;
+    let (year, month, day) = (two(0)? * 100 + two(2)?, two(5)?, two(8)?);
+    let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_here = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + i64::from(is_leap),
+        _ => return None,
+    };
     // A leap second goes to the general parser, which knows what to do with it.
     if day < 1 || day > days_here || hour > 23 || minute > 59 || second > 59 {
         return None;

@@ -131,15 +131,45 @@ impl<'a> Cursor<'a> {
             self.at += 1;
             return Some(Cow::Borrowed(&self.text[start..self.at - 1]));
         }
-        // The general parser knows what escapes mean, and which are none.
         while self.byte()? == b'\\' {
             self.at = first_special(self.text.as_bytes(), self.at + 2)?;
         }
         (self.byte()? == b'"').then_some(())?;
         self.at += 1;
+        if let Some(text) = unescaped(&self.text[start..self.at - 1]) {
+            return Some(Cow::Owned(text));
+        }
         let Text(text) = serde_json::from_str(&self.text[start - 1..self.at]).ok()?;
         Some(text)
     }
+}
+
+/// Go writes `&`, `<` and `>` as escapes, so that nearly every address has some. `None` for half a character, and for what
+/// is no escape.
+fn unescaped(written: &str) -> Option<String> {
+    let mut text = String::with_capacity(written.len());
+    let mut rest = written;
+    while let Some(at) = first_special(rest.as_bytes(), 0) {
+        text.push_str(rest.get(..at)?);
+        let (character, length) = match rest.as_bytes().get(at + 1)? {
+            sign @ (b'"' | b'\\' | b'/') => (char::from(*sign), 2),
+            b'b' => ('\u{8}', 2),
+            b'f' => ('\u{c}', 2),
+            b'n' => ('\n', 2),
+            b'r' => ('\r', 2),
+            b't' => ('\t', 2),
+            b'u' => {
+                let digits = rest.get(at + 2..at + 6)?;
+                let digit = |code: u32, digit: char| Some(code << 4 | digit.to_digit(16)?);
+                (char::from_u32(digits.chars().try_fold(0, digit)?)?, 6)
+            }
+            _ => return None,
+        };
+        text.push(character);
+        rest = rest.get(at + length..)?;
+    }
+    text.push_str(rest);
+    Some(text)
 }
 
 #[cfg(test)]
@@ -167,8 +197,29 @@ mod tests {
 
     #[test]
     fn what_is_broken_or_unusual_anywhere_is_left_to_the_general_parser_or_read_alike() {
-        let signs =
-            ["", "\"", "\\", "\n", "{", "}", "[", "]", ",", ":", "null", "1", "\\u00e9", "\\ud800", "é", "\u{7f}"];
+        let signs = [
+            "",
+            "\"",
+            "\\",
+            "\n",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "null",
+            "1",
+            "\\u00e9",
+            "\\ud800",
+            "\\ud83d\\ude00",
+            "\\u00E",
+            "\\u+123",
+            "\\b\\f\\n\\r\\t\\/\\\"",
+            "\\x",
+            "é",
+            "\u{7f}",
+        ];
         for at in (0..=USUAL.len()).filter(|at| USUAL.is_char_boundary(*at)) {
             check(&USUAL[..at]);
             for sign in signs {
