@@ -80,7 +80,11 @@ impl InForce {
 
     pub fn put_recall(&self, mut recall: Recall) {
         recall.end_request();
-        *self.recall.lock().unwrap_or_else(PoisonError::into_inner) = Some(recall);
+        let mut held = self.recall.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two requests at a time the one that began with nothing leaves less.
+        if held.as_ref().is_none_or(|held| held.known_count() <= recall.known_count()) {
+            *held = Some(recall);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::model::{Alert, TagName};
 
 use super::decide::{Ground, Program};
-use super::facts::{Facts, Keys, Present, Scopes};
+use super::facts::{Facts, Keys, Names, Present, Scopes};
 use super::hash::{FastHasher, FastMap};
 use super::stamp::Stamped;
 use super::{Decision, Origin};
@@ -24,6 +24,8 @@ const DECISION_COUNT_MAX: usize = 256;
 /// Belongs to one set of rules. Grounds are kept for as long as it lives, decisions until [`Memo::end_batch`].
 #[derive(Debug, Default)]
 pub struct Memo {
+    /// Of the alert before.
+    names: Names,
     /// What the alert in hand shows the rules.
     shown: Vec<u8>,
     /// By the hash of what was shown. Empty until the first is kept.
@@ -74,7 +76,7 @@ impl Memo {
         alert: &'a Alert<'a>,
         origin: Origin<'a>,
     ) -> (Decision, Seen<'a>) {
-        let present = program.keys.present(&Scopes::of_alert(alert, origin));
+        let present = program.keys.present_again(&Scopes::of_alert(alert, origin), &mut self.names);
         self.shown.clear();
         self.shown.push(alert.severity as u8);
         if program.routes_ask_class {

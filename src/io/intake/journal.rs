@@ -33,6 +33,10 @@ pub struct Recall {
 }
 
 impl Recall {
+    pub fn known_count(&self) -> usize {
+        self.written.0.len()
+    }
+
     /// Forgets what only alerts of one request have in common.
     pub fn end_request(&mut self) {
         self.memo.end_batch();
