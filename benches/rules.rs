@@ -81,7 +81,6 @@ fn alert(number: usize) -> Alert<'static> {
         annotations: Labels::new(),
         fields: Labels::new(),
         links: Vec::new(),
-        fingerprint: None,
     }
 }
 

@@ -19,11 +19,13 @@ use super::instance::Instance;
 use super::live_rules::LiveRules;
 use crate::incidents::Heard;
 use crate::model::{Alert, AlertOutcome, SourceRef, Timestamp};
-use crate::rules::{Decision, Origin, RuleSet, Stamped};
+use crate::rules::{Decision, Memo, Origin, RuleSet, Stamped};
 use crate::sources::{Answer, Batch, DecodeError, Receipt, Reject, Request};
 use crate::store::{Record, RejectRecord};
 use crate::telemetry::Metrics;
-use journal::Journal;
+use journal::{Journal, WrittenTags};
+
+pub use journal::Recall;
 
 /// A sender is answered "come back" when the commit takes longer than this. What is then committed all the
 /// same is only a repeat when the sender comes back.
@@ -71,7 +73,8 @@ impl Intake {
             return Ok(());
         }
         let body = Bytes::from(made_body(&alerts));
-        let mut journal = Journal::new(rules.revision());
+        let mut written = WrittenTags::default();
+        let mut journal = Journal::new(rules.revision(), alerts.len(), &mut written);
         let incoming = alerts
             .into_iter()
             .map(|alert| {
@@ -111,16 +114,22 @@ impl Intake {
         let mut repeated_count = 0;
         let mut incoming = Vec::new();
         // One set for the whole request.
-        let rules = self.rules.get();
-        let mut journal = Journal::new(rules.revision());
-        aside(body_bytes, || {
+        let in_force = self.rules.in_force();
+        let rules = &in_force.rules;
+        let decisions = aside(body_bytes, || {
+            let Recall { mut memo, mut written } = in_force.take_recall();
+            let mut journal = Journal::new(rules.revision(), accepted_count, &mut written);
             for alert in alerts {
                 if self.cache.repeats(&alert, received_at) {
                     repeated_count += 1;
                 } else {
-                    incoming.push(self.tag(&rules, instance, alert, received_at, &mut journal));
+                    incoming.reserve(accepted_count - incoming.len());
+                    incoming.push(self.tag(rules, instance, alert, received_at, &mut memo, &mut journal));
                 }
             }
+            let decisions = journal.into_head();
+            in_force.put_recall(Recall { memo, written });
+            decisions
         });
         self.metrics.alerts(name, AlertOutcome::Repeated.as_str(), repeated_count);
         self.metrics.rejects(name, u64::try_from(rejects.len()).unwrap_or(u64::MAX));
@@ -130,7 +139,7 @@ impl Intake {
         }
         let body = keepable(instance, &raw.body);
         let reject_records = reject_records(instance, &rejects, &body, received_at, accepted_count);
-        let record = record(instance, journal, &body, received_at);
+        let record = record(instance, decisions, &body, received_at);
         match self.commit(incoming, reject_records, record).await {
             Ok(outcomes) => {
                 self.count(name, &outcomes);
@@ -146,9 +155,10 @@ impl Intake {
         instance: &Instance,
         alert: Alert<'_>,
         received_at: Timestamp,
-        journal: &mut Journal,
+        memo: &mut Memo,
+        journal: &mut Journal<'_>,
     ) -> Incoming {
-        let (decision, changes) = rules.decide_and_try_shadows(&alert, instance.origin(), &mut journal.memo);
+        let (decision, changes) = rules.decide_and_try_shadows(&alert, instance.origin(), memo);
         self.rules.note_shadows(rules, changes, &alert);
         self.incoming(rules, instance.source_ref(), decision, alert, received_at, journal)
     }
@@ -160,7 +170,7 @@ impl Intake {
         decision: Decision,
         alert: Alert<'_>,
         received_at: Timestamp,
-        journal: &mut Journal,
+        journal: &mut Journal<'_>,
     ) -> Incoming {
         let mark = self.cache.mark(&alert, received_at);
         let heard = Heard::new(alert, source, received_at, decision, rules.revision().clone());
@@ -245,13 +255,13 @@ fn made_body(alerts: &[Alert<'_>]) -> Vec<u8> {
     json!({ "alerts": alerts.iter().map(word).collect::<Vec<_>>() }).to_string().into_bytes()
 }
 
-fn record(instance: &Instance, journal: Journal, body: &Bytes, received_at: Timestamp) -> Record {
+fn record(instance: &Instance, decisions: String, body: &Bytes, received_at: Timestamp) -> Record {
     Record {
         received_at,
         source: instance.decoder.name.clone(),
         kind: instance.decoder.kind,
         body: body.clone(),
-        decisions: journal.into_head(),
+        decisions,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::commit::{Chore, Work};
+use super::intake::Recall;
 use super::rules_watch::{self, Snapshot};
 use super::shadows::Shadows;
 use crate::model::{Alert, Timestamp};
@@ -55,6 +56,8 @@ pub struct InForce {
     pub shadows: Shadows,
     /// Rules whose date was over when the set went live, as `file:line id`.
     pub expired: Vec<Arc<str>>,
+    /// What requests left for those behind them, while none has it in hand.
+    recall: Mutex<Option<Recall>>,
 }
 
 impl InForce {
@@ -67,7 +70,21 @@ impl InForce {
                 expired.join(", ")
             );
         }
-        InForce { rules: Arc::new(rules), since: now, shadows: Shadows::default(), expired }
+        InForce { rules: Arc::new(rules), since: now, shadows: Shadows::default(), expired, recall: Mutex::default() }
+    }
+
+    /// What is known of earlier requests, for one request at a time; a second one meanwhile begins with nothing.
+    pub fn take_recall(&self) -> Recall {
+        self.recall.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+
+    pub fn put_recall(&self, mut recall: Recall) {
+        recall.end_request();
+        let mut held = self.recall.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two requests at a time the one that began with nothing leaves less.
+        if held.as_ref().is_none_or(|held| held.known_count() <= recall.known_count()) {
+            *held = Some(recall);
+        }
     }
 }
 

@@ -148,7 +148,6 @@ fn alert(state: State, refusal: &Refusal, folder: &str, revision: &str, now: Tim
         annotations: annotations.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         fields: Labels::new(),
         links: Vec::new(),
-        fingerprint: None,
     }
 }
 

@@ -19,6 +19,7 @@ use super::auth::Guard;
 use super::body::{BodyBudget, BodyError, drain};
 use super::instance::Instance;
 use super::intake::{Intake, Raw};
+use crate::model::json_text::push_number;
 use crate::sources::{Answer, Credential, Receipt};
 
 pub use connection::{Peer, bind, serve};
@@ -143,7 +144,7 @@ impl Doors {
         };
         let raw = Raw {
             path,
-            peer: peer.to_string(),
+            peer: text_of(peer),
             user_agent: header(&parts.headers, &USER_AGENT),
             content_type: header(&parts.headers, &CONTENT_TYPE),
             body: held.bytes.clone(),
@@ -191,4 +192,34 @@ fn respond(answer: Answer) -> Response {
         _ => {}
     }
     response
+}
+
+/// What `Display` writes, without its formatter for the addresses that nearly all senders have.
+fn text_of(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        push_number(&mut text, octet.into());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_display_writes_it() {
+        for octet in 0..=u8::MAX {
+            let address = IpAddr::V4(Ipv4Addr::new(octet, 255 - octet, octet / 3, octet % 11));
+            assert_eq!(text_of(address), address.to_string());
+        }
+        let address = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        assert_eq!(text_of(address), "::1");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::id::alertmanager_fingerprint;
 use super::{Identity, Labels, SenderId, Severity, Timestamp};
 
 /// What the source says of the problem.
@@ -101,8 +102,6 @@ pub struct Alert<'a> {
     pub fields: Labels<'a>,
     /// Links that stand nowhere else in the alert; readers want [`Alert::all_links`].
     pub links: Vec<Link>,
-    /// Alertmanager's fingerprint of the labels, where the source has labels.
-    pub fingerprint: Option<u64>,
 }
 
 impl Alert<'_> {
@@ -119,7 +118,13 @@ impl Alert<'_> {
             ("url", "Link"),
         ];
         let (runbooks, others) = ANNOTATIONS.split_at(3);
-        let annotated = |(name, text): &(&str, &str)| Link::checked(self.annotations.get(name)?, text);
+        // Most alerts have a summary and no link.
+        let is_one = |(name, _)| ANNOTATIONS.iter().any(|(known, _)| *known == name);
+        let has_some = self.annotations.iter().any(is_one);
+        let annotated = |(name, text): &(&str, &str)| {
+            let href = if has_some { self.annotations.get(name) } else { None };
+            Link::checked(href?, text)
+        };
         let source = self.fields.get("generatorURL").and_then(|href| Link::checked(href, "Source"));
         let mut links: Vec<Link> = Vec::new();
         let candidates = runbooks.iter().filter_map(annotated).chain(source).chain(self.links.iter().cloned());
@@ -129,6 +134,12 @@ impl Alert<'_> {
             }
         }
         links
+    }
+
+    /// Alertmanager's fingerprint of the labels. Made on demand: it is a multiplication for each byte, each of which waits
+    /// for the one before.
+    pub fn alertmanager_fingerprint(&self) -> u64 {
+        alertmanager_fingerprint(self.labels.iter())
     }
 
     pub fn into_owned(self) -> Alert<'static> {
@@ -147,7 +158,6 @@ impl Alert<'_> {
             holds_for: self.holds_for,
             severity: self.severity,
             links: self.links,
-            fingerprint: self.fingerprint,
         }
     }
 }

@@ -129,11 +129,6 @@ impl IdHasher {
         self.0.update([0xff]);
     }
 
-    /// Several parts at once, each already followed by its separator: what [`separate`] wrote.
-    pub fn separated(&mut self, parts: &[u8]) {
-        self.0.update(parts);
-    }
-
     pub fn finish(self) -> [u8; 16] {
         let digest = self.0.finalize();
         let mut id = [0; 16];
@@ -153,8 +148,17 @@ impl IdHasher {
     }
 }
 
+/// The hash of parts that [`separate`] wrote, the domain first: what [`IdHasher`] makes of the same parts.
+pub fn hash_separated(parts: &[u8]) -> [u8; 16] {
+    let digest = Sha256::digest(parts);
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    id
+}
+
 /// Appends parts as [`IdHasher::part`] would feed them. Hashing once over many short parts is several times
 /// cheaper than part by part.
+#[inline]
 pub fn separate<'p>(parts: impl IntoIterator<Item = &'p str>, into: &mut Vec<u8>) {
     for part in parts {
         into.extend_from_slice(part.as_bytes());
@@ -165,14 +169,9 @@ pub fn separate<'p>(parts: impl IntoIterator<Item = &'p str>, into: &mut Vec<u8>
 /// Alertmanager's fingerprint: FNV-1a over the labels sorted by name, each `name 0xFF value 0xFF`
 /// (prometheus/common model/signature.go). Used to match with Alertmanager, never as our identity.
 pub fn alertmanager_fingerprint<'a>(sorted_labels: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    const PRIME: u64 = 0x0100_0000_01b3;
     let mut bytes = Vec::new();
     separate(sorted_labels.flat_map(|(name, value)| [name, value]), &mut bytes);
-    fingerprint_of_separated(&bytes)
-}
-
-/// [`alertmanager_fingerprint`] of names and values that [`separate`] wrote.
-pub fn fingerprint_of_separated(bytes: &[u8]) -> u64 {
-    const PRIME: u64 = 0x0100_0000_01b3;
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
@@ -191,12 +190,22 @@ impl serde::de::Visitor<'_> for BytesVisitor {
 }
 
 fn write_hex16<'a>(bytes: &[u8; 16], text: &'a mut [u8; 32]) -> &'a str {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (at, byte) in bytes.iter().enumerate() {
-        text[at * 2] = DIGITS[usize::from(byte >> 4)];
-        text[at * 2 + 1] = DIGITS[usize::from(byte & 15)];
+    for (four, digits) in bytes.as_chunks().0.iter().zip(text.as_chunks_mut().0) {
+        *digits = hex_digits(*four);
     }
     std::str::from_utf8(text).expect("hex digits are ASCII")
+}
+
+/// The digits of four bytes, made all at once: each half of a byte gets a byte of its own, and those above nine are moved
+/// on to the letters.
+const fn hex_digits(four: [u8; 4]) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bytes = u32::from_be_bytes(four) as u64;
+    let bytes = (bytes | bytes << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (bytes | bytes << 8) & 0x00ff_00ff_00ff_00ff;
+    let halves = (bytes | bytes << 4) & (ONES * 0x0f);
+    let letters = ((halves + ONES * 6) >> 4) & ONES;
+    (halves + ONES * b'0' as u64 + letters * (b'a' - b'9' - 1) as u64).to_be_bytes()
 }
 
 fn parse_hex16(text: &str) -> Option<[u8; 16]> {
@@ -236,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_has_its_two_digits() {
+        for byte in 0..=u8::MAX {
+            let others = [byte.wrapping_add(1), byte ^ 0xff, byte.rotate_left(4)];
+            let digits = hex_digits([byte, others[0], others[1], others[2]]);
+            let expected = format!("{byte:02x}{:02x}{:02x}{:02x}", others[0], others[1], others[2]);
+            assert_eq!(digits, expected.as_bytes());
+        }
+    }
+
+    #[test]
     fn ids_read_what_they_write_and_keep_their_parts_apart() {
         let mut left = IdHasher::new("test");
         left.part("ab");
@@ -243,12 +262,10 @@ mod tests {
         let mut right = IdHasher::new("test");
         right.part("a");
         right.part("bc");
-        let mut at_once = IdHasher::new("test");
         let mut bytes = Vec::new();
-        separate(["ab", "c"], &mut bytes);
-        at_once.separated(&bytes);
+        separate(["test", "ab", "c"], &mut bytes);
         let (left, right) = (left.identity(), right.identity());
-        assert_eq!(at_once.identity(), left);
+        assert_eq!(Identity(hash_separated(&bytes)), left);
         assert_ne!(left, right);
         assert_eq!(Identity::parse(&left.to_string()), Some(left));
         let key = IncidentKey(left.0);

@@ -2,7 +2,6 @@
 //! where serde_json looks at one; never checks that the pieces make a whole.
 
 use std::fmt::Write;
-use std::ops::Range;
 
 use super::Labels;
 
@@ -86,6 +85,13 @@ impl JsonText {
         push_quoted(&mut self.0, text);
     }
 
+    /// A text that is the value of a [`JsonText::key`].
+    #[inline]
+    pub fn member(&mut self, quoted: &'static str, text: &str) {
+        self.key(quoted);
+        push_quoted(&mut self.0, text);
+    }
+
     /// Opens a text that is made of several pieces.
     pub fn open_text(&mut self) {
         self.next();
@@ -106,10 +112,19 @@ impl JsonText {
         self.0.push('"');
     }
 
-    /// What stands there already, once more.
-    pub fn repeat(&mut self, written: Range<usize>) {
-        self.next();
-        self.0.extend_from_within(written);
+    /// Members or elements that were written elsewhere, with the commas between them; perhaps none.
+    pub fn members(&mut self, written: &str) {
+        if !written.is_empty() {
+            self.next();
+            self.0.push_str(written);
+        }
+    }
+
+    /// Where there is less room than that, it is made for so much more.
+    pub fn make_room(&mut self, bytes: usize, then: usize) {
+        if self.0.capacity() - self.0.len() < bytes {
+            self.0.reserve(bytes.max(then));
+        }
     }
 
     pub fn number(&mut self, number: u32) {
@@ -128,7 +143,8 @@ impl JsonText {
     pub fn labels(&mut self, labels: &Labels<'_>) {
         self.open('{');
         for (name, value) in labels.iter() {
-            self.text(name);
+            self.next();
+            push_quoted(&mut self.0, name);
             self.0.push(':');
             push_quoted(&mut self.0, value);
         }
@@ -160,6 +176,7 @@ pub fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
 }
 
+#[inline]
 fn push_escaped(out: &mut String, text: &str) {
     if is_free_of_specials(text.as_bytes()) {
         out.push_str(text);
@@ -171,7 +188,7 @@ fn push_escaped(out: &mut String, text: &str) {
 #[cold]
 fn escape(out: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = first_special(rest.as_bytes()) {
+    while let Some(at) = first_special(rest.as_bytes(), 0) {
         out.push_str(&rest[..at]);
         let byte = rest.as_bytes()[at];
         match byte {
@@ -193,15 +210,16 @@ fn escape(out: &mut String, text: &str) {
 /// Whether nothing in it is escaped: nearly every text. Looks at the bytes in blocks, and at the end of a text in a
 /// block that overlaps the one before it.
 fn is_free_of_specials(bytes: &[u8]) -> bool {
-    let has_any = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | is_special(*byte));
-    if let Some(last) = bytes.last_chunk::<16>() {
-        return !bytes.as_chunks::<16>().0.iter().fold(has_any(last), |found, block| found | has_any(block));
+    // A quote with its second bit flipped stands next to the control characters.
+    let has_any = |block: &[u8; 16]| block.iter().fold(false, |any, byte| any | (byte ^ 2 < 0x21) | (*byte == b'\\'));
+    if let Some(last) = bytes.last_chunk() {
+        return !has_any(last) && !bytes.as_chunks().0.iter().any(has_any);
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        return !has_special(u64::from_le_bytes(*first)) && !has_special(u64::from_le_bytes(*last));
+        return specials(u64::from_le_bytes(*first)) | specials(u64::from_le_bytes(*last)) == 0;
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        return !has_special(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)));
+        return specials(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))) == 0;
     }
     !bytes.iter().any(|byte| is_special(*byte))
 }
@@ -210,24 +228,28 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Where the first control character, quote or backslash stands.
-fn first_special(bytes: &[u8]) -> Option<usize> {
-    let clean = bytes.as_chunks().0.iter().take_while(|word| !has_special(u64::from_le_bytes(**word))).count() * 8;
-    bytes[clean..].iter().position(|byte| is_special(*byte)).map(|found| clean + found)
+/// Where the first control character, quote or backslash stands, at or behind `from`.
+pub fn first_special(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let (words, tail) = rest.as_chunks();
+    for (number, word) in words.iter().enumerate() {
+        let found = specials(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(from + number * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    tail.iter().position(|byte| is_special(*byte)).map(|found| from + words.len() * 8 + found)
 }
 
-/// Whether one of eight bytes is below 0x20, a quote or a backslash. The usual tricks with borrows: a byte is less
-/// than `n` (at most 0x80) if taking `n` away borrows into its highest bit while that bit was not set. A borrow
-/// may tell falsely of a byte above a true one, which does not matter here.
-const fn has_special(word: u64) -> bool {
+/// The highest bit of each of eight bytes that is below 0x20, a quote or a backslash. A byte is less than `n` (at most
+/// 0x80) if taking `n` away borrows into its highest bit while that bit was not set. Flipping the second bit puts the
+/// quote next to the control characters. A borrow may tell falsely of a byte above a true one: only the lowest is sure.
+const fn specials(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let quotes = word ^ (ONES * 0x22);
-    let slashes = word ^ (ONES * 0x5c);
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    let quotes = quotes.wrapping_sub(ONES) & !quotes;
-    let slashes = slashes.wrapping_sub(ONES) & !slashes;
-    (controls | quotes | slashes) & HIGH != 0
+    let controls_and_quotes = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let slashes = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
+    (controls_and_quotes | slashes) & !word & HIGH
 }
 
 #[cfg(test)]
@@ -274,17 +296,17 @@ mod tests {
         json.open('{');
         json.close('}');
         json.plain(&Timestamp::ZERO);
-        let start = json.len();
         json.open_text();
         json.piece("p\"");
         json.piece("q");
         json.close_text();
-        json.repeat(start + 1..json.len());
+        json.members("");
+        json.members("\"r\",2");
         json.close(']');
         json.name("c");
         json.labels(&Labels::from_iter([("k\n", "v"), ("l", "w")]));
         json.close('}');
-        let written = r#"{"a":"x\"","b":[1,{},"1970-01-01T00:00:00.000Z","p\"q","p\"q"],"c":{"k\n":"v","l":"w"}}"#;
+        let written = r#"{"a":"x\"","b":[1,{},"1970-01-01T00:00:00.000Z","p\"q","r",2],"c":{"k\n":"v","l":"w"}}"#;
         assert_eq!(json.as_str(), written);
     }
 

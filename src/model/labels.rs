@@ -37,9 +37,11 @@ impl Packed {
         let length = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
         u32::try_from(length).ok()?;
         let (mut text, mut ends) = (String::with_capacity(length), Vec::with_capacity(pairs.len() * 2));
-        for piece in pairs.iter().flat_map(|(name, value)| [name, value]) {
-            text.push_str(piece);
-            ends.push(u32::try_from(text.len()).ok()?);
+        for (name, value) in pairs {
+            text.push_str(name);
+            let name_end = u32::try_from(text.len()).ok()?;
+            text.push_str(value);
+            ends.extend_from_slice(&[name_end, u32::try_from(text.len()).ok()?]);
         }
         Some(Packed { text, ends })
     }
@@ -104,7 +106,7 @@ impl<'a> Labels<'a> {
     }
 
     pub fn remove(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        let at = self.find(name).ok()?;
+        let at = self.position(name)?;
         let mut pairs = self.take_loose();
         let (_, value) = pairs.remove(at);
         self.0 = Held::Loose(pairs);
@@ -196,7 +198,8 @@ impl<'a> Labels<'a> {
         deserializer.deserialize_any(LabelsVisitor).map(Labels::into_owned)
     }
 
-    fn from_unsorted(mut pairs: Pairs<'a>) -> Labels<'a> {
+    /// In any order; of equal names the last one counts.
+    pub fn from_pairs(mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Labels<'a> {
         // Go and most others write maps sorted; then nothing moves.
         if !pairs.is_sorted_by(|left, right| left.0 < right.0) {
             // Stable, so of two equal names the later stays later; the reversed dedup then keeps it.
@@ -261,7 +264,7 @@ impl fmt::Debug for Labels<'_> {
 
 impl<'a, N: Into<Cow<'a, str>>, V: Into<Cow<'a, str>>> FromIterator<(N, V)> for Labels<'a> {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Labels<'a> {
-        Labels::from_unsorted(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        Labels::from_pairs(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
@@ -300,7 +303,7 @@ impl<'de> Visitor<'de> for LabelsVisitor {
         while let Some((Text(name), value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
             pairs.push((name, value.map_or(Cow::Borrowed(""), |Text(value)| value)));
         }
-        Ok(Labels::from_unsorted(pairs))
+        Ok(Labels::from_pairs(pairs))
     }
 }
 

@@ -75,20 +75,21 @@ impl Timestamp {
         if !(0..=9999).contains(&year) {
             return None;
         }
-        let ms = self.0.rem_euclid(86_400_000);
-        let (hour, minute, second, milli) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
+        let ms = u32::try_from(self.0.rem_euclid(86_400_000)).unwrap_or(0);
+        let (second, milli) = (ms / 1000, ms % 1000);
+        // At most 99, as all of these are.
+        let pair = |value: i64| u8::try_from(value).map_or([b'0'; 2], |value| [b'0' + value / 10, b'0' + value % 10]);
+        let small = |value: u32| pair(i64::from(value));
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        let mut put = |at: usize, count: usize, mut value: i64| {
-            for digit in text[at..at + count].iter_mut().rev() {
-                *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
-                value /= 10;
-            }
-        };
-        put(0, 4, year);
-        for (at, value) in [(5, month), (8, day), (11, hour), (14, minute), (17, second)] {
-            put(at, 2, value);
-        }
-        put(20, 3, milli);
+        [text[0], text[1]] = pair(year / 100);
+        [text[2], text[3]] = pair(year % 100);
+        [text[5], text[6]] = pair(month);
+        [text[8], text[9]] = pair(day);
+        [text[11], text[12]] = small(second / 3600);
+        [text[14], text[15]] = small(second / 60 % 60);
+        [text[17], text[18]] = small(second % 60);
+        [text[20], text[21]] = small(milli / 10);
+        text[22] = small(milli % 10)[1];
         Some(text)
     }
 }
@@ -118,32 +119,24 @@ impl Plain for Timestamp {
 /// The form every Prometheus sends, `YYYY-MM-DDThh:mm:ss[.fraction]Z`, without the general parser: two of
 /// these stand in each alert and resends are most of the load.
 fn parse_utc_fast(text: &[u8]) -> Option<Timestamp> {
-    let digits = |range: std::ops::Range<usize>| -> Option<i64> {
-        text.get(range)?
-            .iter()
-            .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    let head: &[u8; 19] = text.first_chunk()?;
+    let two = |at: usize| -> Option<i64> {
+        let [tens, ones] = [head[at].wrapping_sub(b'0'), head[at + 1].wrapping_sub(b'0')];
+        (tens <= 9 && ones <= 9).then(|| i64::from(tens * 10 + ones))
     };
     let shape = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if text.len() < 20 || text.last() != Some(&b'Z') || shape.iter().any(|(at, byte)| text[*at] != *byte) {
+    if text.len() < 20 || text.last() != Some(&b'Z') || shape.iter().any(|(at, byte)| head[*at] != *byte) {
         return None;
     }
-    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
-    let month_days = [
-        31,
-        if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 29 } else { 28 },
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
-    let days_here = *usize::try_from(month).ok().and_then(|month| month_days.get(month.wrapping_sub(1)))?;
+    let (year, month, day) = (two(0)? * 100 + two(2)?, two(5)?, two(8)?);
+    let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_here = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + i64::from(is_leap),
+        _ => return None,
+    };
     // A leap second goes to the general parser, which knows what to do with it.
     if day < 1 || day > days_here || hour > 23 || minute > 59 || second > 59 {
         return None;

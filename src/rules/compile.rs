@@ -246,6 +246,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
     let unknown_by = unknown_by.unwrap_or_else(|| Arc::clone(&values.unknown));
     let index = Index::new(rules.iter().map(|rule| &rule.when), keys.len());
     let route_index = Index::new(routes.iter().map(|route| &route.when), keys.len());
+    let routes_ask_class = routes.iter().any(RouteRule::asks_class);
     let alerts = alerts.finish();
     let shadows = Program::shadows_of(&rules);
     let existing = rules.iter().filter_map(|rule| Some((Arc::clone(&rule.by), rule.existing?))).collect();
@@ -264,6 +265,7 @@ fn read_rules(documents: &mut [Document<'_>], values: Values, tables: Tables) ->
         existing,
         routes,
         route_index,
+        routes_ask_class,
         alerts,
         silences,
     }

@@ -2,11 +2,11 @@
 //! same answer.
 
 mod finish;
+mod ground;
 
 use std::sync::Arc;
 
-use crate::model::id::{IdHasher, separate};
-use crate::model::{Alert, Existing, IncidentKey, Route, Severity, Tag, TagName, Tags};
+use crate::model::{Alert, Existing, Route, Tag, TagName, Tags};
 
 use super::alerts::AlertSets;
 use super::ballot::Witnesses;
@@ -15,7 +15,7 @@ use super::few::Few;
 use super::index::{Candidates, Index};
 use super::look::Looks;
 use super::platform::Cast;
-use super::route::{Fold, Further, RouteRule};
+use super::route::{Further, RouteRule};
 use super::rule::{Rule, Stage, bit};
 use super::service::Match;
 use super::silence::Silence;
@@ -24,6 +24,8 @@ use super::table::Tables;
 use super::template::Rendered;
 use super::value::{Fit, Values};
 use super::{Decision, Origin};
+
+pub(super) use ground::{Ground, visit_key_parts};
 
 #[derive(Debug)]
 pub(super) struct Program {
@@ -47,6 +49,8 @@ pub(super) struct Program {
     /// The last one matches everything.
     pub(super) routes: Vec<RouteRule>,
     pub(super) route_index: Index,
+    /// Whether a route asks for the class, and so for the alert's name.
+    pub(super) routes_ask_class: bool,
     /// Rules that make alerts of telemetry; they see tags and set none.
     pub(super) alerts: AlertSets,
     pub(super) silences: Vec<Silence>,
@@ -63,12 +67,11 @@ pub(super) struct Tagging {
 /// A decision, and what was found on the way to it.
 pub(super) struct Decided {
     pub(super) decision: Decision,
-    pub(super) service: Option<ServiceFound>,
-    pub(super) votes: Vec<Cast>,
-    pub(super) fold: Fold,
+    pub(super) ground: Ground,
 }
 
 /// How the service was found.
+#[derive(Debug)]
 pub(super) struct ServiceFound {
     entry: Option<usize>,
     pub(super) how: Match,
@@ -94,27 +97,8 @@ impl Program {
         origin: Origin<'_>,
         stamped: &Stamped,
     ) -> Decided {
-        let Tagging { mut tags, service, votes, unknown_cell } = self.tag(values, stamped);
-        let class = self.finish_class(&mut tags, service.as_ref(), &alert.name);
-        // Routes ask for `out.severity`, whoever gave it.
-        if tags.get(TagName::Severity).is_none() {
-            tags.set_first(TagName::Severity, self.values.severity_of_source(alert.severity));
-        }
-        let mut severity = tags.value(TagName::Severity).and_then(Severity::from_word).unwrap_or(alert.severity);
-        let (rule, route) = self.route(values, &tags);
-        if let Some((_, told)) = rule.severity.iter().find(|(said, _)| *said == severity) {
-            severity = *told;
-            let value = self.values.severity_of_source(severity).value;
-            let seen = tags.value(TagName::Severity).map(|said| note("out.severity", said));
-            tags.replace(TagName::Severity, Tag { value, by: Arc::clone(&rule.route.by), seen });
-        }
-        let mut parts = Vec::with_capacity(KEY_BYTES_USUAL);
-        visit_key_parts(&tags, &class, rule.fold, alert, origin, |_, value| separate(value.or(Some("")), &mut parts));
-        let mut hasher = IdHasher::new("v1");
-        hasher.separated(&parts);
-        let key = IncidentKey(hasher.finish());
-        let decision = Decision { tags: Arc::new(tags), key, route, class, severity, unknown_cell };
-        Decided { decision, service, votes, fold: rule.fold }
+        let ground = self.ground(values, alert, stamped);
+        Decided { decision: self.conclude(&ground, alert, origin), ground }
     }
 
     /// All tags but the class, which only alerts have.
@@ -311,30 +295,6 @@ impl Program {
     }
 }
 
-/// What makes two alerts one incident. An alert without a service or a name is a problem of its own.
-pub(super) fn visit_key_parts(
-    tags: &Tags,
-    class: &str,
-    fold: Fold,
-    alert: &Alert<'_>,
-    origin: Origin<'_>,
-    mut visit: impl FnMut(&'static str, Option<&str>),
-) {
-    let Some(service) = tags.value(TagName::Service).filter(|_| !class.is_empty()) else {
-        visit("source", Some(origin.instance));
-        visit("identity", Some(&alert.identity.to_string()));
-        return;
-    };
-    visit("service", Some(service));
-    visit("class", Some(class));
-    visit("env", tags.value(TagName::Environment));
-    visit("cell", tags.value(TagName::Cell));
-    match fold {
-        Fold::Platforms => {}
-        Fold::None => visit("platform", tags.value(TagName::Platform)),
-    }
-}
-
 /// `label.cluster=prod-c2-use1`; long values are cut, because this goes out with every notice.
 pub(super) fn note(key: &str, value: &str) -> Arc<str> {
     const VALUE_BYTES_MAX: usize = 200;
@@ -346,8 +306,6 @@ pub(super) fn note(key: &str, value: &str) -> Arc<str> {
 }
 
 const VOTE_COUNT_USUAL: usize = 4;
-/// What goes into the hash of a key, as a rule.
-const KEY_BYTES_USUAL: usize = 192;
 
 /// What the count of votes decides.
 const PLATFORM_TAGS: [TagName; 5] = [

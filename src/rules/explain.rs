@@ -18,17 +18,17 @@ const SEEN_CHARACTERS_MAX: usize = 200;
 
 pub(super) fn explain(program: &Program, alert: &Alert<'_>, origin: Origin<'_>) -> Explanation {
     let values = program.keys.look_up(&Scopes::of_alert(alert, origin));
-    let Decided { decision, service, votes, fold } = program.decide_on(&values, alert, origin, &Stamped::default());
+    let Decided { decision, ground } = program.decide_on(&values, alert, origin, &Stamped::default());
     let mut key_parts = Vec::new();
-    visit_key_parts(&decision.tags, &decision.class, fold, alert, origin, |name, value| {
+    visit_key_parts(&decision.tags, &decision.class, ground.fold, alert, origin, |name, value| {
         key_parts.push(KeyPart { name, value: value.map(Arc::from) });
     });
     Explanation {
         key_parts,
-        votes: program.show_votes(&votes, &values),
+        votes: program.show_votes(&ground.votes, &values),
         near_misses: near_misses(program, &values, &decision.tags),
         shadow: shadow(program, &values, &decision.tags),
-        service: service.map(service_match),
+        service: ground.service.map(service_match),
         decision,
     }
 }

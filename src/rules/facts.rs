@@ -1,6 +1,7 @@
 //! What is known of one alert (or one resource of a trace) while rules look at it: each key that any rule mentions
 //! is looked up once. Never holds a value that no rule asks for.
 
+mod names;
 mod scopes;
 
 use crate::model::{TagName, Tags};
@@ -13,6 +14,7 @@ use super::suggest;
 use super::table::Tables;
 use super::walk::Word;
 
+pub(super) use names::Names;
 pub(super) use scopes::Scopes;
 
 use scopes::USUAL;
@@ -257,6 +259,16 @@ impl Keys {
 
     /// What there is to look at.
     pub(super) fn present<'a>(&self, scopes: &Scopes<'a>) -> Present<'a> {
+        self.present_by(scopes, |scope, name| self.number(scope, name))
+    }
+
+    /// The same, quicker for an alert that has the names of the one before.
+    pub(super) fn present_again<'a>(&self, scopes: &Scopes<'a>, names: &mut Names) -> Present<'a> {
+        let mut reader = names::Reader::new(names);
+        self.present_by(scopes, |scope, name| reader.key(scope, name, || self.number(scope, name)))
+    }
+
+    fn present_by<'a>(&self, scopes: &Scopes<'a>, mut number: impl FnMut(Scope, &str) -> Option<Key>) -> Present<'a> {
         const PRESENT_COUNT_USUAL: usize = 32;
         let mut present = Present(Vec::with_capacity(PRESENT_COUNT_USUAL));
         for key in &self.declared {
@@ -279,9 +291,9 @@ impl Keys {
             // Names are unique within a scope, so that only what was declared can be there already.
             if !numbers.is_empty() {
                 for (name, value) in labels.iter() {
-                    match numbers.get(name) {
-                        Some(key) if declared_count == 0 => present.push(*key, value),
-                        Some(key) => present.push_first(*key, value),
+                    match number(scope, name) {
+                        Some(key) if declared_count == 0 => present.push(key, value),
+                        Some(key) => present.push_first(key, value),
                         None => {}
                     }
                 }

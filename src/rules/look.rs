@@ -85,15 +85,14 @@ impl Looks {
         });
     }
 
-    /// What of an alert the answer can depend on. A value that no test wants stands there as an empty one, because it
-    /// still matters that there is one.
-    pub(super) fn shown<'v>(&self, program: &Program, present: &Present<'v>) -> Vec<(Key, &'v str)> {
+    /// Writes what of an alert the answer can depend on, so that equal bytes are equal answers. A value that no test
+    /// wants stands there as an empty one, because it still matters that there is one.
+    pub(super) fn write(&self, program: &Program, present: &Present<'_>, into: &mut Vec<u8>) {
         let view = View { place: Place::default(), values: &Facts::NONE, tags: &UNTAGGED, tables: &program.tables };
-        let mut shown = Vec::with_capacity(16);
         for (key, value) in present.iter() {
-            match &self.0[key] {
-                Look::Nothing => {}
-                Look::Value => shown.push((key, value)),
+            let shown = match &self.0[key] {
+                Look::Nothing => continue,
+                Look::Value => value,
                 Look::Tests(askers) => {
                     let passes = |asker: &Asker| {
                         let guards = |(key, wanted): &(Key, Box<str>)| present.get(*key) == Some(wanted);
@@ -102,11 +101,14 @@ impl Looks {
                     };
                     // An ARN tells account and region to rules that do not ask for it.
                     let is_wanted = value.starts_with("arn:") || askers.iter().any(passes);
-                    shown.push((key, if is_wanted { value } else { "" }));
+                    if is_wanted { value } else { "" }
                 }
-            }
+            };
+            // With its length, so that no value passes for the beginning of another.
+            let head = (key as u64) << 40 ^ shown.len() as u64;
+            into.extend_from_slice(&head.to_le_bytes());
+            into.extend_from_slice(shown.as_bytes());
         }
-        shown
     }
 }
 

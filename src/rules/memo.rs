@@ -1,31 +1,51 @@
-//! Answers of one batch: its alerts often differ only in what no rule wants (the instance, the pod). Holds answers that
-//! the rules gave to what looked exactly the same to them, and never one that depends on an alert's identity.
+//! Answers that were given before: alerts often differ only in what no rule wants (the instance, the pod) or in their name.
+//! Holds what the rules said to what looked exactly the same to them, and never what depends on an alert's identity.
 
 use std::hash::Hasher;
+use std::sync::Arc;
 
-use crate::model::{Alert, Severity, TagName};
+use crate::model::{Alert, TagName};
 
-use super::decide::Program;
-use super::facts::{Facts, Key, Keys, Present, Scopes};
-use super::hash::FastHasher;
+use super::decide::{Ground, Program};
+use super::facts::{Facts, Keys, Names, Present, Scopes};
+use super::hash::{FastHasher, FastMap};
 use super::stamp::Stamped;
 use super::{Decision, Origin};
 
-/// Different answers kept: more than a batch of 256 has in practice, few enough to search one by one.
-const KNOWN_COUNT_MAX: usize = 64;
+/// Grounds kept: what a company has of services, cells and severities that something is wrong with at a time. Each is
+/// about two thousand bytes. They lie in sets, by their hash, and in a full set a new one pushes out the oldest.
+const SET_COUNT: usize = 256;
+const SET_GROUND_COUNT_MAX: usize = 4;
+/// An alert that shows the rules more than this is not remembered.
+const SHOWN_BYTES_MAX: usize = 2048;
+/// Different decisions kept: as many as a batch of 256 has alerts.
+const DECISION_COUNT_MAX: usize = 256;
 
+/// Belongs to one set of rules. Grounds are kept for as long as it lives, decisions until [`Memo::end_batch`].
 #[derive(Debug, Default)]
 pub struct Memo {
-    known: Vec<Known>,
+    /// Of the alert before.
+    names: Names,
+    /// What the alert in hand shows the rules.
+    shown: Vec<u8>,
+    /// By the hash of what was shown. Empty until the first is kept.
+    grounds: Vec<[Option<Known>; SET_GROUND_COUNT_MAX]>,
+    decisions: FastMap<u64, Told>,
 }
 
 #[derive(Debug)]
 struct Known {
     hash: u64,
-    name: Box<str>,
-    severity: Severity,
-    /// What the rules were shown, and nothing of what was absent.
-    values: Vec<(Key, Box<str>)>,
+    shown: Box<[u8]>,
+    ground: Arc<Ground>,
+}
+
+/// A decision on the ground it stands on.
+#[derive(Debug)]
+struct Told {
+    ground: Arc<Ground>,
+    /// Of the alert, where it is not the class itself.
+    name: Option<Box<str>>,
     decision: Decision,
 }
 
@@ -45,42 +65,87 @@ impl<'a> Seen<'a> {
 }
 
 impl Memo {
+    /// Forgets the decisions: a batch rarely brings what the one before it brought.
+    pub fn end_batch(&mut self) {
+        self.decisions.clear();
+    }
+
     pub(super) fn decide<'a>(
         &mut self,
         program: &Program,
         alert: &'a Alert<'a>,
         origin: Origin<'a>,
     ) -> (Decision, Seen<'a>) {
-        let present = program.keys.present(&Scopes::of_alert(alert, origin));
-        let shown = program.looks.shown(program, &present);
+        let present = program.keys.present_again(&Scopes::of_alert(alert, origin), &mut self.names);
+        self.shown.clear();
+        self.shown.push(alert.severity as u8);
+        if program.routes_ask_class {
+            self.shown.extend_from_slice(alert.name.as_bytes());
+            self.shown.push(0xff);
+        }
+        program.looks.write(program, &present, &mut self.shown);
         let mut hasher = FastHasher::default();
-        hasher.write(alert.name.as_bytes());
-        shown.iter().for_each(|(_, value)| hasher.write(value.as_bytes()));
+        hasher.write(&self.shown);
         let hash = hasher.finish();
-        if let Some(known) = self.known.iter().find(|known| known.hash == hash && known.is_same(alert, &shown)) {
-            return (known.decision.clone(), Seen::Present(present));
+        let (ground, seen) = match self.ground(hash) {
+            Some(ground) => (ground, Seen::Present(present)),
+            None => {
+                let facts = program.keys.spread(present);
+                let ground = Arc::new(program.ground(&facts, alert, &Stamped::default()));
+                self.keep(hash, &ground);
+                (ground, Seen::Facts(facts))
+            }
+        };
+        hasher.write(alert.name.as_bytes());
+        (self.conclude(hasher.finish(), program, ground, alert, origin), seen)
+    }
+
+    fn ground(&self, hash: u64) -> Option<Arc<Ground>> {
+        let mut known = self.grounds.get(set_of(hash))?.iter().flatten();
+        let known = known.find(|known| known.hash == hash && *known.shown == *self.shown)?;
+        Some(Arc::clone(&known.ground))
+    }
+
+    fn keep(&mut self, hash: u64, ground: &Arc<Ground>) {
+        if self.shown.len() > SHOWN_BYTES_MAX {
+            return;
         }
-        let facts = program.keys.spread(present);
-        let decision = program.decide_on(&facts, alert, origin, &Stamped::default()).decision;
+        if self.grounds.is_empty() {
+            self.grounds.resize_with(SET_COUNT, Default::default);
+        }
+        let set = &mut self.grounds[set_of(hash)];
+        set.rotate_right(1);
+        set[0] = Some(Known { hash, shown: self.shown.as_slice().into(), ground: Arc::clone(ground) });
+    }
+
+    /// The decision on this ground, looked up when an alert of this batch had the same name.
+    fn conclude(
+        &mut self,
+        hash: u64,
+        program: &Program,
+        ground: Arc<Ground>,
+        alert: &Alert<'_>,
+        origin: Origin<'_>,
+    ) -> Decision {
+        if let Some(told) = self.decisions.get(&hash).filter(|told| told.is_on(&ground, &alert.name)) {
+            return told.decision.clone();
+        }
+        let decision = program.conclude(&ground, alert, origin);
         // Without a service the key is made of the identity, which is not compared here.
-        if self.known.len() < KNOWN_COUNT_MAX && decision.tags.get(TagName::Service).is_some() {
-            self.known.push(Known {
-                hash,
-                name: alert.name.as_ref().into(),
-                severity: alert.severity,
-                values: shown.into_iter().map(|(key, value)| (key, value.into())).collect(),
-                decision: decision.clone(),
-            });
+        if self.decisions.len() < DECISION_COUNT_MAX && decision.tags.get(TagName::Service).is_some() {
+            let name = (*decision.class != *alert.name).then(|| Box::from(alert.name.as_ref()));
+            self.decisions.insert(hash, Told { ground, name, decision: decision.clone() });
         }
-        (decision, Seen::Facts(facts))
+        decision
     }
 }
 
-impl Known {
-    fn is_same(&self, alert: &Alert<'_>, shown: &[(Key, &str)]) -> bool {
-        self.severity == alert.severity
-            && self.name.as_ref() == alert.name
-            && self.values.len() == shown.len()
-            && self.values.iter().zip(shown).all(|((held, text), (key, value))| held == key && **text == **value)
+fn set_of(hash: u64) -> usize {
+    usize::try_from(hash % SET_COUNT as u64).expect("less than the count")
+}
+
+impl Told {
+    fn is_on(&self, ground: &Arc<Ground>, name: &str) -> bool {
+        Arc::ptr_eq(&self.ground, ground) && self.name.as_deref().unwrap_or(&self.decision.class) == name
     }
 }

@@ -117,6 +117,13 @@ impl RouteRule {
         self.partner.is_none() && self.further == Further::Stop
     }
 
+    /// Whether a condition looks at the class.
+    pub(super) fn asks_class(&self) -> bool {
+        let mut asks = false;
+        self.when.visit_keys(&mut |key| asks |= key == TagName::Class as usize);
+        asks
+    }
+
     pub(super) fn id(&self) -> &str {
         super::roster::id_of(&self.route.by)
     }

@@ -26,8 +26,8 @@ impl RuleSet {
     pub fn decide_traced(&self, alert: &Alert<'_>, origin: Origin<'_>) -> Traced<Decision> {
         let program = &self.program;
         let values = program.keys.look_up(&Scopes::of_alert(alert, origin));
-        let Decided { decision, service, votes, .. } = program.decide_on(&values, alert, origin, &Stamped::default());
-        let mut by = self.parts(&values, &decision.tags, service, &votes);
+        let Decided { decision, ground } = program.decide_on(&values, alert, origin, &Stamped::default());
+        let mut by = self.parts(&values, &decision.tags, ground.service, &ground.votes);
         by.push(Arc::clone(&decision.route.by));
         by.extend(decision.route.also.iter().cloned());
         Traced { decision, by }

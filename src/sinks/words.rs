@@ -58,14 +58,7 @@ pub(super) fn status(notice: &Notice) -> &'static str {
 /// `service: services.yaml:14 owl-service; owner: …`: the rule behind each tag.
 pub(super) fn reasons(tags: &Tags) -> String {
     let mut text = String::with_capacity(320);
-    for (name, tag) in tags.iter() {
-        if !text.is_empty() {
-            text.push_str("; ");
-        }
-        text.push_str(name.as_str());
-        text.push_str(": ");
-        text.push_str(&tag.by);
-    }
+    tags.visit_reasons(|piece| text.push_str(piece));
     text
 }
 

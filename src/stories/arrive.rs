@@ -75,7 +75,6 @@ fn make(given: &GivenAlert) -> Alert<'static> {
         annotations: given.annotations.clone(),
         fields,
         links: Vec::new(),
-        fingerprint: None,
     }
 }
 

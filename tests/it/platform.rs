@@ -142,7 +142,6 @@ fn run_alert(rules: &RuleSet, case: &Case) -> Seen {
         annotations: labels(&case.annotation, 0, 0),
         fields,
         links: Vec::new(),
-        fingerprint: None,
     };
     let constants = labels(&case.constants, 0, 0);
     let origin = Origin { kind: "alertmanager", instance: "corpus", constants: &constants };

@@ -48,7 +48,6 @@ fn prometheus(name: &str, seconds: u64) -> Says {
         annotations: Labels::new(),
         fields: Labels::new(),
         links: Vec::new(),
-        fingerprint: None,
     };
     let route = Route {
         by: "routes.yaml:1 test".into(),

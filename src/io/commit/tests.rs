@@ -181,7 +181,6 @@ fn heard(number: u32, state: State, received_at: Timestamp) -> Heard {
         annotations: Labels::new(),
         fields: Labels::new(),
         links: Vec::new(),
-        fingerprint: None,
     };
     Heard {
         alert,

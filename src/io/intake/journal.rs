@@ -1,7 +1,6 @@
 //! What the journal keeps of one request besides its body: what was decided on each alert. Never keeps an alert itself.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -13,44 +12,87 @@ use crate::rules::Memo;
 
 /// Most alerts of a batch bear the same tags, so each distinct set is written once:
 /// `{"rules":…,"tags":[…],"alerts":[[identity, name, state, tags, route, incident, outcome],…]}`.
-pub(super) struct Journal {
-    pub(super) memo: Memo,
+pub(super) struct Journal<'r> {
+    written: &'r mut WrittenTags,
     /// Keeps the tags alive, so that an address means one set for the whole batch.
     known: HashMap<usize, (u32, Arc<Tags>), RandomState>,
-    written: [Vec<Written>; TagName::ALL.len()],
     /// What is kept, up to the end of the list of tags.
     text: JsonText,
     /// What the alerts will need behind it.
     entries_bytes: usize,
+    entry_count: usize,
+    /// How many alerts there may be.
+    alert_count: usize,
 }
 
-/// Where a tag with its name stands.
+/// What the requests under one set of rules have in common.
+#[derive(Debug, Default)]
+pub struct Recall {
+    pub(super) memo: Memo,
+    pub(super) written: WrittenTags,
+}
+
+impl Recall {
+    pub fn known_count(&self) -> usize {
+        self.written.0.len()
+    }
+
+    /// Forgets what only alerts of one request have in common.
+    pub fn end_request(&mut self) {
+        self.memo.end_batch();
+    }
+}
+
+/// Tags as the journal has them, all but the class: by the address of what sets that differ in their class share.
+#[derive(Debug, Default)]
+pub(super) struct WrittenTags(HashMap<usize, Written, RandomState>);
+
+#[derive(Debug)]
 struct Written {
-    tag: Tag,
-    place: Range<usize>,
+    /// Keeps the address.
+    _tags: Arc<Tags>,
+    before: Box<str>,
+    behind: Box<str>,
 }
 
-/// Different tags of one name that are looked for before one is written anew. Sets that differ do so in one or two
-/// tags as a rule, the class before all.
-const WRITTEN_COUNT_MAX: usize = 8;
+/// As many as the rules remember; when there are more, they are written anew.
+const WRITTEN_COUNT_MAX: usize = 1024;
 /// What the committer adds to an entry: the incident, the outcome, and what stands between them.
 const ENTRY_END_BYTES: usize = 64;
+/// A set of tags as a rule.
+const TAGS_BYTES: usize = 1024;
+/// More room than that is not made at once.
+const ROOM_BYTES_MAX: usize = 1024 * 1024;
 
-impl Journal {
-    pub(super) fn new(rules_revision: &str) -> Journal {
-        let mut text = JsonText::default();
+impl WrittenTags {
+    fn of(&mut self, address: usize, tags: &Arc<Tags>) -> &Written {
+        if self.0.len() >= WRITTEN_COUNT_MAX && !self.0.contains_key(&address) {
+            self.0.clear();
+        }
+        self.0.entry(address).or_insert_with(|| Written {
+            _tags: tags.clone(),
+            before: written(tags.iter().filter(|(name, _)| *name < TagName::Class)),
+            behind: written(tags.iter().filter(|(name, _)| *name > TagName::Class)),
+        })
+    }
+}
+
+/// Members of an object, and not the object.
+fn written<'t>(tags: impl Iterator<Item = (TagName, &'t Tag)>) -> Box<str> {
+    let mut json = JsonText::default();
+    tags.for_each(|(name, tag)| write_tag(&mut json, name, tag));
+    json.into_string().into_boxed_str()
+}
+
+impl<'r> Journal<'r> {
+    pub(super) fn new(rules_revision: &str, alert_count: usize, written: &'r mut WrittenTags) -> Journal<'r> {
+        let mut text = JsonText::with_capacity(TAGS_BYTES + TAGS_BYTES / 2);
         text.open('{');
         text.key(key!("rules"));
         text.text(rules_revision);
         text.key(key!("tags"));
         text.open('[');
-        Journal {
-            memo: Memo::default(),
-            known: HashMap::default(),
-            written: Default::default(),
-            text,
-            entries_bytes: 0,
-        }
+        Journal { written, known: HashMap::default(), text, entries_bytes: 0, entry_count: 0, alert_count }
     }
 
     /// The position of these tags in the list.
@@ -65,20 +107,21 @@ impl Journal {
         position
     }
 
-    fn write(&mut self, tags: &Tags) {
+    fn write(&mut self, tags: &Arc<Tags>) {
+        // What is written is copied each time that it grows, so it grows to what it will be if this goes on.
+        let projected = self.text.len() / self.entry_count.max(1) * self.alert_count + self.entries_bytes;
+        self.text.make_room(TAGS_BYTES + self.entries_bytes, projected.min(ROOM_BYTES_MAX));
         self.text.open('{');
-        for (name, tag) in tags.iter() {
-            let written = &mut self.written[name as usize];
-            if let Some(known) = written.iter().find(|known| known.tag == *tag) {
-                self.text.repeat(known.place.clone());
-                continue;
+        match tags.shared_address() {
+            Some(address) => {
+                let others = self.written.of(address, tags);
+                self.text.members(&others.before);
+                if let Some(class) = tags.get(TagName::Class) {
+                    write_tag(&mut self.text, TagName::Class, class);
+                }
+                self.text.members(&others.behind);
             }
-            let end_before = self.text.len();
-            write_tag(&mut self.text, name, tag);
-            if written.len() < WRITTEN_COUNT_MAX {
-                let comma = usize::from(self.text.as_str().as_bytes()[end_before] == b',');
-                written.push(Written { tag: tag.clone(), place: end_before + comma..self.text.len() });
-            }
+            None => tags.iter().for_each(|(name, tag)| write_tag(&mut self.text, name, tag)),
         }
         self.text.close('}');
     }
@@ -95,6 +138,7 @@ impl Journal {
         entry.number(tags);
         entry.text(&heard.route.by);
         self.entries_bytes += entry.len() + ENTRY_END_BYTES;
+        self.entry_count += 1;
         entry.into_string()
     }
 
@@ -131,8 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_stand_there_already_are_written_as_they_were_the_first_time() {
-        let mut journal = Journal::new("r1");
+    fn tags_are_written_alike_whatever_they_share_and_whatever_was_written_before() {
+        let mut written = WrittenTags::default();
+        let mut journal = Journal::new("r1", 133, &mut written);
         let mut sets = Vec::new();
         for number in 0..40 {
             let mut tags = Tags::new();
@@ -145,10 +190,25 @@ mod tests {
             }
             sets.push(Arc::new(tags));
         }
+        // Some share all but the class, and some of these have none.
+        for number in 0..30 {
+            let mut tags = Tags::clone(&sets[number % 7]);
+            match number % 5 {
+                0 => tags.replace(TagName::Cell, tag("new")),
+                1 => tags = Tags::new(),
+                _ => {}
+            }
+            tags.share();
+            for class in ["a", "b\"", "c"] {
+                let mut tags = tags.clone();
+                tags.replace(TagName::Class, tag(class));
+                sets.push(Arc::new(tags));
+            }
+        }
         let positions: Vec<u32> = sets.iter().chain(&sets[..3]).map(|tags| journal.position(tags)).collect();
-        assert_eq!(positions, (0..40).chain(0..3).collect::<Vec<_>>());
+        assert_eq!(positions, (0..130).chain(0..3).collect::<Vec<_>>());
         let head: serde_json::Value = serde_json::from_str(&(journal.into_head() + "[]}")).unwrap();
-        assert_eq!((&head["rules"], head["tags"].as_array().unwrap().len()), (&"r1".into(), 40));
+        assert_eq!((&head["rules"], head["tags"].as_array().unwrap().len()), (&"r1".into(), 130));
         for (shown, tags) in head["tags"].as_array().unwrap().iter().zip(&sets) {
             assert_eq!(*shown, serde_json::to_value(tags.as_ref()).unwrap());
         }

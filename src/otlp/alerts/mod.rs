@@ -128,7 +128,6 @@ fn make(found: FoundAlert<'_>, record: &Record<'_>, resource: &Labels<'_>, asked
         annotations: annotations.into_iter().collect(),
         fields: fields_of(resource, asked.records, &rule.id),
         links: Vec::new(),
-        fingerprint: None,
     }
 }
 

@@ -100,7 +100,11 @@ impl Matcher {
         };
         match self {
             Matcher::Exact(want) => **want == *text,
-            Matcher::Prefix(want) => text.starts_with(&**want),
+            // Rules list dozens of prefixes, and most fall by their first byte.
+            Matcher::Prefix(want) => {
+                want.as_bytes().first().is_none_or(|first| text.as_bytes().first() == Some(first))
+                    && text.starts_with(&**want)
+            }
             Matcher::Suffix(want) => text.ends_with(&**want),
             Matcher::Glob(glob) => glob.matches(text),
             Matcher::Pattern(pattern) => pattern.is_match(text),

@@ -63,7 +63,6 @@ fn alert(name: &str, labels: &[(&str, &str)]) -> Alert<'static> {
         annotations: Labels::new(),
         fields: Labels::new(),
         links: Vec::new(),
-        fingerprint: None,
     }
 }
 

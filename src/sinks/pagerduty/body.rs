@@ -72,10 +72,10 @@ pub(super) fn change(notice: &Notice, routing_key: &str) -> Vec<u8> {
 }
 
 /// A text that is there.
+#[inline]
 fn text(json: &mut JsonText, name: &'static str, value: Option<&str>) {
     if let Some(value) = value {
-        json.key(name);
-        json.text(value);
+        json.member(name, value);
     }
 }
 
@@ -174,20 +174,12 @@ fn write_tags(json: &mut JsonText, incident: &Incident) {
 
 /// The rule behind each tag, as [`words::reasons`] tells it.
 fn write_reasons(json: &mut JsonText, incident: &Incident) {
-    let mut tags = incident.tags.iter().peekable();
-    if tags.peek().is_none() {
+    if incident.tags.iter().next().is_none() {
         return;
     }
     json.key(key!("tawny.by"));
     json.open_text();
-    let mut before = "";
-    for (name, tag) in tags {
-        json.bare(before);
-        json.bare(name.as_str());
-        json.bare(": ");
-        json.piece(&tag.by);
-        before = "; ";
-    }
+    incident.tags.visit_reasons(|piece| json.piece(piece));
     json.close_text();
 }
 

@@ -174,7 +174,6 @@ impl Reader<'_> {
             links: link.into_iter().collect(),
             labels,
             annotations: Labels::new(),
-            fingerprint: None,
         })
     }
 

@@ -182,7 +182,6 @@ impl<'a> Decoder<'_, 'a> {
             links: self.links(&event),
             labels,
             annotations: Labels::new(),
-            fingerprint: None,
         }
     }
 

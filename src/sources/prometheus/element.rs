@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::quick;
 use crate::model::labels::Text;
 use crate::model::{Labels, Timestamp};
 use crate::sources::DecodeError;
@@ -30,14 +31,10 @@ pub(in crate::sources) type Elements<'a> = Vec<Result<Element<'a>, String>>;
 
 /// `array` is the text of the list, `field` its name in errors. An element that cannot be used is its reason.
 pub(in crate::sources) fn read_elements<'a>(field: &'static str, array: &'a str) -> Result<Elements<'a>, DecodeError> {
-    if array.starts_with('[') {
-        let mut deserializer = serde_json::Deserializer::from_str(array);
-        let capacity = (array.len() / 512).clamp(1, 1024);
-        if let Ok(elements) = deserializer.deserialize_seq(ElementsVisitor { capacity })
-            && deserializer.end().is_ok()
-        {
-            return Ok(elements);
-        }
+    if array.starts_with('[')
+        && let Some(elements) = quick::read(array, capacity_for(array)).or_else(|| read_strictly(array).ok())
+    {
+        return Ok(elements);
     }
     let list = Node::parse(array)?;
     match list.kind() {
@@ -53,6 +50,18 @@ pub(in crate::sources) fn read_elements<'a>(field: &'static str, array: &'a str)
             reason: format!("expected a list of alerts, found {}", kind.as_str()),
         }),
     }
+}
+
+fn capacity_for(array: &str) -> usize {
+    (array.len() / 512).clamp(1, 1024)
+}
+
+/// Reads what has the right types, and nothing else.
+pub(super) fn read_strictly(array: &str) -> serde_json::Result<Elements<'_>> {
+    let mut deserializer = serde_json::Deserializer::from_str(array);
+    let elements = deserializer.deserialize_seq(ElementsVisitor { capacity: capacity_for(array) })?;
+    deserializer.end()?;
+    Ok(elements)
 }
 
 struct ElementsVisitor {
@@ -79,7 +88,7 @@ impl<'de> Visitor<'de> for ElementsVisitor {
 }
 
 /// Members that we read. A closed set of ours; any other name is skipped.
-enum Name {
+pub(super) enum Name {
     Labels,
     Annotations,
     StartsAt,
@@ -94,7 +103,7 @@ enum Name {
 const EXTRAS: [&str; 6] = ["dashboardURL", "panelURL", "silenceURL", "imageURL", "ruleUID", "valueString"];
 
 impl Name {
-    fn of(name: &str) -> Name {
+    pub(super) fn of(name: &str) -> Name {
         match name {
             "labels" => Name::Labels,
             "annotations" => Name::Annotations,

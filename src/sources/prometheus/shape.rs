@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::alert::Voice;
-use crate::model::id::{IdHasher, fingerprint_of_separated, separate};
+use crate::model::id::{IdHasher, hash_separated, separate};
 use crate::model::{Alert, Identity, Labels, Link, SenderId, Severity, State, Timestamp};
 use crate::sources::{Instance, Request};
 
@@ -93,12 +93,9 @@ impl<'a> Shape<'a> {
         let name = name_of(&labels, &element.annotations);
         let title = title_of(&name, &labels, &element.annotations);
         let given = element.fingerprint.as_deref().filter(|_| self.grafana.is_some());
-        let (identity, fingerprint) = match given {
-            Some(given) => (self.given_identity(given), u64::from_str_radix(given, 16).ok()),
-            None => {
-                let (identity, fingerprint) = self.label_identity(&labels);
-                (identity, Some(fingerprint))
-            }
+        let identity = match given {
+            Some(given) => self.given_identity(given),
+            None => self.label_identity(&labels),
         };
         let mut generator_url = element.generator_url.take();
         let fields = self.fields.iter().map(|(name, value)| {
@@ -120,7 +117,6 @@ impl<'a> Shape<'a> {
             links: Vec::new(),
             labels,
             annotations: element.annotations,
-            fingerprint,
         };
         if self.grafana.is_some() {
             add_grafana(&mut alert, element.extras);
@@ -145,17 +141,15 @@ impl<'a> Shape<'a> {
         replica.map_or(self.sender_plain, IdHasher::sender)
     }
 
-    /// The label set, then what the instance says that the labels do not; and Alertmanager's fingerprint,
-    /// which is another hash of the same bytes.
-    fn label_identity(&self, labels: &Labels<'a>) -> (Identity, u64) {
+    /// The label set, then what the instance says that the labels do not.
+    fn label_identity(&self, labels: &Labels<'a>) -> Identity {
         let mut bytes = Vec::with_capacity(512);
-        separate(labels.iter().flat_map(|(name, value)| [name, value]), &mut bytes);
-        let fingerprint = fingerprint_of_separated(&bytes);
+        separate(["prometheus"], &mut bytes);
+        labels.iter().for_each(|(name, value)| separate([name, value], &mut bytes));
+        separate([""], &mut bytes);
         let constants = self.instance.constants.iter().filter(|(name, _)| labels.get(name).is_none());
-        separate(std::iter::once("").chain(constants.flat_map(|(name, value)| [name, value])), &mut bytes);
-        let mut hasher = IdHasher::new("prometheus");
-        hasher.separated(&bytes);
-        (hasher.identity(), fingerprint)
+        constants.for_each(|(name, value)| separate([name, value], &mut bytes));
+        Identity(hash_separated(&bytes))
     }
 
     fn given_identity(&self, fingerprint: &str) -> Identity {

@@ -27,8 +27,8 @@ fn prometheus_fires_while_its_end_lies_ahead() {
     assert_eq!(alert.labels.get("note"), Some("line1\nline2"));
     assert_eq!(alert.fields.get("source"), Some(KIND));
     assert_eq!(alert.fields.get("instance"), Some("lab"));
-    assert_eq!(format!("{:016x}", alert.fingerprint.unwrap()), "51f99cfc0c7805e8");
-    assert_eq!(format!("{:016x}", batch.alerts[0].fingerprint.unwrap()), "eda02f6d59e594f7");
+    assert_eq!(format!("{:016x}", alert.alertmanager_fingerprint()), "51f99cfc0c7805e8");
+    assert_eq!(format!("{:016x}", batch.alerts[0].alertmanager_fingerprint()), "eda02f6d59e594f7");
     let links: Vec<_> = alert.all_links().into_iter().map(|link| (link.text, link.href)).collect();
     assert_eq!(links[0].1, "https://runbooks.example.com/high-error-rate");
     assert_eq!(links[1], ("Source".to_owned(), "http://vm:19090/graph?g0.expr=demo+%3E+1&g0.tab=1".to_owned()));
@@ -249,7 +249,7 @@ fn replicas_share_an_identity_and_speak_for_themselves() {
     one.replica_labels = vec!["replica".to_owned()];
     let batch = decode(body, &one);
     assert_eq!(batch.alerts[0].identity, batch.alerts[1].identity);
-    assert_eq!(batch.alerts[0].fingerprint, batch.alerts[1].fingerprint);
+    assert_eq!(batch.alerts[0].alertmanager_fingerprint(), batch.alerts[1].alertmanager_fingerprint());
     assert_ne!(batch.alerts[0].sender, batch.alerts[1].sender);
     assert_eq!(batch.alerts[0].labels.get("replica"), None);
     let plain = instance(KIND);

@@ -1,6 +1,7 @@
 //! The store on one machine: SQLite in WAL mode, synchronous=FULL, one connection that writes and a few
 //! that read.
 
+mod block;
 mod bulk;
 mod directory;
 mod lock;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lz4_flex::block::compress_prepend_size;
 use sqlx::SqliteConnection;
 
+use super::block::block;
 use super::bulk::{Row, Script};
 use super::pack::{INCIDENT_BYTES, MEMBER_BYTES, packed};
 use super::shapes::{DELIVERIES, INCIDENTS, MEMBERS, NOTICES, RECORDS, REJECTS, SETTLEMENTS};
@@ -126,8 +126,8 @@ async fn write_records(script: &mut Script<'_>, changes: &Changes) -> Result<(),
         row.add(record.received_at.as_ms());
         row.add(record.source.as_str());
         row.add(record.kind);
-        row.add(compress_prepend_size(&record.body));
-        row.add(compress_prepend_size(record.decisions.as_bytes()));
+        row.add(block(&record.body));
+        row.add(block(record.decisions.as_bytes()));
     };
     script.rows(&RECORDS, &changes.records, bind).await?;
     let bind = |row: &mut Row<'_>, reject: &RejectRecord| {
