@@ -12,6 +12,7 @@ use crc32fast::Hasher;
 use crate::otlp::wire::{Block, ResourcePlace, put_key, put_varint, varint_length};
 
 use super::NewResource;
+use super::seam::spare_bit_count;
 
 /// The field of a `ResourceSpans`, `ResourceLogs` or `ResourceMetrics` that holds what was before: far from the numbers
 /// that OTLP uses or has used (1, 2, 3 and 1000), and from those that protobuf keeps for itself.
@@ -58,12 +59,78 @@ pub fn graft(member: &Member, body_length: usize, block: &Block, resource: &NewR
     let mut crc = Hasher::new();
     crc.update(&front);
     crc.combine(&Hasher::new_with_initial_len(member.crc, body_length as u64));
-    // The length in a trailer is that of the last 4 GiB.
-    let length = (front.len() as u64 + body_length as u64) & u64::from(u32::MAX);
+    let trailer = trailer(crc, front.len() as u64 + body_length as u64);
+    Some(Grafted([head.into(), member.deflate.clone(), trailer.into()]))
+}
+
+fn trailer(crc: Hasher, length: u64) -> Vec<u8> {
     let mut trailer = Vec::with_capacity(8);
     trailer.extend_from_slice(&crc.finalize().to_le_bytes());
+    // That of the last 4 GiB.
     trailer.extend_from_slice(&length.to_le_bytes()[..4]);
-    Some(Grafted([head.into(), member.deflate.clone(), trailer.into()]))
+    trailer
+}
+
+/// The checksum and the length.
+fn read_trailer(trailer: &[u8]) -> Option<(u32, u64)> {
+    let (crc, length) = trailer.split_first_chunk()?;
+    Some((u32::from_le_bytes(*crc), u64::from(u32::from_le_bytes(length.try_into().ok()?))))
+}
+
+/// Several grafted requests as one: their blocks one after another in one member. `None`: two of the streams do not say
+/// where they end; one that does not is the last.
+pub fn join(requests: &[&Grafted]) -> Option<Vec<Bytes>> {
+    let (followed, last) = in_order(requests)?;
+    let mut slices = Vec::with_capacity(2 * requests.len() + 1);
+    let mut head = GZIP_HEAD.to_vec();
+    let mut before = None;
+    for (Grafted([own_head, deflate, _]), spare) in &followed {
+        put_start(&mut head, &own_head[GZIP_HEAD.len()..], before);
+        // No longer the last block.
+        head.push(deflate.first()? & !1);
+        slices.extend([std::mem::take(&mut head).into(), deflate.slice(1..)]);
+        before = Some(*spare);
+    }
+    let Grafted([own_head, deflate, _]) = last;
+    put_start(&mut head, &own_head[GZIP_HEAD.len()..], before);
+    slices.extend([head.into(), deflate.clone()]);
+    let mut crc = Hasher::new();
+    let mut length = 0;
+    for Grafted([_, _, own]) in followed.iter().map(|(request, _)| *request).chain([last]) {
+        let (own_crc, own_length) = read_trailer(own)?;
+        crc.combine(&Hasher::new_with_initial_len(own_crc, own_length));
+        length += own_length;
+    }
+    slices.push(trailer(crc, length).into());
+    Some(slices)
+}
+
+/// Those that another can follow, each with the bits that its stream has left, and the last one.
+fn in_order<'a>(requests: &[&'a Grafted]) -> Option<(Vec<(&'a Grafted, u32)>, &'a Grafted)> {
+    let spare = |Grafted([_, deflate, _]): &Grafted| spare_bit_count(deflate);
+    let (mut last, others) = requests.split_last()?;
+    let mut followed = Vec::with_capacity(others.len());
+    let mut has_blunt = false;
+    for request in others {
+        match spare(request) {
+            Some(spare) => followed.push((*request, spare)),
+            None if has_blunt => return None,
+            None => {
+                followed.push((*last, spare(last)?));
+                (last, has_blunt) = (request, true);
+            }
+        }
+    }
+    Some((followed, last))
+}
+
+/// A stored block, or what leads to the next whole byte. `spare`: how many bits the stream before it has left.
+fn put_start(head: &mut Vec<u8>, stored: &[u8], spare: Option<u32>) {
+    const EMPTY: &[u8] = &[0, 0, 0, 0xff, 0xff];
+    let stored = if stored.is_empty() && spare.is_some() { EMPTY } else { stored };
+    // The three bits at its start are zeroes, and so are those that are left.
+    let is_begun = spare.is_some_and(|spare| spare >= 3);
+    head.extend_from_slice(&stored[usize::from(is_begun)..]);
 }
 
 /// What stands before the old request: the rest of the block is all of it.

@@ -4,7 +4,8 @@
 mod assembly;
 mod graft;
 mod resource;
+mod seam;
 
 pub use assembly::Assembly;
-pub use graft::{GZIP_HEAD, Grafted, HELD_FIELD, Member, graft};
+pub use graft::{GZIP_HEAD, Grafted, HELD_FIELD, Member, graft, join};
 pub use resource::{Edit, NewResource, new_resource};

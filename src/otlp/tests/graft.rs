@@ -12,7 +12,7 @@ use super::dice::Dice;
 use super::mangle::{Shape, mangle};
 use super::model::{Existing, Signal};
 use super::oracle::{EDITS, Request, SIGNALS};
-use super::otlp::enrich::{Edit, GZIP_HEAD, Grafted, HELD_FIELD, Member, NewResource, graft, new_resource};
+use super::otlp::enrich::{Edit, GZIP_HEAD, Grafted, HELD_FIELD, Member, NewResource, graft, join, new_resource};
 use super::otlp::wire::{Fields, ResourcePlace, Scan, put_bytes, scan};
 use super::requests::request;
 
@@ -120,13 +120,88 @@ proptest! {
     }
 }
 
+/// Grafted requests joined: one member, which inflates to what each of them does.
+fn check_joined(requests: &[Grafted]) -> bool {
+    let Some(joined) = join(&requests.iter().collect::<Vec<_>>()) else { return false };
+    // One that does not say where it ends is the last.
+    let mut meant: Vec<Vec<u8>> = requests.iter().map(|request| inflated(&whole(request))).collect();
+    let joined = inflated(&joined.concat());
+    meant.retain(|request| joined.windows(request.len()).filter(|window| window == request).count() == 1);
+    assert_eq!((meant.len(), meant.concat().len()), (requests.len(), joined.len()));
+    true
+}
+
+#[test]
+fn grafted_requests_of_several_senders_are_joined_into_one_member_with_all_their_blocks() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut joined = [0; 2];
+    for round in 0..200 {
+        let requests: Vec<Grafted> = (0..random.usize(2..6))
+            .map(|_| {
+                let plain = wordy_block_of(&mut random);
+                let block = scanned(Signal::Traces, &plain).blocks.remove(0);
+                // Some stay as they are.
+                let edits = if random.u8(..4) == 0 { &[] } else { &EDITS[..] };
+                let resource = new_resource(&block.resource(&plain), edits).unwrap();
+                let mut streams = streams(&plain);
+                // Mostly those that libdeflate writes.
+                let at = if round % 4 == 0 { random.usize(..streams.len()) } else { random.usize(..3) };
+                graft(&member(&plain, streams.swap_remove(at)), plain.len(), &block, &resource).unwrap()
+            })
+            .collect();
+        joined[usize::from(check_joined(&requests))] += 1;
+    }
+    assert!(joined[1] > 80, "{joined:?}");
+}
+
+#[test]
+fn a_joined_request_has_the_blocks_of_all_with_one_edited_resource_each() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let plains: Vec<Vec<u8>> = std::iter::repeat_with(|| wordy_block_of(&mut random)).take(3).collect();
+    let grafted: Vec<Grafted> = plains
+        .iter()
+        .map(|plain| {
+            let block = scanned(Signal::Traces, plain).blocks.remove(0);
+            let resource = new_resource(&block.resource(plain), &EDITS).unwrap();
+            graft(&member(plain, streams(plain).remove(1)), plain.len(), &block, &resource).unwrap()
+        })
+        .collect();
+    let after = inflated(&join(&grafted.iter().collect::<Vec<_>>()).unwrap().concat());
+    let mut meant = Request::decode(Signal::Traces, &plains.concat()).unwrap();
+    meant.edit(&EDITS);
+    assert_eq!(Request::decode(Signal::Traces, &after).unwrap().encode(), meant.encode());
+}
+
 fn one_block() -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(3);
+    one_block_of(&mut fastrand::Rng::with_seed(3))
+}
+
+/// With as many words as the names and values of real spans have: what is short or random is not compressed, and has no
+/// codes of its own.
+fn wordy_block_of(random: &mut fastrand::Rng) -> Vec<u8> {
+    let plain = one_block_of(random);
+    let mut payload = plain[scanned(Signal::Traces, &plain).blocks.remove(0).payload].to_vec();
+    let words = ["http.request.method", "GET ", "/api/v1/owls", "server.address", "503", "prod"];
+    let mut text = Vec::new();
+    for _ in 0..300 {
+        text.extend_from_slice(words[random.usize(..words.len())].as_bytes());
+        text.push(random.u8(..));
+    }
+    put_bytes(&mut payload, 77, &text);
+    alone(&payload, 0..payload.len())
+}
+
+/// Whose Resource stands first.
+fn one_block_of(random: &mut fastrand::Rng) -> Vec<u8> {
     loop {
         let entropy: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(1200).collect();
         let bytes = request(Signal::Traces, &mut Dice(&entropy)).encode();
         let mut blocks = scanned(Signal::Traces, &bytes).blocks;
-        blocks.retain(|block| block.item_count > 0 && matches!(block.resource, ResourcePlace::One { .. }));
+        blocks.retain(|block| {
+            let place = &block.resource;
+            block.item_count > 0
+                && matches!(place, ResourcePlace::One { field, .. } if field.start == block.payload.start)
+        });
         if let Some(block) = blocks.pop() {
             return alone(&bytes, block.payload);
         }

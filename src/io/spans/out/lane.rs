@@ -16,6 +16,7 @@ use super::{Machinery, Patience};
 use crate::io::secrets::SecretSet;
 use crate::io::spans::faces::Fate;
 use crate::model::Signal;
+use crate::otlp::enrich::{Grafted, join};
 use crate::sinks::{Protocol, Reply, TelemetryPlan, TelemetrySink};
 use crate::telemetry::{OutletAnswer, OutletOutcome};
 
@@ -116,9 +117,9 @@ impl Lane {
     async fn send(&mut self, load: &[Held], slices: &[bytes::Bytes]) -> Reply {
         let parcel = &load[0].parcel;
         let shared = parcel.encoded.as_deref().filter(|_| load.len() == 1);
-        let encoded = match &parcel.grafted {
-            Some(grafted) if self.plan.graft && load.len() == 1 => Ok(Slices::new(grafted.0.to_vec())),
-            Some(_) | None => self.machinery.encoders.encode(self.plan.compression, slices, shared).await,
+        let encoded = match self.grafted(load) {
+            Some(grafted) => Ok(grafted),
+            None => self.machinery.encoders.encode(self.plan.compression, slices, shared).await,
         };
         let body = match (encoded, self.plan.protocol) {
             (Ok(body), Protocol::Http) => Some(body),
@@ -160,6 +161,18 @@ impl Lane {
             sleep(wait).await;
         }
         unreachable!("the attempts have no end of their own")
+    }
+
+    /// The load as its senders compressed it.
+    fn grafted(&self, load: &[Held]) -> Option<Slices> {
+        if !self.plan.graft {
+            return None;
+        }
+        if let [only] = load {
+            return only.parcel.grafted.as_ref().map(|grafted| Slices::new(grafted.0.to_vec()));
+        }
+        let grafted: Vec<&Grafted> = load.iter().map(|held| held.parcel.grafted.as_deref()).collect::<Option<_>>()?;
+        join(&grafted).map(Slices::new)
     }
 
     async fn attempt(&mut self, signal: Signal, body: &Slices) -> Reply {

@@ -1,6 +1,7 @@
 //! Sinks against receivers on real ports: what arrives, what is tried again, what is lost, and who waits for whom.
 
 mod answers;
+mod grafted;
 mod history;
 mod quick;
 mod stand_in;
