@@ -16,6 +16,7 @@ use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::incidents::Pages;
 use crate::io::body::BodyBudget;
@@ -49,6 +50,9 @@ const RETAIN_EVERY: Duration = Duration::from_secs(60);
 /// What comes in during a stop is still sent, unless a slow sender holds a door open: meanwhile a hanging sink would be
 /// asked again and again, and each of these requests would lengthen the stop.
 const DOORS_FIRST: Duration = Duration::from_secs(1);
+
+/// Of the time for a stop this much, or a tenth, is kept for counting what could not be sent.
+const COUNTING: Duration = Duration::from_millis(500);
 
 /// Gives routes their sinks; a sink that does not exist is a fault of the rules.
 pub fn bind_sinks(rules: &mut RuleSet, sinks: &[Arc<str>]) -> anyhow::Result<()> {
@@ -156,6 +160,7 @@ impl App {
         } = self;
         // The committer ends when nobody is left to give it work.
         drop(reloader);
+        let until = Instant::now() + shutdown;
         let orderly = async {
             stop_doors.send_replace(true);
             {
@@ -171,14 +176,17 @@ impl App {
                     closing.await;
                 }
             }
-            for worker in workers {
-                join(worker).await;
-            }
-            spans.stop().await;
+            let deliveries = async {
+                for worker in workers {
+                    join(worker).await;
+                }
+            };
+            // Neither waits for the other's sinks.
+            tokio::join!(deliveries, spans.stop(until - (shutdown / 10).min(COUNTING)));
             join(committer).await;
         };
-        if tokio::time::timeout(shutdown, orderly).await.is_err() {
-            tracing::warn!("the stop took too long; what is left stands in the store");
+        if tokio::time::timeout_at(until, orderly).await.is_err() {
+            tracing::warn!("the stop took too long; alerts and deliveries that are left stand in the store");
         }
         drop(store_lock);
     }

@@ -253,9 +253,13 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a filter is put behind. Of odd frames h2 warns frame by frame, and whoever reaches a door could write our log with
+/// them, token or none; a filter that names `h2` says otherwise.
+const QUIET: &str = "h2=error";
+
 /// Starts logging to standard error. `filter` has the form of tracing's `EnvFilter`: `info`, `tawny=debug`.
 pub fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{filter}"))
         .map_err(|cause| anyhow::anyhow!("log filter `{filter}`: {cause}"))?;
     let human = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),

@@ -59,7 +59,6 @@ pub(super) struct SpanSide {
     sendings: Vec<Sending>,
     error_workers: Vec<JoinHandle<()>>,
     spool: Option<Arc<Spool>>,
-    grace: Duration,
     tally: Arc<Tally>,
     door: Arc<Door>,
     workers: Arc<Workers>,
@@ -117,7 +116,7 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
         })
         .collect();
     let Outs { sendings, error_workers, .. } = outs;
-    Ok(SpanSide { addresses, doors, sendings, error_workers, spool, grace, tally, door, workers })
+    Ok(SpanSide { addresses, doors, sendings, error_workers, spool, tally, door, workers })
 }
 
 impl SpanSide {
@@ -134,10 +133,10 @@ impl SpanSide {
         }
     }
 
-    /// Sends what is queued as long as the grace lasts; what is spooled stays on disk.
-    pub(super) async fn stop(self) {
-        let SpanSide { sendings, error_workers, spool, grace, door, workers, .. } = self;
-        let stops: Vec<_> = sendings.into_iter().map(|sending| tokio::spawn(sending.stop(grace))).collect();
+    /// Sends what is queued until then; what is spooled stays on disk.
+    pub(super) async fn stop(self, until: tokio::time::Instant) {
+        let SpanSide { sendings, error_workers, spool, door, workers, .. } = self;
+        let stops: Vec<_> = sendings.into_iter().map(|sending| tokio::spawn(sending.stop(until))).collect();
         for stop in stops {
             if let Ok(left) = stop.await
                 && left.item_count > 0

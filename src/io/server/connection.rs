@@ -14,6 +14,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
 use tower_service::Service;
 
 /// An accept that fails for want of file handles is tried again after this, not at once.
@@ -54,6 +55,7 @@ pub async fn serve(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
     let builder = Arc::new(builder);
+    let mut tasks = JoinSet::new();
     loop {
         let permit = tokio::select! {
             permit = connections.clone().acquire_owned() => permit,
@@ -75,17 +77,30 @@ pub async fn serve(
         let service = service(router.clone(), peer);
         let watcher = graceful.watcher();
         let builder = builder.clone();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             let _ = stream.set_nodelay(true);
             let connection = builder.serve_connection(TokioIo::<TcpStream>::new(stream), service).into_owned();
             // A peer that breaks off is its own affair; each request has its outcome already.
             let _ = watcher.watch(connection).await;
             drop(permit);
         });
+        while let Some(ended) = tasks.try_join_next() {
+            report(ended);
+        }
     }
     drop(listener);
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not finish in time");
+    }
+    // Whoever never ends a request keeps nothing alive that the rest of the stop waits for.
+    tasks.shutdown().await;
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(cause) = ended
+        && cause.is_panic()
+    {
+        tracing::error!(error = %cause, "a connection broke");
     }
 }
 

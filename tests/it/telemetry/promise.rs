@@ -6,6 +6,8 @@ use std::time::Duration;
 use base64::Engine;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::kit::{
     OWL, arrived, block, export, export_by_grpc, home, home_of, ids, outlet, owls, request, settled, sink,
@@ -163,6 +165,56 @@ async fn what_a_stop_could_not_send_is_counted_to_the_item() {
     assert!(daemon.terminate().await.success(), "{}", home.log_tail());
     assert_eq!(arrived(&backend), ids(&[first]));
     assert!(home.log().contains("\"items\":90"), "{}", home.log_tail());
+}
+
+/// Peers that are frozen in the middle of something: heads that do not end, and HTTP/2 that answers nothing.
+async fn frozen(daemon: &Daemon<'_>) -> Vec<TcpStream> {
+    let mut frozen = Vec::new();
+    let [grpc, http] = daemon.telemetry_addresses();
+    for address in [daemon.address, grpc, http] {
+        for said in [&b"POST /in/a HTTP/1.1\r\nhost: a"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            stream.write_all(said).await.expect("it reads");
+            frozen.push(stream);
+        }
+    }
+    frozen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_never_ends_what_it_began_hides_no_loss() {
+    let backend = StandIn::start_in(Otlp::default(), Weather::Always(Fault::Hang)).await;
+    let home = home_of(&backend, "", "");
+    with_shutdown(&home, 3);
+    let daemon = Daemon::start(&home).await;
+    let frozen = frozen(&daemon).await;
+    for _ in 0..2 {
+        assert_eq!(export(&daemon, &owls(3)).await.status, 200);
+    }
+    assert!(daemon.terminate().await.success(), "{}", home.log_tail());
+    assert!(home.log().contains("\"items\":6"), "{}", home.log_tail());
+    assert!(!home.log().contains("took too long"), "{}", home.log_tail());
+    drop(frozen);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn odd_frames_of_strangers_do_not_fill_the_log() {
+    let backend = StandIn::start(Otlp::default()).await;
+    let home = home_of(&backend, "", "");
+    let daemon = Daemon::start(&home).await;
+    let [grpc, _] = daemon.telemetry_addresses();
+    // An answer to a ping that nobody sent.
+    let frame = b"\0\0\x08\x06\x01\0\0\0\0odd ping";
+    let said = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..], &frame.repeat(1000)].concat();
+    for address in [daemon.address, grpc] {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(&said).await.expect("it reads");
+        stream.shutdown().await.expect("it is open");
+        // Until the other side has read it all.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    assert!(daemon.terminate().await.success());
+    assert!(home.log().lines().count() < 20, "{}", home.log_tail());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

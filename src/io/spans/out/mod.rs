@@ -20,9 +20,9 @@ mod request;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 pub use client::{Connectors, ConnectorsError};
 pub use encode::Encoded;
@@ -111,9 +111,8 @@ impl Sending {
         self.queue.clone()
     }
 
-    /// Takes nothing more and sends what is there, retries included, until `grace` is over; what is left then is
-    /// lost and counted.
-    pub async fn stop(self, grace: Duration) -> Left {
+    /// Takes nothing more and sends what is there, retries included, until then; what is left is lost and counted.
+    pub async fn stop(self, until: Instant) -> Left {
         let Sending { queue, mut lanes, guard } = self;
         queue.close();
         joined(guard).await;
@@ -122,7 +121,7 @@ impl Sending {
                 joined(lane).await;
             }
         };
-        if tokio::time::timeout(grace, drained).await.is_err() {
+        if tokio::time::timeout_at(until, drained).await.is_err() {
             queue.cut();
             for lane in lanes {
                 // Each lane sees the cut at once, wherever it waits.
