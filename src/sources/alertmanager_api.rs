@@ -88,6 +88,10 @@ fn alert_of<'a>(
     instance: &Instance,
 ) -> Result<Alert<'a>, String> {
     let labels = shape.labels_of(&mut element)?;
+    // They are sorted, so an empty name stands first.
+    if labels.0.iter().next().is_some_and(|(name, _)| name.is_empty()) {
+        return Err("field `labels`: a label has no name".to_owned());
+    }
     let starts_at = element.starts_at.filter(|instant| !instant.is_unset());
     let ends_at = element.ends_at.filter(|instant| !instant.is_unset());
     if let (Some(starts_at), Some(ends_at)) = (starts_at, ends_at)

@@ -232,6 +232,15 @@ fn the_same_member_twice_is_read_as_its_last() {
 }
 
 #[test]
+fn a_label_without_a_name_costs_its_alert_as_in_alertmanager() {
+    let batch_text = br#"[{"labels":{"":"x","a":"b"}},{"labels":{"":"","a":"b"}}]"#;
+    let instance = instance(KIND);
+    let batch = decode(batch_text, &instance);
+    assert_eq!(batch.alerts.len(), 1, "what has no value is no label");
+    assert_eq!(reasons(&batch), ["alert 0: field `labels`: a label has no name"]);
+}
+
+#[test]
 fn any_label_name_is_taken() {
     let instance = instance(KIND);
     let body = "[{\"labels\":{\"k8s.pod/name é\":\"x\",\"alertname\":\"A\"},\"generatorURL\":\"?orgId=1\"}]";
