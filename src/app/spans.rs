@@ -65,6 +65,9 @@ pub(super) struct SpanSide {
 }
 
 pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared) -> anyhow::Result<SpanSide> {
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
     let listeners = listen(&plan.listen).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let budget = Budget::new(plan.in_flight_bytes);

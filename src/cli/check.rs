@@ -48,10 +48,13 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
         // Secrets live where the daemon runs, not where the rules are reviewed.
         settings::resolve(&loaded, SecretsPolicy::Ignored).map(|ready| (ready, !loaded.settings.sinks.is_empty()))
     }) {
-        Ok((ready, true)) => sinks = Some(ready.sinks.iter().map(|plan| plan.name.clone()).collect::<Vec<_>>()),
+        Ok((ready, true)) => {
+            faults.extend(ready.telemetry.warnings.iter().map(|fault| of_settings(fault, DiagnosticSeverity::Warning)));
+            sinks = Some(ready.sinks.iter().map(|plan| plan.name.clone()).collect::<Vec<_>>());
+        }
         // Without settings nobody knows which sinks the rules may name.
         Ok((_, false)) => {}
-        Err(fault) => faults.push(of_settings(&fault)),
+        Err(fault) => faults.push(of_settings(&fault, DiagnosticSeverity::Error)),
     }
     let folder = super::rules::folder(chosen.as_deref());
     let shown = folder.as_ref().map_or("rules".to_owned(), |folder| folder.display().to_string());
@@ -101,7 +104,7 @@ fn under(folder: &str, mut fault: Diagnostic) -> Diagnostic {
     fault
 }
 
-fn of_settings(fault: &settings::SettingsError) -> Diagnostic {
+fn of_settings(fault: &settings::SettingsError, severity: DiagnosticSeverity) -> Diagnostic {
     let mut parts = fault.place.rsplitn(3, ':');
     let numbers: Vec<Option<u32>> = parts.by_ref().take(2).map(|part| part.parse().ok()).collect();
     let (file, line, column) = match (numbers.as_slice(), parts.next()) {
@@ -112,7 +115,7 @@ fn of_settings(fault: &settings::SettingsError) -> Diagnostic {
         file,
         line,
         column,
-        severity: DiagnosticSeverity::Error,
+        severity,
         message: fault.message.clone(),
         hint: fault.hint.clone(),
         source_line: String::new(),

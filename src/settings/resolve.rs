@@ -93,7 +93,7 @@ pub fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<Ready, Setting
         })?,
     };
     check_limits(loaded)?;
-    let telemetry = telemetry::resolve(loaded, secrets)?;
+    let telemetry = telemetry::resolve(loaded, secrets, &sinks)?;
     let store = store_url(loaded)?;
     Ok(Ready {
         listen_is_default: settings.listen.is_none(),

@@ -2,6 +2,7 @@
 //! others before anything starts.
 
 mod names;
+mod unsent;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loaded, OneOrMany, SettingsError, parse_bytes, parse_span};
+use super::{Loaded, OneOrMany, SettingsError, SinkPlan, parse_bytes, parse_span};
 use crate::io::secrets::{LiveSecret, SecretRef};
 use crate::io::spans::door::Tls;
 use crate::io::spans::routes::SpanRoutes;
@@ -151,14 +152,21 @@ pub struct SpanRoadPlan {
     pub existing: Existing,
     pub spool_dir: std::path::PathBuf,
     pub spool_bytes: u64,
+    /// What is allowed and may still surprise.
+    pub warnings: Vec<SettingsError>,
 }
 
-pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<SpanRoadPlan, SettingsError> {
+pub(super) fn resolve(
+    loaded: &Loaded,
+    secrets: SecretsPolicy,
+    plans: &[SinkPlan],
+) -> Result<SpanRoadPlan, SettingsError> {
     let otlp = &loaded.settings.otlp;
     let spans = &loaded.settings.spans;
     let mut listen = addresses(loaded, "otlp.grpc", otlp.grpc.as_ref(), DEFAULT_GRPC)?;
     listen.extend(addresses(loaded, "otlp.http", otlp.http.as_ref(), DEFAULT_HTTP)?);
     let (sinks, routes) = names::routes(loaded)?;
+    let warnings = unsent::warnings(loaded, plans);
     let age = duration(loaded, "otlp.connection_age", &otlp.connection_age)?;
     let request_bytes = bytes(loaded, "otlp.request_bytes", &otlp.request_bytes)?;
     let in_flight_bytes = booked(bytes(loaded, "otlp.in_flight_bytes", &otlp.in_flight_bytes)?);
@@ -186,6 +194,7 @@ pub(super) fn resolve(loaded: &Loaded, secrets: SecretsPolicy) -> Result<SpanRoa
         existing: spans.existing,
         spool_dir: spans.spool_dir.clone().into(),
         spool_bytes: spool_bytes as u64,
+        warnings,
     })
 }
 

@@ -241,6 +241,36 @@ fn a_secret_written_into_the_settings_is_refused_without_repeating_it() {
 }
 
 #[test]
+fn a_route_whose_sinks_leave_signals_out_is_warned_of_by_name() {
+    let sinks = "sinks:\n  - { name: a, kind: otlp, endpoint: 'http://127.0.0.1:1' }\n  - { name: b, kind: otlp, endpoint: 'http://127.0.0.1:1', signals: [traces] }\n  - { name: c, kind: otlp, endpoint: 'http://127.0.0.1:1', signals: [logs, metrics] }\n";
+    let warnings = |spans: &str| {
+        let home = Home::new(&format!("{sinks}spans:\n{spans}"));
+        let ready = home.resolve().unwrap_or_else(|error| panic!("{error}"));
+        ready.telemetry.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let found = warnings("  to: [a]\n  routes:\n    - { owner: [owl], to: [b] }\n");
+    let [only] = found.as_slice() else { panic!("{found:?}") };
+    for part in
+        ["tawny.yaml:7:3  ", "`spans.routes`", "(owner: owl)", "`b`", "nobody there takes logs, metrics, profiles:"]
+    {
+        assert!(only.contains(part), "{part}: {only}");
+    }
+    let found = warnings("  to: [b]\n");
+    assert!(
+        found.len() == 1 && found[0].contains("`spans.to`") && found[0].contains("takes logs, metrics:"),
+        "{found:?}"
+    );
+    for silent in [
+        "  to: [a]\n",
+        "  to: []\n  routes: [{ to: [] }]\n",
+        "  to: [b, c]\n",
+        "  to: [a]\n  routes: [{ env: [test], to: [b, a] }, { to: [] }]\n",
+    ] {
+        assert_eq!(warnings(silent), [""; 0], "{silent}");
+    }
+}
+
+#[test]
 fn a_secret_without_the_form_that_its_sink_needs_stops_the_start_and_not_the_first_page() {
     let home = Home::new("");
     let path = home.file("key", "hunter2-hunter2");

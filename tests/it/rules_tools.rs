@@ -138,6 +138,27 @@ fn what_check_finds_is_drawn_with_its_line_and_a_hint() {
     );
 }
 
+#[tokio::test]
+async fn a_route_whose_sink_leaves_signals_out_is_told_by_check_and_at_the_start() {
+    let home = Home::with_sinks(
+        "  - { name: all, kind: otlp, endpoint: 'http://127.0.0.1:1' }
+  - { name: some, kind: otlp, endpoint: 'http://127.0.0.1:1', signals: [traces] }
+spans: { to: [all], routes: [{ owner: [owl], to: [some] }] }
+",
+    );
+    let told = "`spans.routes`: what fits entry 1 (owner: owl) goes to `some`, and nobody there takes logs, metrics";
+    let settings = home.settings_path();
+    let settings = settings.to_str().expect("a path in ASCII");
+    let folder = copy_of_the_rules();
+    let checked = tawny_in(folder.path(), &["check", "--config", settings]);
+    assert!(checked.status.success() && out(&checked).contains(told), "{}", out(&checked));
+    let strict = tawny_in(folder.path(), &["check", "--deny-warnings", "--config", settings]);
+    assert_eq!(strict.status.code(), Some(1));
+    let daemon = Daemon::start(&home).await;
+    assert!(home.log().contains(told), "{}", home.log());
+    daemon.terminate().await;
+}
+
 #[test]
 fn the_shipped_files_fit_the_schema_and_a_slip_does_not() {
     let schema = rules_schema();

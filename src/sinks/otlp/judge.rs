@@ -67,15 +67,10 @@ fn retry_info(answer: &TelemetryAnswer<'_>) -> Option<Duration> {
 
 /// A success, which may say that a part was not taken.
 fn taken(signal: Signal, answer: &TelemetryAnswer<'_>) -> Reply {
-    let kind = answer.content_type.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let kind = kind_of(answer);
     let partial = match kind.as_str() {
         _ if answer.body.is_empty() => Some(Partial::default()),
-        // A sign-in page or the wrong address: no receiver of OTLP answers so.
-        "text/html" => {
-            let (http, grpc) = (answer.status, Code::Unavailable.as_u8());
-            let reason = format!("{http} with a page, not an answer of OTLP");
-            return Reply::NotNow { http, grpc, reason, retry_after: None };
-        }
+        PAGE => return page(answer.status),
         "application/json" => partial_success_of_json(signal, answer.body),
         "application/x-protobuf" | "application/protobuf" => proto::partial_success(answer.body),
         _ if kind.starts_with("application/grpc") => answer.body.get(5..).and_then(proto::partial_success),
@@ -86,6 +81,20 @@ fn taken(signal: Signal, answer: &TelemetryAnswer<'_>) -> Reply {
         Some(Partial { rejected, message }) => Reply::Partly { rejected, message: excerpt(message.as_bytes()) },
         None => Reply::Partly { rejected: 0, message: "success with an unreadable answer".to_owned() },
     }
+}
+
+/// What no receiver of OTLP answers with.
+const PAGE: &str = "text/html";
+
+/// A sign-in page or the wrong address: the next answer may be the sink's own.
+fn page(http: u16) -> Reply {
+    let reason = format!("{http} with a page of HTML, not an answer of OTLP");
+    Reply::NotNow { http, grpc: Code::Unavailable.as_u8(), reason, retry_after: None }
+}
+
+/// The type of the body, without its parameters.
+fn kind_of(answer: &TelemetryAnswer<'_>) -> String {
+    answer.content_type.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
 /// As receivers answer that know JSON only: `{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "…"}}`.
@@ -105,9 +114,13 @@ fn partial_success_of_json(signal: Signal, body: &[u8]) -> Option<Partial> {
     Some(Partial { rejected, message })
 }
 
-/// What HTTP alone says of a call, by gRPC's own table (http-grpc-status-mapping.md).
+/// What HTTP alone says of a call, by gRPC's own table (http-grpc-status-mapping.md). That has no line for a success that
+/// is none.
 fn without_status(answer: &TelemetryAnswer<'_>) -> Reply {
     let http = answer.status;
+    if http == 200 && kind_of(answer) == PAGE {
+        return page(http);
+    }
     let code = match http {
         400 => Code::Internal,
         401 => Code::Unauthenticated,

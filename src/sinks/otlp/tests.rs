@@ -214,6 +214,12 @@ fn a_partial_success_is_told_with_its_count_and_a_warning_with_none() {
 fn a_sign_in_page_is_no_success() {
     let page = TelemetryAnswer { content_type: Some("text/html; charset=utf-8"), ..http_answer(200, b"<html>") };
     assert!(matches!(http(&page), Reply::NotNow { .. }));
+    // Over gRPC the same page is the same wrong door.
+    assert_eq!(grpc(&page), http(&page));
+    let Reply::NotNow { grpc: 14, reason, .. } = grpc(&page) else { panic!("it may be another one next time") };
+    assert_eq!(reason, "200 with a page of HTML, not an answer of OTLP");
+    let text = TelemetryAnswer { content_type: Some("text/plain"), ..page };
+    assert!(matches!(grpc(&text), Reply::Refused { grpc: 2, http: 500, .. }));
     let empty = TelemetryAnswer { content_type: None, ..http_answer(204, &[]) };
     assert_eq!(http(&empty), Reply::Taken);
 }
@@ -229,6 +235,11 @@ fn a_call_that_only_http_answered_follows_the_table_of_grpc() {
             other @ (Reply::Taken | Reply::Partly { .. }) => panic!("{other:?}"),
         };
         assert_eq!((found, now), (code, is_retryable), "{status}");
+    }
+    let page = |status| TelemetryAnswer { content_type: Some("text/html"), ..http_answer(status, b"<html>") };
+    for (status, code) in [(401, 16), (404, 12), (418, 2)] {
+        let found = grpc(&page(status));
+        assert!(matches!(found, Reply::Refused { grpc, .. } if grpc == code), "{status}: {found:?}");
     }
     let Reply::Refused { http, .. } = grpc(&http_answer(200, &[])) else { panic!("no status is no success") };
     assert_eq!(http, 500);

@@ -15,8 +15,10 @@
 //! | 48.. | sinks, 4 bytes each; then the payload: one request in protobuf |
 //!
 //! `NNN.done` lists what is settled: offset, sink, a CRC-32 of the segment's number and both, `done`. It is not
-//! synced: what is lost of it is sent twice. A segment is deleted when every sink has settled every record; one in
-//! which a record stands behind bytes that are none is renamed to `NNN.damaged` instead, and the last four are kept.
+//! synced: what is lost of it is sent twice. A segment is deleted when every sink has settled every record; one without
+//! its head, or in which a record stands behind bytes that are none, is renamed to `NNN.damaged` instead, and the last
+//! four are kept. The next segment is `next.tmp` until its zeros and its head are synced, so no crash leaves a `.seg`
+//! without a head: that is damage.
 //! `lock` is held while a daemon uses the directory.
 
 mod feed;
@@ -72,7 +74,8 @@ pub struct Found {
     pub open_record_count: u64,
     /// Pairs of a record and a sink that has not settled it.
     pub open_delivery_count: u64,
-    /// Segments in which bytes had changed; what could be read of them is among the open records.
+    /// Segments in which bytes had changed, or that were gone with their heads; what could be read of them is among
+    /// the open records.
     pub damaged_segment_count: u64,
     /// Segments that ended in the middle of a record, as after a power cut.
     pub torn_segment_count: u64,

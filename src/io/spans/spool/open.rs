@@ -115,9 +115,15 @@ fn look_at(directory: &Path, number: u64, known: &BTreeSet<SinkId>) -> io::Resul
     }
     look.segment.used = scanner.whole_until;
     let has_records = scanner.whole_until > FILE_HEAD_BYTES;
-    look.segment.is_damaged = scanner.is_damaged || (has_records && !files::has_head(&file, number));
-    if length > scanner.whole_until {
-        look.is_torn = !scanner.rest_is_zero()?;
+    // A file has the name of a segment only once it is full of zeros and its head is synced: one that is empty, or
+    // begins with something else, has lost what it held.
+    let has_head = files::has_head(&file, number);
+    look.segment.is_damaged = scanner.is_damaged || !has_head;
+    let is_segment = has_records || has_head;
+    let has_rest = length > scanner.whole_until && !scanner.rest_is_zero()?;
+    look.is_torn = is_segment && has_rest;
+    // Of what is no segment at all everything is set aside.
+    if length > scanner.whole_until && (is_segment || !has_rest) {
         // A disk that refuses this costs room, nothing else.
         if file.set_len(scanner.whole_until).and_then(|()| file.sync_all()).is_err() {
             tracing::warn!(segment = number, "the tail of a segment of the spool cannot be cut");

@@ -16,12 +16,19 @@ fn trailing(mut answer: Answer, name: &'static str, value: &str) -> Answer {
     answer
 }
 
+/// As something before the sink answers, such as a sign-in.
+fn page() -> Answer {
+    let headers = vec![("content-type", "text/html; charset=utf-8".to_owned())];
+    Answer { status: 200, headers, body: b"<html>sign in</html>".to_vec(), ..Answer::default() }
+}
+
 #[tokio::test]
 async fn what_may_be_tried_again_is_and_arrives() {
     let cases: Vec<(&str, Answer)> = [429, 502, 503, 504]
         .map(|status| ("http", http(status)))
         .into_iter()
         .chain([1, 4, 10, 11, 14, 15].map(|status| ("grpc", grpc(status))))
+        .chain(["http", "grpc"].map(|protocol| (protocol, page())))
         .collect();
     let mut rigs = Vec::new();
     for (protocol, first) in cases {

@@ -90,13 +90,46 @@ async fn a_flipped_bit_costs_one_record_and_the_segment_is_set_aside_when_the_ot
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_was_cut_before_the_end_of_its_head_is_set_aside_and_counted() {
+    for length in [0, 1, 8, 23] {
+        let home = Home::new();
+        let path = written(&home, 3).await;
+        fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        let life = home.open(Mood::Deliver);
+        assert_eq!((life.found.open_record_count, life.found.damaged_segment_count), (0, 1), "{length}");
+        assert_eq!(home.tally.damaged.load(Ordering::Relaxed), 1, "{length}");
+        life.append(&home, "new").await.unwrap();
+        until("it is delivered", || life.taken() == ["new"]).await;
+        life.spool.close().await;
+        assert_eq!(files::numbers(&home.settings.directory, Kind::Damaged).unwrap().len(), 1, "{length}");
+        let again = home.open(Mood::Deliver);
+        assert_eq!(again.found, Found::default(), "counted once ({length})");
+        again.spool.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_while_the_next_segment_is_made_is_no_damage() {
+    for length in [0, 100, 8192] {
+        let home = Home::new();
+        written(&home, 3).await;
+        // As one that was begun, and in which nothing was kept yet.
+        let file = files::preallocate(&home.settings.directory, 8192).unwrap();
+        files::christen(&home.settings.directory, &file, 0x20).unwrap();
+        fs::write(home.settings.directory.join("next.tmp"), vec![0; length]).unwrap();
+        let (found, texts) = start(&home);
+        assert_eq!((found.damaged_segment_count, found.torn_segment_count, texts.len()), (0, 0, 3), "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_stands_in_the_directory_a_start_goes_on() {
     let mut random = fastrand::Rng::with_seed(11);
     let home = Home::new();
     written(&home, 3).await;
     let directory = &home.settings.directory;
     let garbage: Vec<u8> = (0..5000).map(|_| random.u8(..)).collect();
-    for name in ["0000000000000010.seg", "0000000000000011.done", "00000000000000ff.damaged", "next.tmp", "notes.seg"] {
+    for name in ["0000000000000015.seg", "0000000000000011.done", "00000000000000ff.damaged", "next.tmp", "notes.seg"] {
         fs::write(directory.join(name), &garbage).unwrap();
     }
     fs::write(directory.join("0000000000000012.seg"), b"").unwrap();
@@ -106,7 +139,10 @@ async fn whatever_stands_in_the_directory_a_start_goes_on() {
     // A directory where a file should be cannot be read at all.
     fs::create_dir(directory.join("0000000000000014.seg")).unwrap();
     let life = home.open(Mood::Deliver);
-    assert_eq!((life.found.open_record_count, life.found.damaged_segment_count), (3, 1));
+    // Garbage, nothing, zeros, and what cannot be read.
+    assert_eq!((life.found.open_record_count, life.found.damaged_segment_count), (3, 4));
+    let kept = fs::read(directory.join("0000000000000015.damaged")).unwrap();
+    assert_eq!(kept, garbage, "there for people to look at");
     until("all are settled", || home.tally.open.load(Ordering::Relaxed) == 0).await;
     life.append(&home, "new").await.unwrap();
     until("it is delivered", || life.taken().len() == 4).await;
