@@ -110,7 +110,7 @@ impl Rig {
     /// Ends it; everything must be accounted for and every byte given back.
     async fn end(self, grace: Duration) -> Left {
         let Rig { sending, outlet, tally, budget } = self;
-        let left = sending.stop(tokio::time::Instant::now() + grace).await;
+        let left = sending.stop(Instant::now() + grace).await;
         drop(outlet);
         let settled: u64 = OutletOutcome::ALL.iter().map(|outcome| tally.settled_count(*outcome)).sum();
         assert_eq!(tally.accepted_count(), settled, "accepted = settled when nothing is open");
