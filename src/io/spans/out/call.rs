@@ -167,7 +167,7 @@ async fn exchange(sender: &mut SendRequest<Unread>, request: Request<SliceBody>)
         // The connection sends as much as the sink has room for. An error comes with the answer, too.
         let _ = stream.send_data(body, true);
     }
-    let (head, mut incoming) = answer.await.map_err(|cause| Broken::new(&cause, false))?.into_parts();
+    let (head, mut incoming) = answer.await.map_err(|cause| Broken::new(&cause, is_unseen(&cause)))?.into_parts();
     let mut received =
         Received { status: head.status.as_u16(), headers: head.headers, trailers: None, body: Vec::new() };
     match read(&mut received, &mut incoming).await {
@@ -176,6 +176,12 @@ async fn exchange(sender: &mut SendRequest<Unread>, request: Request<SliceBody>)
         Err(_) if received.headers.contains_key("grpc-status") => Ok(received),
         Err(cause) => Err(Broken::new(&cause, false)),
     }
+}
+
+/// The sink says that it has not looked at the request: it goes away and named an earlier one as its last, or refuses the
+/// stream as such (RFC 9113, section 8.7).
+fn is_unseen(cause: &h2::Error) -> bool {
+    cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(Reason::REFUSED_STREAM))
 }
 
 async fn read(received: &mut Received, incoming: &mut RecvStream) -> Result<(), h2::Error> {
@@ -202,6 +208,11 @@ async fn read(received: &mut Received, incoming: &mut RecvStream) -> Result<(), 
 mod tests {
     use std::task::Waker;
 
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::body::Slices;
     use super::*;
 
     /// A connection whose other side never says anything.
@@ -227,6 +238,42 @@ mod tests {
         assert_eq!(look(2), Ok(true));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(look(2), Err("the connection broke: keep-alive timed out".to_owned()));
+    }
+
+    /// Answers the first request with these bytes of HTTP/2, and then says nothing more.
+    async fn broken_by(answer: &'static [u8]) -> Broken {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        let sink = async {
+            theirs.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+            let mut read = Vec::new();
+            // A frame's type stands behind its length, and the first one of type 1 opens the stream.
+            while !read.windows(9).any(|frame| frame[..2] == [0, 0] && frame[3] == 1 && frame[5..] == [0, 0, 0, 1]) {
+                assert_ne!(theirs.read_buf(&mut read).await.unwrap(), 0);
+            }
+            theirs.write_all(answer).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let call = async {
+            let mut calls = Calls::open(Stream::Http(TokioIo::new(ours))).await.unwrap();
+            let request = Request::post("http://sink/x").body(Slices::new(vec![Bytes::from("body")]).body()).unwrap();
+            calls.exchange(request).await.err().unwrap()
+        };
+        tokio::select! {
+            () = sink => unreachable!("it never ends"),
+            broken = call => broken,
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_the_sink_has_not_looked_at_may_be_sent_again_at_once() {
+        let away = broken_by(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0").await;
+        assert!(away.is_again, "{}", away.reason);
+        let refused = broken_by(b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07").await;
+        assert!(refused.is_again, "{}", refused.reason);
+        let failed = broken_by(b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x02").await;
+        assert!(!failed.is_again, "{}", failed.reason);
     }
 
     #[tokio::test(start_paused = true)]
