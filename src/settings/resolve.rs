@@ -119,19 +119,20 @@ fn age(loaded: &Loaded) -> Result<Duration, SettingsError> {
     Ok(age)
 }
 
-/// With a zero here nobody could ever send anything.
+/// With less nobody could ever send anything; a body may have half of the bytes.
 fn check_limits(loaded: &Loaded) -> Result<(), SettingsError> {
     let LimitSettings { header_seconds, body_seconds, connections, in_flight_bytes, shutdown_seconds: _ } =
         &loaded.settings.limits;
-    let zero = [
-        ("limits.header_seconds", *header_seconds == 0),
-        ("limits.body_seconds", *body_seconds == 0),
-        ("limits.connections", *connections == 0),
-        ("limits.in_flight_bytes", *in_flight_bytes == 0),
+    let least = [
+        ("limits.header_seconds", *header_seconds, 1),
+        ("limits.body_seconds", *body_seconds, 1),
+        ("limits.connections", *connections as u64, 1),
+        ("limits.in_flight_bytes", *in_flight_bytes as u64, 1 << 20),
     ];
-    match zero.into_iter().find(|(_, is_zero)| *is_zero) {
-        Some((key, _)) => {
-            Err(top(loaded, key, format!("`{key}` is 0: nobody could send anything"), "write at least 1"))
+    match least.into_iter().find(|(_, value, least)| value < least) {
+        Some((key, value, least)) => {
+            let message = format!("`{key}` is {value}: nobody could send anything");
+            Err(top(loaded, key, message, &format!("write at least {least}")))
         }
         None => Ok(()),
     }

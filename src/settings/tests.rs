@@ -113,6 +113,7 @@ fn each_fault_names_its_line_and_what_was_wrong() {
         ("stoer: x\n", "1:1", "did you mean `store`?"),
         ("store: x\nlimits:\n  header_secs: 3\n", "3:3", "did you mean `header_seconds`?"),
         ("limits:\n  connections: many\n", "2:16", ""),
+        ("store: x\nlimits:\n  in_flight_bytes: 1000\n", "3:3", "write at least 1048576"),
         ("store: a\nstore: b\n", "2:1", ""),
         ("sources:\n  - { name: a, kind: alertmanager, tokn: x }\n", "2:", "did you mean `token`?"),
         ("sources:\n  - { name: a, kind: alertmanger }\n", "2:16", "unknown kind of source `alertmanger`"),
