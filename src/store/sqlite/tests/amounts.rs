@@ -59,3 +59,19 @@ async fn each_of_any_number_of_deliveries_is_settled_as_was_said() {
         assert_eq!(home.pending_ids("pager").await.len(), pending, "{count}");
     }
 }
+
+#[tokio::test]
+async fn sqlite_is_compiled_as_the_settings_of_cargo_say() {
+    let home = Home::new().await;
+    let options: Vec<String> = sqlx::query("pragma compile_options")
+        .fetch_all(&mut home.beside().await)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert!(options.iter().any(|option| option == "DEFAULT_MEMSTATUS=0"), "{options:?}");
+    for slow in ["ENABLE_MEMORY_MANAGEMENT", "ENABLE_API_ARMOR"] {
+        assert!(!options.iter().any(|option| option == slow), "{options:?}");
+    }
+}
