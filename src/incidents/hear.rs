@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Facts, Heard, LATE_EVALUATOR, LATE_RELAY, RESTART_GRACE_MAX, SAMPLE_COUNT_MAX, Step, speak};
+use super::{Facts, Heard, LATE_EVALUATOR, LATE_RELAY, RESTART_GRACE_MAX, SAMPLE_COUNT_MAX, Step, route, speak};
 use crate::model::alert::Voice;
 use crate::model::incident::{Ended, EndedHow, Sample, Word};
 use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Member, Phase, Severity, State, TagName, Timestamp};
@@ -87,22 +87,25 @@ fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>, facts:
     member.severity = severity_of(&heard);
     let mut changed = false;
     if member.severity > before && member.severity > incident.severity {
+        route::follow(&mut incident, &heard, member.severity);
         incident.severity = member.severity;
         changed = true;
     }
     // A shorter word can only come from a sender that changed its interval.
-    if let Some(expiry) = member.expires_at()
-        && expiry < incident.next_expiry
-    {
-        incident.next_expiry = expiry;
-        changed = true;
-    }
+    changed |= expect_expiry(&mut incident, &member);
     let quiet_before = incident.quiet.clone();
     let said = speak::speak(&mut incident, facts, heard.received_at);
     Step {
         incident_changed: changed || said.is_some() || incident.quiet != quiet_before,
         ..Step::changed(incident, Some(member), said, AlertOutcome::Updated)
     }
+}
+
+/// Sees to it that the incident is looked at when the last word lapses. True if it would not have been.
+fn expect_expiry(incident: &mut Incident, member: &Member) -> bool {
+    let expiry = member.expires_at().filter(|expiry| *expiry < incident.next_expiry);
+    incident.next_expiry = expiry.unwrap_or(incident.next_expiry);
+    expiry.is_some()
 }
 
 /// The sender's word: it fires, until then.
@@ -143,6 +146,9 @@ fn join(incident: Option<Incident>, heard: Heard, previous: Option<Box<Member>>,
         Some(incident) if !incident.is_closed() => (incident, AlertOutcome::Joined),
         previous => (open(&heard, severity, previous.as_ref()), AlertOutcome::Opened),
     };
+    if outcome == AlertOutcome::Joined {
+        route::follow(&mut incident, &heard, severity);
+    }
     incident.severity = incident.severity.max(severity);
     incident.next_expiry = incident.next_expiry.min(expires_at);
     let counted_before = previous.as_ref().filter(|member| {

@@ -3,6 +3,7 @@
 
 mod hear;
 mod pages;
+mod route;
 mod speak;
 mod tick;
 

@@ -44,6 +44,8 @@ fn due(incident: &Incident, now: Timestamp) -> Option<(NoticeKind, Reason)> {
             match change(incident, told) {
                 // Worse is said at once, and so is that somebody has taken it: neither comes often.
                 Some(reason @ (Reason::WorseSeverity | Reason::Acknowledged)) => Some((NoticeKind::Changed, reason)),
+                // Who knows nothing yet does not wait for what others have been told.
+                Some(reason) if has_new_sink(incident, told) => Some((NoticeKind::Changed, reason)),
                 Some(reason) if due(incident.route.update) => Some((NoticeKind::Changed, reason)),
                 Some(_) | None if due(incident.route.remind) => Some((NoticeKind::Reminder, Reason::RemindInterval)),
                 Some(_) | None => None,
@@ -72,9 +74,15 @@ pub(super) fn change(incident: &Incident, told: &Told) -> Option<Reason> {
         Some(Reason::NewLeg)
     } else if incident.cells.iter().any(|cell| !told.cells.contains(cell)) {
         Some(Reason::NewCell)
+    } else if has_new_sink(incident, told) {
+        Some(Reason::NewSink)
     } else {
         None
     }
+}
+
+fn has_new_sink(incident: &Incident, told: &Told) -> bool {
+    told.sink_count.is_some_and(|count| (count as usize) < incident.route.sinks.len())
 }
 
 /// Closes an incident whose last member has ended. A held one closes in silence.
@@ -108,6 +116,7 @@ fn tell(incident: &mut Incident, kind: NoticeKind, reason: Reason, now: Timestam
         platforms: incident.legs.iter().map(|leg| leg.platform.clone()).collect(),
         cells: incident.cells.clone(),
         acknowledged: incident.acknowledged,
+        sink_count: u32::try_from(incident.route.sinks.len()).ok(),
     });
     Said { kind, reason, at: now }
 }

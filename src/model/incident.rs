@@ -31,7 +31,8 @@ pub struct Leg {
     pub resolved_count: u32,
 }
 
-/// Where notices go and when, frozen at the start of the episode: a reload changes the next one.
+/// Where notices go and when. Frozen at the start of the episode, but for what further members bring: their sinks, and
+/// the times of the worst one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// `file:line rule-id` of the route.
@@ -98,6 +99,9 @@ pub struct Told {
     pub platforms: Vec<Arc<str>>,
     pub cells: Vec<Arc<str>>,
     pub acknowledged: bool,
+    /// How many of the route's sinks: further ones are added at the end. `None` from before they were counted.
+    #[serde(default)]
+    pub sink_count: Option<u32>,
 }
 
 // The store holds these types as lists of their fields, in order: only the last one may be left out of what is

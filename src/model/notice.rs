@@ -43,6 +43,8 @@ pub enum Reason {
     NewLeg,
     NewCell,
     WorseSeverity,
+    /// A further member's route names a sink that does not know of the incident.
+    NewSink,
     Acknowledged,
     RemindInterval,
     /// A silence, the hours of a route or its limit held it back until now.
@@ -61,6 +63,7 @@ impl Reason {
             Reason::NewLeg => "new_leg",
             Reason::NewCell => "new_cell",
             Reason::WorseSeverity => "worse_severity",
+            Reason::NewSink => "new_sink",
             Reason::Acknowledged => "acknowledged",
             Reason::RemindInterval => "remind_interval",
             Reason::QuietOver => "quiet_over",

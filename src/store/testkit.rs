@@ -79,6 +79,7 @@ pub(crate) fn open_incident(number: u32, next_expiry: Timestamp) -> Incident {
             platforms: vec!["eks".into()],
             cells: Vec::new(),
             acknowledged: false,
+            sink_count: Some(1),
         }),
         quiet: None,
         next_expiry,

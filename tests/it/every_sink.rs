@@ -152,3 +152,46 @@ async fn what_waits_for_a_sink_that_left_the_settings_becomes_a_dead_letter_at_t
     assert_eq!(home.log().matches("no longer in the settings").count(), 1, "and not again");
     drop(daemon);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_critical_alert_pages_though_a_warning_opened_its_incident_for_others() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let webhook = StandIn::start(Webhook::new(WEBHOOK_SECRET)).await;
+    let mut home = Home::empty();
+    home.set_environment("HOOK_SECRET", WEBHOOK_SECRET);
+    let rules = home.path().join("rules");
+    std::fs::create_dir(&rules).expect("the temporary directory can be written");
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/services.yaml");
+    std::fs::copy(shipped, rules.join("services.yaml")).expect("the shipped rules are there");
+    let routes = "version: 1\nkind: routes\nroutes:\n  - { id: pages, when: { out.severity: critical }, to: [pager] }\n  \
+                  - { id: rest, when: {}, to: [hook] }\n";
+    std::fs::write(rules.join("routes.yaml"), routes).expect("the folder can be written");
+    home.write_settings(&format!(
+        "{}  - {{ name: hook, kind: webhook, secret: {{ env: HOOK_SECRET }}, endpoint: \"{}/hook\" }}\n",
+        pager(&pagerduty.endpoint(0)),
+        webhook.url(),
+    ));
+    let settings = std::fs::read_to_string(home.settings_path()).expect("the settings were written");
+    home.write("tawny.yaml", &format!("rules: {}\n{settings}", rules.display()));
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let alert =
+        |severity| Alert::firing(&[("alertname", "DiskFills"), ("service", "owl-service"), ("severity", severity)]);
+    let (warning, critical) = (alert("warning"), alert("critical"));
+    let post = async |alert: &Alert| {
+        let reply = client.post(daemon.address, "/api/v2/alerts", prometheus_body(std::slice::from_ref(alert))).await;
+        assert!(reply.as_ref().is_ok_and(|reply| reply.is_taken()), "{reply:?}");
+    };
+    post(&warning).await;
+    until_true("the warning at its sink", PATIENCE, async || webhook.role.messages().len() == 1).await;
+    assert_eq!(pagerduty.role.page_count(), 0);
+    post(&critical).await;
+    until_true("the page", PATIENCE, async || pagerduty.role.page_count() == 1).await;
+    post(&critical.resolved()).await;
+    post(&warning.resolved()).await;
+    until_true("the end at both", PATIENCE, async || {
+        pagerduty.role.resolve_count() == 1 && webhook.role.messages().len() == 3
+    })
+    .await;
+    assert_eq!(pagerduty.role.page_count(), 1);
+}

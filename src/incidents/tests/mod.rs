@@ -2,6 +2,7 @@
 
 mod histories;
 mod pages;
+mod routes;
 mod starts;
 
 use std::collections::{BTreeMap, HashMap};

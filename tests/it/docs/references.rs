@@ -16,13 +16,14 @@ use super::markdown::{assert_same, names, quoted, read, root, section, table};
 const NOTICE_KINDS: [NoticeKind; 5] =
     [NoticeKind::Opened, NoticeKind::Changed, NoticeKind::Reminder, NoticeKind::Resolved, NoticeKind::Event];
 
-const REASONS: [Reason; 11] = [
+const REASONS: [Reason; 12] = [
     Reason::FirstAlert,
     Reason::HoldOver,
     Reason::QuietOver,
     Reason::NewLeg,
     Reason::NewCell,
     Reason::WorseSeverity,
+    Reason::NewSink,
     Reason::Acknowledged,
     Reason::RemindInterval,
     Reason::AllResolved,
