@@ -121,7 +121,7 @@ fn word_of(heard: &Heard) -> Word {
 
 /// Records the sender's word.
 fn say(member: &mut Member, heard: &Heard) {
-    let word = word_of(heard);
+    let mut word = word_of(heard);
     // Words of other senders that lapsed long ago count for nothing, and where senders change their addresses
     // they would add up. One more span is left to them, because a start may count it again (see `tick`).
     let is_over = |held: &Word| {
@@ -130,7 +130,15 @@ fn say(member: &mut Member, heard: &Heard) {
     };
     member.words.retain(|held| held.sender == word.sender || !is_over(held));
     match member.words.iter_mut().find(|held| held.sender == word.sender) {
-        Some(held) => *held = word,
+        Some(held) => {
+            // Who has said how long it fires takes that back by a resolve and by nothing else: a later end that was said
+            // outright outlives an earlier one and one that was only assumed (Alertmanager's merge).
+            if held.said_ends_at.is_some() && held.expires_at > word.expires_at {
+                word.expires_at = held.expires_at;
+                word.said_ends_at = word.said_ends_at.max(held.said_ends_at);
+            }
+            *held = word;
+        }
         None => member.words.push(word),
     }
 }
@@ -285,7 +293,9 @@ fn end_word(mut incident: Incident, mut heard: Heard, mut member: Box<Member>, f
     // A relay only repeats what evaluators told it, so its own older "firing" falls with either kind of resolve.
     member.words.retain(|word| word.sender != sender && word.voice == Voice::Evaluator && word.expires_at > now);
     if !member.words.is_empty() {
-        return Step { incident_changed: false, ..Step::changed(incident, Some(member), None, AlertOutcome::Updated) };
+        // What is left may lapse before what has just been taken back would have.
+        let incident_changed = expect_expiry(&mut incident, &member);
+        return Step { incident_changed, ..Step::changed(incident, Some(member), None, AlertOutcome::Updated) };
     }
     let ended_at = heard.alert.ends_at.unwrap_or(now).min(now);
     end_member(&mut incident, &mut member, Ended { at: ended_at, heard_at: now, how: EndedHow::Resolved });

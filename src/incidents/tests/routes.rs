@@ -63,3 +63,43 @@ fn a_sink_that_only_a_further_member_names_is_told_once() {
     assert_eq!(sinks_of(&world), ["owner", "partner"]);
     assert_eq!(world.incidents.values().next().unwrap().route.by.as_ref(), "r:1 owner");
 }
+
+#[test]
+fn a_later_end_that_was_said_outlives_one_that_is_only_assumed() {
+    let mut world = World::default();
+    let until = |mut says: Says, seconds: u64, said: bool| {
+        says.heard.alert.holds_for = at(seconds).since(says.heard.received_at);
+        says.heard.alert.ends_at = said.then(|| at(seconds));
+        says
+    };
+    world.hear(until(prometheus("a", 0), 3600, true));
+    world.hear(until(prometheus("a", 10), 310, false));
+    world.hear(until(prometheus("a", 20), 26, true));
+    world.tick(3599);
+    assert_eq!(world.kinds(), [NoticeKind::Opened], "the first said that it fires for an hour");
+    world.tick(3600);
+    assert_eq!(world.told[1].1, Reason::Stale);
+    // An end that was only assumed holds no longer than the next one.
+    world.hear(until(prometheus("b", 4000), 7600, false));
+    world.hear(until(prometheus("b", 4010), 4310, false));
+    world.tick(4310);
+    assert_eq!(world.kinds().len(), 4);
+}
+
+#[test]
+fn a_word_that_lapses_behind_the_relays_resolve_ends_the_alert() {
+    let mut world = World::default();
+    let mut relay = prometheus("a", 0).by(9, Voice::Relay);
+    relay.heard.alert.holds_for = 24 * 60 * MINUTE;
+    world.hear(relay.clone());
+    let mut direct = prometheus("a", 1);
+    direct.heard.alert.holds_for = Duration::from_secs(10);
+    world.hear(direct);
+    relay = relay.resolved().ends(5);
+    relay.heard.received_at = at(5);
+    assert_eq!(world.hear(relay), AlertOutcome::Updated);
+    world.tick(10);
+    assert_eq!(world.kinds(), [NoticeKind::Opened]);
+    world.tick(11);
+    assert_eq!(world.told[1].1, Reason::Stale);
+}
