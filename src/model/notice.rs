@@ -126,6 +126,10 @@ impl Notice {
         }
         if title.len() > lead.len() {
             title.push(']');
+            // What another Tawny has passed on says it already.
+            if lead.ends_with(&title[lead.len()..]) {
+                title.truncate(lead.len());
+            }
         }
         title
     }

@@ -1,4 +1,4 @@
-//! Members of one incident whose routes differ, and words that outlive each other.
+//! Members of one incident whose routes differ, words that outlive each other, and what a title says.
 
 use super::*;
 
@@ -102,4 +102,15 @@ fn a_word_that_lapses_behind_the_relays_resolve_ends_the_alert() {
     assert_eq!(world.kinds(), [NoticeKind::Opened]);
     world.tick(11);
     assert_eq!(world.told[1].1, Reason::Stale);
+}
+
+#[test]
+fn a_title_that_says_where_it_is_does_not_say_it_twice() {
+    for (title, told) in [("Errors [EKS c1]", "Errors [EKS c1]"), ("Errors EKS c1]", "Errors EKS c1] [EKS c1]")] {
+        let mut world = World::default();
+        let mut says = prometheus("a", 0).cell("c1");
+        says.heard.alert.title = title.into();
+        world.hear(says);
+        assert_eq!(world.told[0].2, told);
+    }
 }
