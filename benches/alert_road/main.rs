@@ -23,7 +23,7 @@ use stand_in::StandIn;
 /// Whatever `--alerts` says: the bar for a restart is for so many.
 const RESTART_INCIDENT_COUNT: usize = 100_000;
 /// Five pages of SQLite's log.
-const COMMIT_BYTES: usize = 40 * 1024;
+const COMMIT_BYTES: usize = 20 * 1024;
 const SYNC_COUNT: usize = 200;
 
 struct Options {
