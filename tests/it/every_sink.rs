@@ -152,3 +152,29 @@ async fn what_waits_for_a_sink_that_left_the_settings_becomes_a_dead_letter_at_t
     assert_eq!(home.log().matches("no longer in the settings").count(), 1, "and not again");
     drop(daemon);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_pagerduty_events_that_begin_alike_are_two_pages() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let home = Home::with_pager(&pagerduty.endpoint(0));
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    for (key, summary) in [
+        ("A", "High CPU on owl-service: 91 %"),
+        ("B", "High error rate on owl-service"),
+        ("A", "High CPU on owl-service: 93 %"),
+    ] {
+        let body = String::from_utf8(pagerduty_body(PAGERDUTY_IN_KEY, "trigger", key)).unwrap();
+        let body = body.replace(r#""class":"BackupFailed","#, "").replace("Nightly backup failed", summary);
+        assert!(!body.contains("class") && body.contains(summary), "{body}");
+        let reply = client.post(daemon.address, "/v2/enqueue", body.into_bytes()).await.unwrap();
+        assert_eq!(reply.status, 202, "{reply:?}");
+    }
+    until_true("both pages", PATIENCE, async || pagerduty.role.page_count() == 2).await;
+    for key in ["A", "B"] {
+        let body = pagerduty_body(PAGERDUTY_IN_KEY, "resolve", key);
+        assert_eq!(client.post(daemon.address, "/v2/enqueue", body).await.unwrap().status, 202);
+    }
+    until_true("both ends", PATIENCE, async || pagerduty.role.resolve_count() == 2).await;
+    assert_eq!(pagerduty.role.page_count(), 2);
+}
