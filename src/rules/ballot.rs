@@ -58,7 +58,7 @@ impl Witnesses {
             resource("host.name"),
         );
         let mut all =
-            |names: [(Scope, &str); 3]| names.into_iter().map(|(scope, name)| keys.own(scope, name)).collect();
+            |names: [(Scope, &str); 5]| names.into_iter().map(|(scope, name)| keys.own(scope, name)).collect();
         Witnesses {
             task_arn,
             pod_uid,
@@ -70,8 +70,16 @@ impl Witnesses {
                 (Scope::Resource, "cloud.account.id"),
                 (Scope::Field, "account"),
                 (Scope::Label, "account"),
+                (Scope::Label, "cloud.account.id"),
+                (Scope::Label, "cloud_account_id"),
             ]),
-            regions: all([(Scope::Resource, "cloud.region"), (Scope::Field, "region"), (Scope::Label, "region")]),
+            regions: all([
+                (Scope::Resource, "cloud.region"),
+                (Scope::Field, "region"),
+                (Scope::Label, "region"),
+                (Scope::Label, "cloud.region"),
+                (Scope::Label, "cloud_region"),
+            ]),
             clusters: tables.find(CLUSTERS),
         }
     }
@@ -198,6 +206,9 @@ impl Program {
                         value.map(|value| (rule, value))
                     });
                     if let Some((told_by, value)) = told {
+                        if name == TagName::PlatformCluster && self.is_contradicted(votes, told_by, &value, &view) {
+                            continue;
+                        }
                         let seen = if told_by.by == rule.by { seen.clone() } else { self.seen(told_by, &view) };
                         set(name, value, &told_by.by, seen);
                         if name == TagName::PlatformCluster {
@@ -214,6 +225,21 @@ impl Program {
             set(TagName::PlatformConflict, Arc::from(words), &rule.by, self.seen(rule, &view));
         }
         place
+    }
+
+    /// Whether a vote for the same platform, as strong as that of the rule that named this cluster, names another one. Only
+    /// registered names count: what nobody knows contradicts nothing, and each of two known ones may be the wrong one.
+    fn is_contradicted(&self, votes: &[Cast], told_by: &Rule, cluster: &str, view: &View<'_>) -> bool {
+        let is_told_by = |vote: &Cast| std::ptr::eq(&self.rules[vote.rule], told_by);
+        let Some(teller) = votes.iter().find(|vote| is_told_by(vote)) else { return false };
+        let equals =
+            |vote: &&Cast| vote.outcome == VoteOutcome::Agreed && vote.tier == teller.tier && vote.rule != teller.rule;
+        let Some(table) = self.witnesses.clusters.map(|table| view.tables.get(table)) else { return false };
+        let is_known = |name: &str| !table.rows_of(name).is_empty();
+        votes.iter().filter(equals).any(|vote| {
+            let other = self.part(&self.rules[vote.rule], TagName::PlatformCluster, view);
+            other.is_some_and(|other| *other != *cluster && is_known(&other) && is_known(cluster))
+        })
     }
 
     fn place_of_arn<'v>(&'v self, rule: &'v Rule, values: &'v Facts<'v>, otherwise: Place<'v>) -> Place<'v> {

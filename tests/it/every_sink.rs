@@ -195,3 +195,52 @@ async fn a_critical_alert_pages_though_a_warning_opened_its_incident_for_others(
     .await;
     assert_eq!(pagerduty.role.page_count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_pagerduty_events_that_begin_alike_are_two_pages() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let home = Home::with_pager(&pagerduty.endpoint(0));
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    for (key, summary) in [
+        ("A", "High CPU on owl-service: 91 %"),
+        ("B", "High error rate on owl-service"),
+        ("A", "High CPU on owl-service: 93 %"),
+    ] {
+        let body = String::from_utf8(pagerduty_body(PAGERDUTY_IN_KEY, "trigger", key)).unwrap();
+        let body = body.replace(r#""class":"BackupFailed","#, "").replace("Nightly backup failed", summary);
+        assert!(!body.contains("class") && body.contains(summary), "{body}");
+        let reply = client.post(daemon.address, "/v2/enqueue", body.into_bytes()).await.unwrap();
+        assert_eq!(reply.status, 202, "{reply:?}");
+    }
+    until_true("both pages", PATIENCE, async || pagerduty.role.page_count() == 2).await;
+    for key in ["A", "B"] {
+        let body = pagerduty_body(PAGERDUTY_IN_KEY, "resolve", key);
+        assert_eq!(client.post(daemon.address, "/v2/enqueue", body).await.unwrap().status, 202);
+    }
+    until_true("both ends", PATIENCE, async || pagerduty.role.resolve_count() == 2).await;
+    assert_eq!(pagerduty.role.page_count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_one_page_directly_and_as_an_event_of_alertmanager() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let home = Home::with_pager(&pagerduty.endpoint(0));
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let direct = Alert::firing(&[("alertname", "HighErrorRate"), ("service", "owl-service"), ("severity", "error")]);
+    let reply = client.post(daemon.address, "/api/v2/alerts", prometheus_body(std::slice::from_ref(&direct))).await;
+    assert!(reply.as_ref().is_ok_and(|reply| reply.is_taken()), "{reply:?}");
+    until_true("the page", PATIENCE, async || pagerduty.role.page_count() == 1).await;
+    let relayed = |action: &str| {
+        let body = String::from_utf8(pagerduty_body(PAGERDUTY_IN_KEY, action, "group")).unwrap();
+        let body = body.replace(r#""class":"BackupFailed","#, "");
+        body.replace("Nightly backup failed", "[FIRING:1] HighErrorRate (owl-service error)").into_bytes()
+    };
+    assert_eq!(client.post(daemon.address, "/v2/enqueue", relayed("trigger")).await.unwrap().status, 202);
+    let end = client.post(daemon.address, "/api/v2/alerts", prometheus_body(&[direct.resolved()])).await;
+    assert!(end.is_ok_and(|reply| reply.is_taken()));
+    assert_eq!(client.post(daemon.address, "/v2/enqueue", relayed("resolve")).await.unwrap().status, 202);
+    until_true("the end", PATIENCE, async || pagerduty.role.resolve_count() == 1).await;
+    assert_eq!(pagerduty.role.page_count(), 1);
+}

@@ -91,12 +91,13 @@ const RESOURCE: [&str; 53] = [
 ];
 
 /// Labels of exporters, charts and agents.
-const LABELS: [&str; 17] = [
+const LABELS: [&str; 18] = [
     "alertname",
     "cluster",
     "cluster_name",
     "namespace",
     "service_name",
+    "service.name",
     "environment",
     "severity",
     "instance",

@@ -8,7 +8,7 @@
 //! | `routing_key`, `dedup_key` | identity | with the constants of the instance |
 //! | `event_action` | `state` | change events are `info` |
 //! | `payload.summary` | `title` | |
-//! | `payload.class` | `name` | else `alertname` of the details, else the first word of the summary |
+//! | `payload.class` | `name` | else `alertname` of the details, or of a group of Alertmanager, else `dedup_key` |
 //! | `payload.source`, `.component`, `.group`, `.class` | labels and fields | |
 //! | `payload.custom_details` | labels | flattened; rendered lists of labels stay text |
 //! | `payload.timestamp` | field `timestamp` | the time of the event, not of the episode's start |
@@ -16,6 +16,7 @@
 
 mod event;
 mod mask;
+mod name;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -162,8 +163,10 @@ impl<'a> Decoder<'_, 'a> {
         sender.part(&self.instance.name);
         let labels = self.labels(&event);
         let title = self.title(&event, dedup_key.as_deref());
+        let identity = self.identity(dedup_key.as_deref());
+        let name = name::given(&labels, event.summary.as_deref());
         Alert {
-            identity: self.identity(dedup_key.as_deref()),
+            identity,
             sender: sender.sender(),
             voice: Voice::Evaluator,
             state: event.state,
@@ -176,7 +179,7 @@ impl<'a> Decoder<'_, 'a> {
                 }
             },
             severity: severity_of(&event),
-            name: name_of(&event, &labels, &title),
+            name: name.unwrap_or_else(|| self.own_name(dedup_key.as_ref(), identity, &title)),
             title,
             fields: self.fields(&event, dedup_key),
             links: self.links(&event),
@@ -238,6 +241,16 @@ impl<'a> Decoder<'_, 'a> {
         summary.or_else(key).unwrap_or(Cow::Borrowed("event"))
     }
 
+    /// What nobody named is a problem of its own, as it is at PagerDuty, so its key names it. A change is told as it comes
+    /// and joins nothing.
+    fn own_name(&self, dedup_key: Option<&Cow<'a, str>>, identity: Identity, title: &str) -> Cow<'a, str> {
+        match dedup_key {
+            Some(key) if self.is_public(key) => key.clone(),
+            Some(_) => Cow::Owned(identity.to_string()),
+            None => Cow::Owned(title.split_whitespace().next().unwrap_or("change").to_owned()),
+        }
+    }
+
     fn links(&self, event: &Event<'a>) -> Vec<Link> {
         event
             .links
@@ -261,14 +274,4 @@ fn severity_of(event: &Event<'_>) -> Severity {
         // A word that nobody knows is no reason to lose an alert.
         (_, severity) => severity.and_then(Severity::from_word).unwrap_or_default(),
     }
-}
-
-fn name_of<'a>(event: &Event<'a>, labels: &Labels<'a>, title: &Cow<'a, str>) -> Cow<'a, str> {
-    // Alertmanager begins its summaries with `[FIRING:2]`.
-    let first = |title: &str| title.split_whitespace().find(|word| !word.starts_with('[')).map(str::to_owned);
-    labels
-        .get_cow("class")
-        .or_else(|| labels.get_cow("alertname"))
-        .or_else(|| first(event.summary.as_ref().map_or("", |_| title.as_ref())).map(Cow::Owned))
-        .unwrap_or_else(|| title.clone())
 }

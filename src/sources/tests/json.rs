@@ -105,6 +105,15 @@ fn without_a_mapping_the_usual_names_are_tried() {
 }
 
 #[test]
+fn without_a_name_the_whole_title_is_the_name_so_that_titles_which_begin_alike_are_two() {
+    let instance = instance(KIND);
+    let name = |body: &str| decode(body.as_bytes(), &instance).alerts[0].name.to_string();
+    assert_eq!(name(r#"{"id":"A","title":"High CPU on duo-api"}"#), "High CPU on duo-api");
+    assert_eq!(name(r#"{"id":"B","title":"High error rate on duo-api"}"#), "High error rate on duo-api");
+    assert_eq!(name(r#"{"id":"A","title":"CPU 93 % on duo-api","name":"HighCpu"}"#), "HighCpu");
+}
+
+#[test]
 fn without_an_identity_title_and_labels_are_it() {
     let instance = instance(KIND);
     let identity = |body: &str| decode(body.as_bytes(), &instance).alerts[0].identity;

@@ -131,7 +131,7 @@ fn version_one_is_mapped_and_answered_in_its_own_words() {
     );
     let batch = decode_at(V1, body.as_bytes(), &instance);
     let alert = &batch.alerts[0];
-    assert_eq!((alert.state, alert.title.as_ref(), alert.name.as_ref()), (State::Firing, "FAILURE for db", "FAILURE"));
+    assert_eq!((alert.state, alert.title.as_ref(), alert.name.as_ref()), (State::Firing, "FAILURE for db", "i"));
     assert_eq!((alert.severity, alert.labels.get("service")), (Severity::Error, Some("db")));
     assert_eq!(alert.links.len(), 2);
     let answer = source(KIND).answer(V1, &taken(&batch));
@@ -216,6 +216,58 @@ fn an_unknown_severity_or_a_strange_detail_loses_no_alert() {
         assert_eq!(alert.labels.get(name), Some(value), "{details}");
         assert_eq!((alert.labels.get("class"), alert.name.as_ref()), (Some("ours"), "ours"));
     }
+}
+
+fn name_of(body: &str) -> String {
+    decode(body.as_bytes(), &instance(KIND)).alerts[0].name.to_string()
+}
+
+#[test]
+fn an_event_without_a_class_is_named_by_its_own_key_and_never_by_its_summary() {
+    assert_eq!(name_of(&trigger("")), "d");
+    for summary in ["CPU 91 % on duo-api", "CPU 93 % on duo-api", "[Triggered on {host:i-1}] Memory full"] {
+        assert_eq!(name_of(&trigger("").replace("Disk full", summary)), "d", "{summary}");
+    }
+    assert_eq!(
+        name_of(&trigger("").replace(r#""d""#, r#""owl-service-ecs-HighErrorRate""#)),
+        "owl-service-ecs-HighErrorRate"
+    );
+    assert_eq!(name_of(&trigger(r#","class":"disk""#)), "disk");
+    assert_eq!(name_of(&trigger(r#","custom_details":{"alertname":"DiskFull"}"#)), "DiskFull");
+    // Grafana writes this where nobody chose a class.
+    assert_eq!(name_of(&trigger(r#","class":"default","group":"default""#)), "d");
+    // A key that PagerDuty would have made is the event's own too.
+    let (body, instance) = (trigger("").replace(r#""dedup_key":"d","#, ""), instance(KIND));
+    let batch = decode(body.as_bytes(), &instance);
+    assert_eq!(Some(batch.alerts[0].name.as_ref()), batch.answer_key.as_deref());
+}
+
+#[test]
+fn a_key_that_shows_the_routing_key_names_nothing() {
+    let body = trigger("").replace(r#""d""#, &format!("\"{KEY}/disk\""));
+    let instance = instance(KIND);
+    let alert = &decode(body.as_bytes(), &instance).alerts[0];
+    assert_eq!(alert.name, alert.identity.to_string());
+}
+
+#[test]
+fn a_group_of_alertmanager_has_the_name_of_its_alerts_where_they_have_one() {
+    let firing = |summary: &str, details: &str| {
+        name_of(&trigger(&format!(r#","custom_details":{details}"#)).replace("Disk full", summary))
+    };
+    let text = r#"{"firing":"Labels:\n - alertname = High CPU\n - cluster = eks-prod-1\n"}"#;
+    assert_eq!(firing("[FIRING:2] High CPU eks-prod-1 (critical)", text), "High CPU");
+    assert_eq!(firing("[RESOLVED] High CPU eks-prod-1 (critical)", text), "High CPU");
+    // Grouped by something else, so that any alert may be in it.
+    assert_eq!(firing("[FIRING:2] eks-prod-1 (High CPU critical)", text), "d");
+    assert_eq!(firing("[FIRING:2] High CPUs (critical)", text), "d");
+    let list = r#"{"firing":[{"labels":{"alertname":"DiskFull"}}]}"#;
+    assert_eq!(firing("[FIRING:1] DiskFull db-1 (critical)", list), "DiskFull");
+    assert_eq!(firing("[FIRING:1] db-1 (DiskFull critical)", list), "d");
+    // Without details only a word that nobody writes in a sentence is taken for a name.
+    assert_eq!(firing("[FIRING:1] HighErrorRate eks-prod-1", "{}"), "HighErrorRate");
+    assert_eq!(firing("[FIRING:1] High error rate on duo-api", "{}"), "d");
+    assert_eq!(firing("[FIRING:1]", "{}"), "d");
 }
 
 #[test]
