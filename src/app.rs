@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::incidents::Pages;
+use crate::io::auth::Strangers;
 use crate::io::body::BodyBudget;
 use crate::io::cache::ResendCache;
 use crate::io::clock::Clock;
@@ -118,6 +119,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     let doors = Doors {
         instances: instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect(),
         intake,
+        lost: Strangers::default(),
         budget: BodyBudget::new(limits.in_flight_bytes, Duration::from_secs(limits.body_seconds)),
     };
     let views = Views {
