@@ -22,6 +22,9 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [State; 6] =
+        [State::Firing, State::Resolved, State::Acknowledged, State::Suppressed, State::NoData, State::Info];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             State::Firing => "firing",
