@@ -59,6 +59,11 @@ pub struct Link {
     pub text: String,
 }
 
+/// Text of the link that leads back to Grafana, whose messages come as Alertmanager's do.
+pub const GRAFANA_LINK: &str = "Grafana";
+/// Text of the link that leads back to a tool that has no better name for it.
+pub const SOURCE_LINK: &str = "Source";
+
 impl Link {
     pub fn checked(href: &str, text: &str) -> Option<Link> {
         is_web_address(href).then(|| Link { href: href.to_owned(), text: text.to_owned() })
@@ -128,7 +133,9 @@ impl Alert<'_> {
             let href = if has_some { self.annotations.get(name) } else { None };
             Link::checked(href?, text)
         };
-        let source = self.fields.get("generatorURL").and_then(|href| Link::checked(href, "Source"));
+        // Where the source has a word of its own for that link, that one counts.
+        let source = self.fields.get("generatorURL").filter(|href| self.links.iter().all(|link| link.href != **href));
+        let source = source.and_then(|href| Link::checked(href, SOURCE_LINK));
         let mut links: Vec<Link> = Vec::new();
         let candidates = runbooks.iter().filter_map(annotated).chain(source).chain(self.links.iter().cloned());
         for link in candidates.chain(others.iter().filter_map(annotated)) {

@@ -9,10 +9,10 @@
 //! | `event_action` | `state` | change events are `info` |
 //! | `payload.summary` | `title` | |
 //! | `payload.class` | `name` | else `alertname` of the details, else the first word of the summary |
-//! | `payload.source`, `.component`, `.group`, `.class` | labels and fields | |
+//! | `payload.source`, `.component`, `.group`, `.class`, `client` | labels and fields | |
 //! | `payload.custom_details` | labels | flattened; rendered lists of labels stay text |
-//! | `payload.timestamp` | field `timestamp` | the time of the event, not of the episode's start |
-//! | `images`, `links`, `client_url` | `links` | |
+//! | `payload.timestamp` | field `timestamp`; `starts_at` of a change | of an alert it is not the episode's start |
+//! | `client_url`, `links`, `images` | `links` | in this order |
 
 mod event;
 mod mask;
@@ -167,7 +167,11 @@ impl<'a> Decoder<'_, 'a> {
             sender: sender.sender(),
             voice: Voice::Evaluator,
             state: event.state,
-            starts_at: None,
+            // A change happened when it happened; a problem may have begun before the event that tells of it.
+            starts_at: match event.state {
+                State::Info => self.timestamp(&event),
+                State::Firing | State::Acknowledged | State::Resolved | State::Suppressed | State::NoData => None,
+            },
             ends_at: None,
             holds_for: match event.state {
                 State::Resolved | State::Info => Duration::ZERO,
@@ -215,7 +219,6 @@ impl<'a> Decoder<'_, 'a> {
         let constants = self.instance.constants.iter().map(|(name, value)| (name, Cow::Borrowed(value)));
         let own = event.members().into_iter().chain([
             ("severity", event.severity.clone()),
-            ("client", event.client.clone()),
             ("dedup_key", dedup_key),
             ("timestamp", self.timestamp(event).map(|instant| Cow::Owned(instant.to_string()))),
         ]);

@@ -42,6 +42,7 @@ fn a_full_trigger_is_read_whole() {
         alert.labels.iter().collect::<Vec<_>>(),
         [
             ("class", "disk"),
+            ("client", "Sample Monitoring Service"),
             ("component", "mysql"),
             ("free space", "1%"),
             ("group", "prod-datapipe"),
@@ -65,7 +66,7 @@ fn a_full_trigger_is_read_whole() {
         ]
     );
     let texts: Vec<_> = alert.all_links().into_iter().map(|link| link.text).collect();
-    assert_eq!(texts, ["An example link.", "An example link with an image", "Sample Monitoring Service"]);
+    assert_eq!(texts, ["Sample Monitoring Service", "An example link.", "An example link with an image"]);
     let answer = source(KIND).answer("/v2/enqueue", &taken(&batch));
     assert_eq!(answer.status, 202);
     assert_eq!(answer.body, r#"{"dedup_key":"srv01/mysql","message":"Event processed","status":"success"}"#);
