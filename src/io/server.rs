@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::any;
+use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 
@@ -21,7 +22,7 @@ use super::body::{BodyBudget, BodyError, drain};
 use super::instance::Instance;
 use super::intake::{Intake, NOBODY, Raw};
 use crate::model::json_text::push_number;
-use crate::sources::{Answer, Credential, Receipt};
+use crate::sources::{Answer, Credential, Receipt, Source};
 
 pub use connection::{Peer, bind, serve};
 
@@ -30,14 +31,19 @@ const COME_BACK_SECONDS: &str = "5";
 
 /// All doors for alerts.
 pub struct Doors {
-    pub instances: BTreeMap<String, Arc<Instance>>,
-    pub intake: Arc<Intake>,
-    pub budget: BodyBudget,
+    instances: BTreeMap<String, Arc<Instance>>,
+    intake: Arc<Intake>,
+    budget: BodyBudget,
     /// Those who asked for a source that is not there.
-    pub lost: Strangers,
+    lost: Strangers,
 }
 
 impl Doors {
+    pub fn new(instances: Vec<Instance>, intake: Arc<Intake>, budget: BodyBudget) -> Doors {
+        let instances = instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect();
+        Doors { instances, intake, budget, lost: Strangers::default() }
+    }
+
     /// `/in/{instance}` and behind it, and the fixed paths that some senders insist on; each also with the slash that
     /// people and tools put behind an address.
     pub fn router(self) -> Router {
@@ -147,7 +153,8 @@ impl Doors {
                 return (instance, refused(error.status(), &error.to_string()));
             }
         };
-        let instance = match source.credential(&held.bytes) {
+        let body = with_key(source, &parts.headers, &held.bytes);
+        let instance = match source.credential(&body) {
             Credential::Headers => instance,
             Credential::Body(shown) => match meant(offered, |guard| guard.admits_body(shown.as_deref())) {
                 Some(instance) => instance,
@@ -171,7 +178,7 @@ impl Doors {
             peer: text_of(peer),
             user_agent: header(&parts.headers, &USER_AGENT),
             content_type: header(&parts.headers, &CONTENT_TYPE),
-            body: held.bytes.clone(),
+            body,
         };
         (instance, self.intake.take(instance, raw).await)
     }
@@ -188,8 +195,15 @@ impl Doors {
     /// Makes visible that a body came which nobody could read. Nothing of it is kept.
     async fn refuse_body(&self, instance: &Instance, status: u16, reason: &str) {
         let now = self.intake.clock.now();
-        self.intake.reject(instance, status, reason, &bytes::Bytes::new(), now).await;
+        self.intake.reject(instance, status, reason, &Bytes::new(), now).await;
     }
+}
+
+/// The body with the key of its sender, who may have put it into a header.
+fn with_key(source: &dyn Source, headers: &HeaderMap, body: &Bytes) -> Bytes {
+    let offered = source.key_header().and_then(|name| headers.get(name)?.to_str().ok());
+    let completed = offered.and_then(|key| source.with_key(body, key.trim()));
+    completed.map_or_else(|| body.clone(), Bytes::from)
 }
 
 fn is_sending(method: &Method) -> bool {

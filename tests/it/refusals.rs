@@ -140,3 +140,29 @@ async fn an_alert_for_a_source_that_is_not_there_is_seen_and_neither_its_text_no
     assert!(page.contains("tawny_rejects_total{source=\"unknown\"} 4"), "{page}");
     assert_well(&mut daemon, &client, "addresses of nobody").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_routing_key_in_the_header_counts_where_the_body_has_none() {
+    let home = Home::with_pager("http://127.0.0.1:9");
+    let mut daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let keyed = String::from_utf8(pagerduty_body(PAGERDUTY_IN_KEY, "trigger", "k")).expect("JSON is text");
+    let mut event: serde_json::Value = serde_json::from_str(&keyed).expect("it is JSON");
+    event.as_object_mut().expect("an event").remove("routing_key");
+    let wrong = keyed.replace(PAGERDUTY_IN_KEY, "ffffffffffffffffffffffffffffffff");
+    for (key, body, status) in [
+        (PAGERDUTY_IN_KEY, event.to_string(), 202),
+        ("ffffffffffffffffffffffffffffffff", event.to_string(), 400),
+        ("", event.to_string(), 400),
+        (PAGERDUTY_IN_KEY, wrong, 400),
+    ] {
+        for path in ["/v2/enqueue", "/in/pd/v2/enqueue"] {
+            let headers = [("content-type", "application/json"), ("x-routing-key", key)];
+            let reply = client.post_with(daemon.address, path, &headers, body.clone().into_bytes()).await;
+            let reply = reply.expect("an answer");
+            assert_eq!(reply.status, status, "{key} to {path}: {reply:?}");
+        }
+    }
+    assert!(!home.log().contains(PAGERDUTY_IN_KEY), "the log gives the key away");
+    assert_well(&mut daemon, &client, "keys in headers").await;
+}

@@ -5,7 +5,7 @@
 //!
 //! | their field | our field | note |
 //! | --- | --- | --- |
-//! | `routing_key`, `dedup_key` | identity | with the constants of the instance |
+//! | `routing_key`, `dedup_key` | identity | with the constants of the instance; the header `X-Routing-Key` where the body has no key |
 //! | `event_action` | `state` | change events are `info` |
 //! | `payload.summary` | `title` | |
 //! | `payload.class` | `name` | else `alertname` of the details, else the first word of the summary |
@@ -67,6 +67,21 @@ impl Source for PagerDuty {
                 Err(error) => Credential::Unreadable(error.to_string()),
             },
         }
+    }
+
+    fn key_header(&self) -> Option<&'static str> {
+        Some("x-routing-key")
+    }
+
+    /// From here on the key stands where all others have it, so it is checked, hashed and masked as theirs are.
+    fn with_key(&self, body: &[u8], key: &str) -> Option<Vec<u8>> {
+        if key.is_empty() || node::top_level_text(body, &KEY_NAMES).is_some() {
+            return None;
+        }
+        let (text, _) = event_object(body).ok()?;
+        let rest = text.strip_prefix('{')?;
+        let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+        Some(format!("{{{}:{}{comma}{rest}", json!(KEY_NAMES[0]), json!(key)).into_bytes())
     }
 
     /// Nothing of a body that may still show its key: see [`mask`].
