@@ -174,3 +174,70 @@ fn two_runbooks_are_told_apart() {
         assert_eq!(left["links"], expected, "{left:#}");
     }
 }
+
+/// What `explain` prints for people.
+fn explained(settings: &str, source: &str, payload: &Value) -> String {
+    let home = home(settings, payload);
+    let explained = tawny(home.path(), &["explain", "payload.json", "--source", source]);
+    assert!(explained.status.success(), "{}", String::from_utf8_lossy(&explained.stderr));
+    String::from_utf8_lossy(&explained.stdout).into_owned()
+}
+
+#[test]
+fn an_event_is_explained_under_the_one_key_that_it_leaves_with() {
+    let settings = SETTINGS.replace("  - { name: pager", "  - { name: lines, kind: console }\n  - { name: pager");
+    let change =
+        json!({ "routing_key": KEY, "payload": { "summary": "Deploy owl-service 1.2", "source": "argocd/owl" } });
+    let shown = explained(&settings, "pd", &change);
+    let mut keys: Vec<&str> = shown.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+    keys.retain(|word| word.starts_with("v1-"));
+    keys.dedup();
+    assert_eq!(keys.len(), 1, "{keys:?}:\n{shown}");
+    let route = shown.lines().find(|line| line.starts_with("  route")).expect("a route");
+    assert!(route.ends_with("to lines, pager"), "{route}");
+}
+
+#[test]
+fn an_alert_is_explained_in_lines_that_can_be_read() {
+    let runbook = "https://runbooks.example.com/a-rather-long-name-of-a-book";
+    let alert = json!({ "version": "4", "status": "firing", "alerts": [{
+        "status": "firing", "labels": { "alertname": "DiskFull", "severity": "critical" },
+        "annotations": { "summary": "Disk of db1 is full", "runbook_url": runbook }, "startsAt": "2026-11-23T00:40:12Z",
+    }] });
+    let shown = explained(SETTINGS, "am", &alert);
+    let head = shown.split("\n  -> ").next().expect("there is a beginning");
+    assert!(head.lines().all(|line| line.chars().count() <= 200), "{head}");
+    assert!(!head.contains("any: [") && !head.contains("resource."), "rules for other senders: {head}");
+    assert!(head.contains("near miss") && head.contains("--format json lists all"), "{head}");
+    let route = head.lines().find(|line| line.starts_with("  route")).expect("a route");
+    assert!(route.ends_with("to pager, hold 0s, update 1m, remind 3h"), "{route}");
+    // The rule behind each tag stands in one column, whatever the value.
+    assert!(head.lines().any(|line| line.ends_with(runbook)), "{head}");
+    let tags = head.lines().skip(1).take_while(|line| !line.starts_with("  incident"));
+    let columns: std::collections::BTreeSet<usize> =
+        tags.filter_map(|line| line[23..].find(".yaml:").and_then(|at| line[..23 + at].rfind(' '))).collect();
+    assert_eq!(columns.len(), 1, "{head}");
+}
+
+#[test]
+fn a_payload_is_sent_under_the_name_of_a_source_and_an_unknown_name_is_told() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let to = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let daemon = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut line, _) = listener.accept().expect("somebody sends");
+        let mut head = vec![0; 4096];
+        let count = line.read(&mut head).expect("a request");
+        line.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").expect("it listens");
+        String::from_utf8_lossy(&head[..count]).into_owned()
+    });
+    let settings = "sources:\n  - { name: pingdom, kind: json, auth: none }\n";
+    let home = home(settings, &json!({ "title": "t" }));
+    let sent = tawny(home.path(), &["send", "payload.json", "--source", "pingdom", "--to", &to]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let head = daemon.join().expect("it took the request");
+    assert!(head.starts_with("POST /in/pingdom HTTP/1.1\r\n"), "{head}");
+    let refused = tawny(home.path(), &["send", "payload.json", "--source", "pingdon", "--to", &to]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("no source in the settings has this name"), "{said}");
+}
