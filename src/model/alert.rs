@@ -61,6 +61,8 @@ pub struct Link {
 
 /// Text of the link that leads back to Grafana, whose messages come as Alertmanager's do.
 pub const GRAFANA_LINK: &str = "Grafana";
+/// Text of the link by which somebody silences an alert: never the way back to where it came from.
+pub const SILENCE_LINK: &str = "Silence";
 /// Text of the link that leads back to a tool that has no better name for it.
 pub const SOURCE_LINK: &str = "Source";
 

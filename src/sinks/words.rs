@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::alert::{GRAFANA_LINK, SOURCE_LINK, is_web_address};
+use crate::model::alert::{GRAFANA_LINK, SILENCE_LINK, SOURCE_LINK, is_web_address};
 use crate::model::incident::Sample;
 use crate::model::json_text::push_number;
 use crate::model::{Incident, Link, Notice, NoticeKind, TagName, Tags, Timestamp};
@@ -174,7 +174,7 @@ pub(super) fn origin_text<'a>(link: &'a Link, lead: &'a Sample) -> &'a str {
 
 /// The first link that does is the one back to the tool; what one does about an alert is none.
 fn leads_back(link: &Link) -> bool {
-    !is_runbook(link) && link.text != "Silence"
+    !is_runbook(link) && link.text != SILENCE_LINK
 }
 
 fn is_runbook(link: &Link) -> bool {

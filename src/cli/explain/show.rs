@@ -38,7 +38,8 @@ pub(super) fn show(alert: &Value) {
             times.push_str(&format!(", {name} {}", span(route[key].as_f64().unwrap_or_default())));
         }
     }
-    say(&format!("  {:<20} {}  to {}{times}", "route", text(&route["by"]), sinks.join(", ")));
+    let sinks = if sinks.is_empty() { "nobody".to_owned() } else { sinks.join(", ") };
+    say(&format!("  {:<20} {}  to {sinks}{times}", "route", text(&route["by"])));
     for also in route["also"].as_array().into_iter().flatten() {
         say(&format!("  {:<20} {}", "route, also", text(also)));
     }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::alert::{GRAFANA_LINK, Voice};
+use crate::model::alert::{GRAFANA_LINK, SILENCE_LINK, Voice};
 use crate::model::id::{IdHasher, hash_separated, separate};
 use crate::model::{Alert, Identity, Labels, Link, SenderId, Severity, State, Timestamp};
 use crate::sources::{Instance, Request};
@@ -215,7 +215,7 @@ fn add_grafana<'a>(alert: &mut Alert<'a>, extras: Vec<(&'static str, Cow<'a, str
         let text = match name {
             "dashboardURL" => "Dashboard",
             "panelURL" => "Panel",
-            "silenceURL" => "Silence",
+            "silenceURL" => SILENCE_LINK,
             "imageURL" => "Image",
             _ => {
                 alert.fields.set(name, value);
