@@ -115,11 +115,8 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     }
     let reloader = machine.watch_rules(&mut running, &intake, rules_refused_for);
     strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
-    let doors = Doors {
-        instances: instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect(),
-        intake,
-        budget: BodyBudget::new(limits.in_flight_bytes, Duration::from_secs(limits.body_seconds)),
-    };
+    let budget = BodyBudget::new(limits.in_flight_bytes, Duration::from_secs(limits.body_seconds));
+    let doors = Doors::new(instances, intake, budget);
     let views = Views {
         reader: machine.reader.clone(),
         rules,

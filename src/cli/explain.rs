@@ -18,7 +18,7 @@ use crate::app;
 use crate::incidents::{Event, Facts, Heard, step};
 use crate::io::clock::Clock;
 use crate::io::spans::book;
-use crate::model::{Alert, Notice, Secret, SourceRef, Timestamp};
+use crate::model::{Alert, Notice, NoticeKind, Secret, SourceRef, Timestamp};
 use crate::rules::{Explanation, NearMiss, Origin, RuleSet};
 use crate::settings::{self, Flags, SecretsPolicy, SinkPlan};
 use crate::sinks::{Outgoing, Secrets};
@@ -204,6 +204,11 @@ fn one(alert: Alert<'_>, through: &Through<'_>, rules: &RuleSet, sinks: &[SinkPl
         notices = step(Some(incident), event, &Facts::default(), after).notices;
     }
     explained["outcome"] = json!(first.outcome);
+    // An event belongs to no incident of its service: it has a key of its own.
+    if let Some(event) = notices.iter().find(|notice| notice.kind == NoticeKind::Event) {
+        explained["incident"] = json!(event.incident.key);
+        explained["key_parts"] = json!([{ "name": "event", "value": event.incident.lead.identity }]);
+    }
     let leaving = notices.iter().flat_map(|notice| {
         let chosen = sinks.iter().filter(|plan| route.sinks.contains(&plan.name));
         chosen.map(move |plan| leaving(plan, notice, received_at))

@@ -33,6 +33,9 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
 /// What is kept of a body that could not be used.
 pub const REJECT_BODY_BYTES: usize = 64 * 1024;
 
+/// Stands for the source of a request whose address no source has.
+pub const NOBODY: &str = "unknown";
+
 pub struct Intake {
     pub rules: Arc<LiveRules>,
     pub cache: Arc<ResendCache>,
@@ -230,11 +233,23 @@ impl Intake {
     pub async fn reject(&self, instance: &Instance, status: u16, reason: &str, body: &Bytes, received_at: Timestamp) {
         self.metrics.rejects(&instance.decoder.name, 1);
         let record = reject_record(instance, status, reason.to_owned(), &keepable(instance, body), received_at);
+        self.keep(record).await;
+    }
+
+    /// A request for a source that is not there.
+    pub async fn reject_lost(&self, status: u16, reason: String, received_at: Timestamp) {
+        self.metrics.rejects(NOBODY, 1);
+        let (source, kind) = (NOBODY.to_owned(), NOBODY.to_owned());
+        self.keep(RejectRecord { received_at, source, kind, status, reason, body: Bytes::new() }).await;
+    }
+
+    async fn keep(&self, reject: RejectRecord) {
+        let (source, status, reason) = (reject.source.clone(), reject.status, reject.reason.clone());
         let (done, kept) = oneshot::channel();
-        let is_sent = self.work.try_send(Work::Reject { reject: record, done }).is_ok();
+        let is_sent = self.work.try_send(Work::Reject { reject, done }).is_ok();
         let is_kept = is_sent && matches!(tokio::time::timeout(COMMIT_PATIENCE, kept).await, Ok(Ok(true)));
         if !is_kept {
-            tracing::warn!(source = %instance.decoder.name, status, reason, "a reject was counted but could not be kept");
+            tracing::warn!(source, status, reason, "a reject was counted but could not be kept");
         }
     }
 }

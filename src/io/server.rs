@@ -10,17 +10,19 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::any;
+use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 
-use super::auth::Guard;
+use super::auth::{Guard, Strangers};
 use super::body::{BodyBudget, BodyError, drain};
 use super::instance::Instance;
-use super::intake::{Intake, Raw};
+use super::intake::{Intake, NOBODY, Raw};
 use crate::model::json_text::push_number;
-use crate::sources::{Answer, Credential, Receipt};
+use crate::sources::{Answer, Credential, Receipt, Source};
 
 pub use connection::{Peer, bind, serve};
 
@@ -29,23 +31,33 @@ const COME_BACK_SECONDS: &str = "5";
 
 /// All doors for alerts.
 pub struct Doors {
-    pub instances: BTreeMap<String, Arc<Instance>>,
-    pub intake: Arc<Intake>,
-    pub budget: BodyBudget,
+    instances: BTreeMap<String, Arc<Instance>>,
+    intake: Arc<Intake>,
+    budget: BodyBudget,
+    /// Those who asked for a source that is not there.
+    lost: Strangers,
 }
 
 impl Doors {
-    /// `/in/{instance}` and behind it, and the fixed paths that some senders insist on.
+    pub fn new(instances: Vec<Instance>, intake: Arc<Intake>, budget: BodyBudget) -> Doors {
+        let instances = instances.into_iter().map(|held| (held.decoder.name.clone(), Arc::new(held))).collect();
+        Doors { instances, intake, budget, lost: Strangers::default() }
+    }
+
+    /// `/in/{instance}` and behind it, and the fixed paths that some senders insist on; each also with the slash that
+    /// people and tools put behind an address.
     pub fn router(self) -> Router {
         let doors = Arc::new(self);
-        let mut router =
-            Router::new().route("/in/{instance}", any(by_name)).route("/in/{instance}/{*rest}", any(by_name));
+        let mut router = ["/in", "/in/", "/in/{*rest}"]
+            .into_iter()
+            .fold(Router::new(), |router, address| router.route(address, any(by_name)));
         let mut paths: Vec<&'static str> =
             doors.instances.values().flat_map(|instance| instance.source.fixed_paths()).copied().collect();
         paths.sort_unstable();
         paths.dedup();
         for path in paths {
-            router = router.route(path, axum::routing::post(by_path).put(by_path));
+            let by_path = axum::routing::post(by_path).put(by_path);
+            router = router.route(path, by_path.clone()).route(&format!("{path}/"), by_path);
         }
         router.with_state(doors)
     }
@@ -53,20 +65,20 @@ impl Doors {
 
 async fn by_name(State(doors): State<Arc<Doors>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    let behind = path.trim_start_matches("/in/");
-    let (name, rest) = behind.split_once('/').map_or((behind, ""), |(name, _)| (name, &behind[name.len()..]));
-    let Some(instance) = doors.instances.get(name) else {
-        let shown: String = name.chars().take(80).collect();
-        let (parts, body) = request.into_parts();
-        drain(&parts.headers, body).await;
-        return respond(Answer::error(404, &format!("no source is called `{shown}`")));
+    let behind = path.strip_prefix("/in").unwrap_or(&path).trim_start_matches('/');
+    let (name, rest) = behind.split_once('/').unwrap_or((behind, ""));
+    let Some(instance) = doors.instances.get(name) else { return doors.lose(name, request).await };
+    // Tools that join an address and a path leave two slashes or one too many.
+    let rest = match rest.trim_matches('/') {
+        "" => String::new(),
+        rest => format!("/{rest}"),
     };
-    doors.handle(&[instance], rest.to_owned(), request).await
+    doors.handle(&[instance], rest, request).await
 }
 
 /// A fixed path names a kind; the credential tells which instance of it is meant.
 async fn by_path(State(doors): State<Arc<Doors>>, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
+    let path = request.uri().path().trim_end_matches('/').to_owned();
     let offered: Vec<&Arc<Instance>> =
         doors.instances.values().filter(|instance| instance.source.fixed_paths().contains(&path.as_str())).collect();
     doors.handle(&offered, path, request).await
@@ -80,6 +92,24 @@ fn meant<'i>(offered: &[&'i Arc<Instance>], admits: impl Fn(&Guard) -> bool) -> 
 }
 
 impl Doors {
+    /// Makes visible that an alert came for nobody; of many only some. Who sent it proved nothing, so nothing of it is
+    /// kept, and of its address neither, in which a token may stand.
+    async fn lose(&self, name: &str, request: Request) -> Response {
+        let shown: String = name.chars().take(80).collect();
+        let (parts, body) = request.into_parts();
+        drain(&parts.headers, body).await;
+        if is_sending(&parts.method) {
+            let now = self.intake.clock.now();
+            if self.lost.admit(now) {
+                let reason = format!("no source has the address of this request, from {}", peer(&parts));
+                self.intake.reject_lost(404, reason, now).await;
+            } else {
+                self.intake.metrics.rejects(NOBODY, 1);
+            }
+        }
+        respond(Answer::error(404, &format!("no source is called `{shown}`")))
+    }
+
     /// `offered` are the instances of one kind that the address may mean.
     async fn handle(&self, offered: &[&Arc<Instance>], path: String, request: Request) -> Response {
         let Some(first) = offered.first() else {
@@ -100,13 +130,13 @@ impl Doors {
         let source = first.source;
         let (parts, body) = request.into_parts();
         let refused = |status, reason: &str| source.answer(&path, &Receipt::Refused { status, reason });
-        if parts.method != Method::POST && parts.method != Method::PUT {
+        if !is_sending(&parts.method) {
             drain(&parts.headers, body).await;
             return (first, refused(405, "send alerts with POST"));
         }
         let by_headers = matches!(source.credential(&[]), Credential::Headers);
         let known = if by_headers { meant(offered, |guard| guard.admits_headers(&parts.headers)) } else { Some(first) };
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+        let peer = peer(&parts);
         let Some(instance) = known else {
             drain(&parts.headers, body).await;
             let reason = "the token is missing or wrong";
@@ -123,7 +153,8 @@ impl Doors {
                 return (instance, refused(error.status(), &error.to_string()));
             }
         };
-        let instance = match source.credential(&held.bytes) {
+        let body = with_key(source, &parts.headers, &held.bytes);
+        let instance = match source.credential(&body) {
             Credential::Headers => instance,
             Credential::Body(shown) => match meant(offered, |guard| guard.admits_body(shown.as_deref())) {
                 Some(instance) => instance,
@@ -147,7 +178,7 @@ impl Doors {
             peer: text_of(peer),
             user_agent: header(&parts.headers, &USER_AGENT),
             content_type: header(&parts.headers, &CONTENT_TYPE),
-            body: held.bytes.clone(),
+            body,
         };
         (instance, self.intake.take(instance, raw).await)
     }
@@ -164,8 +195,23 @@ impl Doors {
     /// Makes visible that a body came which nobody could read. Nothing of it is kept.
     async fn refuse_body(&self, instance: &Instance, status: u16, reason: &str) {
         let now = self.intake.clock.now();
-        self.intake.reject(instance, status, reason, &bytes::Bytes::new(), now).await;
+        self.intake.reject(instance, status, reason, &Bytes::new(), now).await;
     }
+}
+
+/// The body with the key of its sender, who may have put it into a header.
+fn with_key(source: &dyn Source, headers: &HeaderMap, body: &Bytes) -> Bytes {
+    let offered = source.key_header().and_then(|name| headers.get(name)?.to_str().ok());
+    let completed = offered.and_then(|key| source.with_key(body, key.trim()));
+    completed.map_or_else(|| body.clone(), Bytes::from)
+}
+
+fn is_sending(method: &Method) -> bool {
+    method == Method::POST || method == Method::PUT
+}
+
+fn peer(parts: &Parts) -> IpAddr {
+    parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0)
 }
 
 fn header(headers: &HeaderMap, name: &hyper::header::HeaderName) -> String {

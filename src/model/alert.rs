@@ -22,6 +22,9 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [State; 6] =
+        [State::Firing, State::Resolved, State::Acknowledged, State::Suppressed, State::NoData, State::Info];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             State::Firing => "firing",
@@ -55,6 +58,13 @@ pub struct Link {
     pub href: String,
     pub text: String,
 }
+
+/// Text of the link that leads back to Grafana, whose messages come as Alertmanager's do.
+pub const GRAFANA_LINK: &str = "Grafana";
+/// Text of the link by which somebody silences an alert: never the way back to where it came from.
+pub const SILENCE_LINK: &str = "Silence";
+/// Text of the link that leads back to a tool that has no better name for it.
+pub const SOURCE_LINK: &str = "Source";
 
 impl Link {
     pub fn checked(href: &str, text: &str) -> Option<Link> {
@@ -125,7 +135,9 @@ impl Alert<'_> {
             let href = if has_some { self.annotations.get(name) } else { None };
             Link::checked(href?, text)
         };
-        let source = self.fields.get("generatorURL").and_then(|href| Link::checked(href, "Source"));
+        // Where the source has a word of its own for that link, that one counts.
+        let source = self.fields.get("generatorURL").filter(|href| self.links.iter().all(|link| link.href != **href));
+        let source = source.and_then(|href| Link::checked(href, SOURCE_LINK));
         let mut links: Vec<Link> = Vec::new();
         let candidates = runbooks.iter().filter_map(annotated).chain(source).chain(self.links.iter().cloned());
         for link in candidates.chain(others.iter().filter_map(annotated)) {

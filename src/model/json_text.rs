@@ -139,15 +139,17 @@ impl JsonText {
         self.0.push('"');
     }
 
-    /// Names and values that may both need escapes.
+    /// A name and a value that may both need escapes.
+    pub fn entry(&mut self, name: &str, value: &str) {
+        self.next();
+        push_quoted(&mut self.0, name);
+        self.0.push(':');
+        push_quoted(&mut self.0, value);
+    }
+
     pub fn labels(&mut self, labels: &Labels<'_>) {
         self.open('{');
-        for (name, value) in labels.iter() {
-            self.next();
-            push_quoted(&mut self.0, name);
-            self.0.push(':');
-            push_quoted(&mut self.0, value);
-        }
+        labels.iter().for_each(|(name, value)| self.entry(name, value));
         self.close('}');
     }
 }

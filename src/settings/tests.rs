@@ -218,6 +218,17 @@ fn lists_and_mappings_come_from_the_environment_as_json() {
 }
 
 #[test]
+fn a_state_may_be_a_number_a_boolean_or_a_word_and_a_slip_is_told_at_the_start() {
+    let states = "  - name: kuma\n    kind: json\n    options:\n      states: { 0: firing, 1: resolved, true: info, In Wartung: suppressed }\n";
+    let settings = Home::new(&format!("sources:\n{states}")).settings();
+    let expected = serde_json::json!({ "0": "firing", "1": "resolved", "true": "info", "In Wartung": "suppressed" });
+    assert_eq!(settings.sources[0].options["states"], expected);
+    let wrong = states.replace("1: resolved", "1: up");
+    let (place, text) = Home::new(&format!("sources:\n{wrong}")).fault();
+    assert!(place == "4:5" && text.contains("`1` is \"up\", expected one of `firing`"), "{place} {text}");
+}
+
+#[test]
 fn a_fault_from_the_environment_is_not_blamed_on_the_file() {
     for (name, value) in [("TAWNY__RETENTION__AGE", "long"), ("TAWNY__LISTEN", "nowhere")] {
         let (place, text) = Home::new("retention: { age: 2d }\nlisten: 127.0.0.1:1\n").env(name, value).fault();

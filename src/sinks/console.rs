@@ -70,8 +70,10 @@ struct Row {
     seen: String,
 }
 
-/// A longer value is printed whole but does not push the other rows' columns to the right.
+/// A longer value stands alone on its line, whole, and moves nobody's columns.
 const COLUMN_CHARS_MAX: usize = 34;
+
+const INCIDENT: &str = "incident";
 
 fn write_notice(text: &mut String, notice: &Notice) {
     let title = words::title(notice, 512);
@@ -83,10 +85,19 @@ fn write_notice(text: &mut String, notice: &Notice) {
         rows.iter().map(|row| column(row).chars().count()).filter(|width| *width <= COLUMN_CHARS_MAX).max().unwrap_or(0)
     };
     let (value_width, by_width) = (width(|row| &row.value), width(|row| &row.by));
-    for Row { name, value, by, seen } in &rows {
+    let mut push = |name: &str, value: &str, by: &str, seen: &str| {
         let line = format!("  {name:<8}  {value:<value_width$}  {by:<by_width$}  {seen}");
         text.push_str(words::one_line(line.trim_end()).as_ref());
         text.push('\n');
+    };
+    for Row { name, value, by, seen } in &rows {
+        // Behind the last row nothing stands that could be moved.
+        if value.chars().count() > COLUMN_CHARS_MAX && *name != INCIDENT {
+            push(name, value, "", "");
+            push("", "", by, seen);
+        } else {
+            push(name, value, by, seen);
+        }
     }
     text.push('\n');
 }
@@ -122,7 +133,7 @@ fn rows(notice: &Notice) -> Vec<Row> {
         by: incident.route.by.to_string(),
         seen: String::new(),
     });
-    rows.push(Row { name: "incident", value: why(notice), by: incident.key.to_string(), seen: String::new() });
+    rows.push(Row { name: INCIDENT, value: why(notice), by: incident.key.to_string(), seen: String::new() });
     rows
 }
 
@@ -209,7 +220,7 @@ mod tests {
         for (name, notice) in life() {
             let mut text = String::new();
             write_notice(&mut text, &notice);
-            assert!(text.trim_end().lines().count() <= 12, "{name}:\n{text}");
+            assert!(text.trim_end().lines().count() <= 13, "{name}:\n{text}");
             assert!(text.lines().all(|line| line.trim_end() == line && line.chars().count() <= 140), "{text}");
         }
     }

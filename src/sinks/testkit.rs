@@ -163,8 +163,14 @@ pub(crate) fn life() -> Vec<(&'static str, Notice)> {
     event.tags = owl().tags;
     event.severity = Severity::Info;
     Arc::make_mut(&mut event.lead).title = "owl-service: EKS canary weight 10 % to 25 % (release 1.42.0)".to_owned();
-    Arc::make_mut(&mut event.lead).name = "argocd-sync".to_owned();
-    Arc::make_mut(&mut event.lead).links = owl().lead.links.clone();
+    let lead = Arc::make_mut(&mut event.lead);
+    lead.name = "argocd-sync".to_owned();
+    lead.source = SourceRef { kind: "pagerduty".into(), instance: "changes".to_owned() };
+    let said = [("revision", "9f1c2ab"), ("source", "argocd/owl-service-prod-use1-c2"), ("weight.percent", "25")];
+    lead.labels = Labels::from_iter(said);
+    let application = "https://argocd.example.com/applications/owl-service-prod-use1-c2";
+    lead.links = vec![Link { href: application.to_owned(), text: "Argo CD".to_owned() }];
+    event.started_at = at("2026-11-23T00:31:05Z");
     vec![
         ("opened", notice(opened, NoticeKind::Opened, Reason::FirstAlert)),
         ("changed", notice(changed, NoticeKind::Changed, Reason::NewLeg)),

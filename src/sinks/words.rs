@@ -6,10 +6,10 @@ use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::alert::is_web_address;
+use crate::model::alert::{GRAFANA_LINK, SILENCE_LINK, SOURCE_LINK, is_web_address};
 use crate::model::incident::Sample;
 use crate::model::json_text::push_number;
-use crate::model::{Incident, Link, Notice, NoticeKind, SourceRef, TagName, Tags, Timestamp};
+use crate::model::{Incident, Link, Notice, NoticeKind, TagName, Tags, Timestamp};
 
 /// Name and version as user agents and SDK names give them.
 pub(super) const PRODUCT: &str = concat!("tawny/", env!("CARGO_PKG_VERSION"));
@@ -99,26 +99,38 @@ pub(super) fn alert_name(incident: &Incident) -> &str {
 }
 
 /// The tool that the alert came from, by the name its users know.
-pub(super) fn origin(source: &SourceRef) -> &str {
-    match source.kind.as_ref() {
+pub(super) fn origin(lead: &Sample) -> &str {
+    match lead.source.kind.as_ref() {
+        "alertmanager" if lead.links.iter().any(|link| link.text == GRAFANA_LINK) => "Grafana",
         "alertmanager" => "Alertmanager",
         "alertmanager-api" => "Prometheus",
-        "pagerduty" => "PagerDuty",
+        // Whoever speaks PagerDuty's language may say who it is.
+        PAGERDUTY => lead.labels.get("client").unwrap_or("PagerDuty"),
         "grafana" => "Grafana",
         "sns" | "cloudwatch" => "CloudWatch",
-        _ => &source.instance,
+        _ => &lead.source.instance,
     }
 }
+
+/// What the sender itself names as the thing that has the problem, where its language has a word for it.
+pub(super) fn sender_source(lead: &Sample) -> Option<&str> {
+    lead.labels.get("source").filter(|_| lead.source.kind == PAGERDUTY)
+}
+
+const PAGERDUTY: &str = "pagerduty";
 
 /// The lead, then the samples.
 pub(super) fn samples(incident: &Incident) -> impl Iterator<Item = &Sample> {
     std::iter::once(&incident.lead).chain(&incident.samples).map(AsRef::as_ref)
 }
 
-/// Links of a notice: back to the tool that raised it, the runbook, and whatever else the source gave.
+/// Links of a notice: back to the tool that raised it, runbooks, and whatever else the source gave.
 pub(super) struct Links<'a> {
-    pub(super) origin: Option<&'a str>,
+    pub(super) origin: Option<&'a Link>,
+    /// The alert's own, else that of its tags.
     pub(super) runbook: Option<&'a str>,
+    /// That of the tags, when the alert has another.
+    pub(super) service_runbook: Option<&'a str>,
     pub(super) further: Vec<&'a Link>,
 }
 
@@ -128,31 +140,41 @@ const LINK_BYTES_MAX: usize = 2048;
 
 impl<'a> Links<'a> {
     pub(super) fn of(incident: &'a Incident) -> Links<'a> {
-        let mut links = Links {
-            origin: None,
-            runbook: incident.tags.value(TagName::Runbook).filter(|href| is_link(href)),
-            further: Vec::new(),
-        };
+        let tagged = incident.tags.value(TagName::Runbook).filter(|href| is_link(href));
+        let mut links = Links { origin: None, runbook: None, service_runbook: None, further: Vec::new() };
         for link in incident.lead.links.iter().filter(|link| is_link(&link.href)) {
-            let is_runbook = is_runbook(link);
-            if links.runbook == Some(link.href.as_str()) {
+            if tagged == Some(link.href.as_str()) {
                 continue;
             }
-            if is_runbook && links.runbook.is_none() {
+            if links.runbook.is_none() && is_runbook(link) {
                 links.runbook = Some(&link.href);
-            } else if !is_runbook && links.origin.is_none() {
-                links.origin = Some(&link.href);
+            } else if links.origin.is_none() && leads_back(link) {
+                links.origin = Some(link);
             } else if links.further.len() < LINK_COUNT_MAX {
                 links.further.push(link);
             }
+        }
+        match links.runbook {
+            Some(_) => links.service_runbook = tagged,
+            None => links.runbook = tagged,
         }
         links
     }
 }
 
-/// Back to the tool that raised an alert: the first link that is not the runbook's.
+/// Back to the tool that raised an alert.
 pub(super) fn origin_link(links: &[Link]) -> Option<&str> {
-    links.iter().find(|link| is_link(&link.href) && !is_runbook(link)).map(|link| link.href.as_str())
+    links.iter().find(|link| is_link(&link.href) && leads_back(link)).map(|link| link.href.as_str())
+}
+
+/// What the link back is called: the sender's word for it, else the tool's name.
+pub(super) fn origin_text<'a>(link: &'a Link, lead: &'a Sample) -> &'a str {
+    if link.text.is_empty() || link.text == SOURCE_LINK { origin(lead) } else { &link.text }
+}
+
+/// The first link that does is the one back to the tool; what one does about an alert is none.
+fn leads_back(link: &Link) -> bool {
+    !is_runbook(link) && link.text != SILENCE_LINK
 }
 
 fn is_runbook(link: &Link) -> bool {
@@ -276,7 +298,8 @@ mod tests {
         link("https://argocd.example.com/applications/owl-service");
         let links = Links::of(&incident);
         assert_eq!(links.runbook, Some("https://runbooks.example.com/owl-service/high-error-rate"));
-        assert_eq!(links.origin, Some("https://prometheus.example.com/graph?g0.expr=errors"));
+        let origin = links.origin.map(|link| link.href.as_str());
+        assert_eq!(origin, Some("https://prometheus.example.com/graph?g0.expr=errors"));
         assert_eq!(links.further.len(), 2, "the dashboard and the application");
     }
 }

@@ -47,7 +47,7 @@ impl Source for AlertmanagerApi {
     }
 
     fn decode<'a>(&self, request: &Request<'a>, instance: &'a Instance) -> Result<Batch<'a>, DecodeError> {
-        if !matches!(request.path.trim_end_matches('/'), "" | PATH_V2 | PATH_V1) {
+        if !is_served(request.path) {
             return Err(DecodeError::NoSuchPath { path: request.path.to_owned() });
         }
         let text = node::body_text(request.body)?;
@@ -66,7 +66,7 @@ impl Source for AlertmanagerApi {
     fn answer(&self, path: &str, receipt: &Receipt<'_>) -> Answer {
         match receipt {
             Receipt::Taken { accepted_count: 0, rejects: [first, ..], .. } => refusal(400, &first.to_string()),
-            Receipt::Taken { .. } if path.trim_end_matches('/') == PATH_V1 => {
+            Receipt::Taken { .. } if path.trim_end_matches('/').ends_with(PATH_V1) => {
                 Answer::json(200, &serde_json::json!({ "status": "success" }))
             }
             Receipt::Taken { .. } => Answer { status: 200, content_type: "", body: String::new() },
@@ -74,6 +74,13 @@ impl Source for AlertmanagerApi {
             Receipt::NotNow { reason } => refusal(503, reason),
         }
     }
+}
+
+/// Below its own address, a source is also reached behind a prefix that the sender adds: rulers put `/alertmanager` or
+/// `/api` before the path, for Mimir's sake.
+fn is_served(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    path.is_empty() || path.ends_with(PATH_V2) || path.ends_with(PATH_V1)
 }
 
 /// The form of go-openapi, which Alertmanager's clients know.

@@ -187,6 +187,16 @@ pub trait Source: Send + Sync {
         Credential::Headers
     }
 
+    /// The header into which some senders put a credential that belongs into the body.
+    fn key_header(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The body with that credential in its place; `None` where it has one already, or has no place for it.
+    fn with_key(&self, _body: &[u8], _key: &str) -> Option<Vec<u8>> {
+        None
+    }
+
     /// What of a body may be kept: all of it but the credential. Empty when that cannot be told apart.
     fn without_credential<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
         Cow::Borrowed(body)

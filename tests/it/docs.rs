@@ -176,7 +176,7 @@ fn the_settings_in_the_documents_load() {
             example_count += 1;
         }
     }
-    assert_eq!(example_count, 2);
+    assert_eq!(example_count, 3);
 }
 
 /// `tawny WORD …` lines of shell blocks.

@@ -38,6 +38,8 @@ mod sdks;
 #[cfg(test)]
 mod secrecy;
 #[cfg(test)]
+mod senders;
+#[cfg(test)]
 mod spool_kill;
 #[cfg(test)]
 mod stand_in;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::bad_input::{assert_refused, assert_well, rejects, text};
-use crate::client::{Client, pagerduty_body};
+use crate::client::{Alert, Client, alertmanager_body, pagerduty_body, prometheus_body};
 use crate::daemon::{Daemon, Home, PAGERDUTY_IN_KEY};
 use crate::stand_in::StandIn;
 use crate::stand_in::pagerduty::PagerDuty;
@@ -85,4 +85,84 @@ async fn who_sends_all_before_listening_still_hears_why_it_was_refused() {
         .expect("the sender ends");
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: `{answer}`");
     }
+}
+
+/// A typed slash at the end, a prefix of another product, two slashes where a tool joins addresses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_the_same_with_a_slash_behind_it_and_with_a_prefix_that_senders_put_before_theirs() {
+    let home = Home::with_pager("http://127.0.0.1:9");
+    let mut daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let alerts = [Alert::firing(&[("alertname", "HighErrorRate"), ("service", "owl-service")])];
+    let (webhook, api) = (alertmanager_body(&alerts), prometheus_body(&alerts));
+    let event = pagerduty_body(PAGERDUTY_IN_KEY, "trigger", "k");
+    for (path, body, status) in [
+        ("/in/alertmanager/", &webhook, 200),
+        ("/in/alertmanager//", &webhook, 200),
+        ("/in/prom/", &api, 200),
+        ("/in/prom/api/v2/alerts/", &api, 200),
+        ("/in/prom//api/v2/alerts", &api, 200),
+        ("/in/prom/api/alertmanager/api/v2/alerts", &api, 200),
+        ("/in/prom/alertmanager/api/v1/alerts", &api, 200),
+        ("/api/v2/alerts/", &api, 200),
+        ("/api/v1/alerts/", &api, 200),
+        ("/in/pd/", &event, 202),
+        ("/in/pd//v2/enqueue", &event, 202),
+        ("/v2/enqueue/", &event, 202),
+        ("/v2/change/enqueue/", &event, 202),
+    ] {
+        let reply = client.post(daemon.address, path, body.clone()).await.expect("an answer");
+        assert_eq!(reply.status, status, "{path}: {reply:?}");
+        let is_v1 = path.contains("/api/v1/");
+        assert_eq!(reply.body.contains("\"status\":\"success\""), is_v1 || status == 202, "{path}: {reply:?}");
+    }
+    assert_well(&mut daemon, &client, "slashes").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_for_a_source_that_is_not_there_is_seen_and_neither_its_text_nor_its_address_is_kept() {
+    let home = Home::with_pager("http://127.0.0.1:9");
+    let mut daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let (before, _) = rejects(&daemon, &client).await;
+    for path in ["/in/alertmanger", "/in/alertmanger/s3cret-in-a-path", "/in/", "/in"] {
+        let body = alertmanager_body(&[Alert::firing(&[("alertname", "OwlIsLost")])]);
+        let reply = client.post(daemon.address, path, body).await.expect("an answer");
+        assert_refused(&reply, &[404], path);
+    }
+    let reply = client.get(daemon.address, "/in/alertmanger").await.expect("an answer");
+    assert_refused(&reply, &[404], "a GET");
+    let (after, list) = rejects(&daemon, &client).await;
+    assert_eq!(after, before + 4, "{list}");
+    assert!(list.contains("no source has the address of this request, from 127.0.0.1"), "{list}");
+    assert!(!list.contains("OwlIsLost") && !list.contains("s3cret"), "{list}");
+    let page = client.get(daemon.address, "/metrics").await.expect("an answer").body;
+    assert!(page.contains("tawny_rejects_total{source=\"unknown\"} 4"), "{page}");
+    assert_well(&mut daemon, &client, "addresses of nobody").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_routing_key_in_the_header_counts_where_the_body_has_none() {
+    let home = Home::with_pager("http://127.0.0.1:9");
+    let mut daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let keyed = String::from_utf8(pagerduty_body(PAGERDUTY_IN_KEY, "trigger", "k")).expect("JSON is text");
+    let mut event: serde_json::Value = serde_json::from_str(&keyed).expect("it is JSON");
+    event.as_object_mut().expect("an event").remove("routing_key");
+    let wrong = keyed.replace(PAGERDUTY_IN_KEY, "ffffffffffffffffffffffffffffffff");
+    for (key, body, status) in [
+        (PAGERDUTY_IN_KEY, event.to_string(), 202),
+        ("ffffffffffffffffffffffffffffffff", event.to_string(), 400),
+        ("", event.to_string(), 400),
+        (PAGERDUTY_IN_KEY, wrong, 400),
+    ] {
+        for path in ["/v2/enqueue", "/in/pd/v2/enqueue"] {
+            let headers = [("content-type", "application/json"), ("x-routing-key", key)];
+            let reply = client.post_with(daemon.address, path, &headers, body.clone().into_bytes()).await;
+            let reply = reply.expect("an answer");
+            assert_eq!(reply.status, status, "{key} to {path}: {reply:?}");
+        }
+    }
+    assert!(!home.log().contains(PAGERDUTY_IN_KEY), "the log gives the key away");
+    assert_well(&mut daemon, &client, "keys in headers").await;
 }

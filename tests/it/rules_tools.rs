@@ -213,6 +213,7 @@ fn the_example_settings_fit_their_schema_and_a_slip_does_not() {
         "{ limits: { body_second: 1 } }",
         "{ sources: [{ name: a, kind: alertmanger }] }",
         "{ sources: [{ name: a, kind: json, token: abc }] }",
+        "{ sources: [{ name: a, kind: json, options: { states: { up: ressolved } } }] }",
         "{ sinks: [{ name: a, kind: pagerduty, routing_kye: { env: A } }] }",
         "{ sinks: [{ name: a, kind: sentry, dsn: \"https://x\" }] }",
         "{ sinks: [{ kind: console }] }",

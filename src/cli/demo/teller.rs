@@ -96,8 +96,7 @@ impl Teller {
 
     /// The tags of an incident as its page shows them: value, rule, and what the rule saw.
     pub(super) fn tags(&self, incident: &Value) {
-        let field = |name: &str, part: &str| incident["tags"][name][part].as_str().unwrap_or_default().to_owned();
-        for (shown, name) in [
+        const SHOWN: [(&str, &str); 7] = [
             ("service", "service"),
             ("class", "class"),
             ("owner", "owner"),
@@ -105,11 +104,15 @@ impl Teller {
             ("cluster", "platform.cluster"),
             ("cell", "cell"),
             ("env", "env"),
-        ] {
+        ];
+        let field = |name: &str, part: &str| incident["tags"][name][part].as_str().unwrap_or_default().to_owned();
+        let width = SHOWN.iter().map(|(_, name)| field(name, "by").chars().count()).max().unwrap_or(0);
+        for (shown, name) in SHOWN {
             let seen = field(name, "seen");
             // `label.cluster=…`: the scope is plain from the alert above.
             let seen = seen.split_once('.').map_or(seen.as_str(), |(_, rest)| rest);
-            let row = format!("{INDENT}{shown:<8}  {:<13}  {:<35}  {seen}", field(name, "value"), field(name, "by"));
+            let row =
+                format!("{INDENT}{shown:<8}  {:<13}  {:<width$}  {seen}", field(name, "value"), field(name, "by"));
             self.line(row.trim_end());
         }
         self.line(&format!(

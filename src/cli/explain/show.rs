@@ -1,5 +1,7 @@
 //! What `explain` found, for people. Prints what is there and decides nothing.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::cli::say;
@@ -8,6 +10,10 @@ use crate::cli::say;
 const SHOWN_CHARS_MAX: usize = 4000;
 /// Near misses shown per alert.
 const NEAR_MISSES_MAX: usize = 8;
+/// Longest line of one; the condition of a rule for many senders fills a screen.
+const NEAR_MISS_CHARS_MAX: usize = 200;
+/// A longer value stands alone on its line, so that it moves nobody's columns.
+const VALUE_CHARS_MAX: usize = 40;
 
 pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("-")
@@ -25,15 +31,15 @@ pub(super) fn show(alert: &Value) {
     say(&format!("  {:<20} {}  ({})", "incident", text(&alert["incident"]), parts.join(", ")));
     let route = &alert["route"];
     let sinks: Vec<&str> = route["sinks"].as_array().into_iter().flatten().map(text).collect();
-    say(&format!(
-        "  {:<20} {}  to {}, hold {} s, update {} s, remind {} s",
-        "route",
-        text(&route["by"]),
-        sinks.join(", "),
-        route["hold_s"],
-        route["update_s"],
-        route["remind_s"]
-    ));
+    let mut times = String::new();
+    // An event is told at once and once.
+    if alert["state"] != "info" {
+        for (name, key) in [("hold", "hold_s"), ("update", "update_s"), ("remind", "remind_s")] {
+            times.push_str(&format!(", {name} {}", span(route[key].as_f64().unwrap_or_default())));
+        }
+    }
+    let sinks = if sinks.is_empty() { "nobody".to_owned() } else { sinks.join(", ") };
+    say(&format!("  {:<20} {}  to {sinks}{times}", "route", text(&route["by"])));
     for also in route["also"].as_array().into_iter().flatten() {
         say(&format!("  {:<20} {}", "route, also", text(also)));
     }
@@ -70,9 +76,29 @@ pub(super) fn resource(resource: &Value) {
 }
 
 fn tags(explained: &Value) {
-    for (name, tag) in explained["tags"].as_object().into_iter().flatten() {
+    let tags = || explained["tags"].as_object().into_iter().flatten();
+    let widths = tags().map(|(_, tag)| text(&tag["value"]).chars().count());
+    let width = widths.filter(|width| *width <= VALUE_CHARS_MAX).max().unwrap_or(0).max(24);
+    for (name, tag) in tags() {
         let seen = tag["seen"].as_str().map(|seen| format!("  <- {seen}")).unwrap_or_default();
-        say(&format!("  {name:<20} {:<24} {}{seen}", text(&tag["value"]), text(&tag["by"])));
+        let mut value = text(&tag["value"]);
+        let mut name = name.as_str();
+        if value.chars().count() > VALUE_CHARS_MAX {
+            say(&format!("  {name:<20} {value}"));
+            (name, value) = ("", "");
+        }
+        say(&format!("  {name:<20} {value:<width$} {}{seen}", text(&tag["by"])));
+    }
+}
+
+/// As rules write it: `0s`, `90s`, `3h`.
+fn span(seconds: f64) -> String {
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    match (span.as_secs(), span.subsec_millis()) {
+        (_, ms) if ms > 0 => format!("{}ms", span.as_millis()),
+        (seconds, _) if seconds > 0 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        (seconds, _) if seconds > 0 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        (seconds, _) => format!("{seconds}s"),
     }
 }
 
@@ -95,16 +121,37 @@ fn reasons(alert: &Value) {
 }
 
 fn near_misses(alert: &Value) {
-    for miss in alert["near_misses"].as_array().into_iter().flatten().take(NEAR_MISSES_MAX) {
+    let (near, far): (Vec<&Value>, Vec<&Value>) =
+        alert["near_misses"].as_array().into_iter().flatten().partition(|miss| is_near(miss));
+    for miss in near.iter().take(NEAR_MISSES_MAX) {
         let seen = miss["seen"].as_str().map_or("nothing".to_owned(), |seen| format!("`{seen}`"));
         let would: Vec<&str> = miss["would_set"].as_array().into_iter().flatten().map(text).collect();
         let (rule, condition) = (text(&miss["rule"]), text(&miss["condition"]));
-        say(&format!("  {:<20} {rule}: {condition} (saw {seen}; would set {})", "near miss", would.join(", ")));
+        let behind = format!(" (saw {seen}; would set {})", would.join(", "));
+        let before = format!("  {:<20} {rule}: ", "near miss");
+        let room = NEAR_MISS_CHARS_MAX.saturating_sub(before.chars().count() + behind.chars().count());
+        say(&format!("{before}{}{behind}", clipped(condition, room)));
     }
-    let more = alert["near_misses"].as_array().map_or(0, Vec::len).saturating_sub(NEAR_MISSES_MAX);
+    let more = near.len().saturating_sub(NEAR_MISSES_MAX) + far.len();
     if more > 0 {
-        say(&format!("  {:<20} and {more} more; --format json lists all", ""));
+        say(&format!(
+            "  {:<20} and {more} more; --format json lists all",
+            if near.is_empty() { "near miss" } else { "" }
+        ));
     }
+}
+
+/// A rule that asks for one thing of many and found none, or for what only telemetry has, is for another kind of sender.
+fn is_near(miss: &Value) -> bool {
+    let condition = text(&miss["condition"]);
+    !miss["seen"].is_null() || !["any:", "resource.", "span.", "log."].iter().any(|start| condition.starts_with(start))
+}
+
+fn clipped(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    text.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn show_request(request: &Value) -> String {
@@ -152,5 +199,25 @@ fn flat(value: &Value) -> String {
         }
         Value::Null => "-".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_written_as_rules_write_them() {
+        for (seconds, written) in [
+            (0.0, "0s"),
+            (0.25, "250ms"),
+            (59.0, "59s"),
+            (60.0, "1m"),
+            (5400.0, "90m"),
+            (10_800.0, "3h"),
+            (3601.0, "3601s"),
+        ] {
+            assert_eq!(span(seconds), written);
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::State;
 use crate::rules::schema::root_schema;
 use crate::settings::Settings;
 use crate::sinks::{PLAN_KEYS, SINK_KINDS};
@@ -207,12 +208,19 @@ fn source() -> Value {
             }
             "replica_labels" => json!({ "type": "array", "items": text() }),
             "name" | "holds_for" => text(),
+            "options" => json!({ "type": ["object", "null"], "properties": { "states": states() } }),
             _ => json!({}),
         };
         let path = format!("sources[].{key}");
         properties.insert(key, about(&path, property));
     }
     json!({ "type": "object", "required": ["name", "kind"], "properties": properties, "additionalProperties": false })
+}
+
+/// What the words of a `json` source may mean.
+fn states() -> Value {
+    let words = State::ALL.map(State::as_str);
+    json!({ "type": "object", "additionalProperties": { "enum": words } })
 }
 
 fn sink() -> Value {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::words::{self, Links};
 use super::shrink;
 use crate::model::json_text::{JsonText, key};
-use crate::model::{Incident, Labels, Notice, TagName, Timestamp};
+use crate::model::{Incident, Labels, Notice, NoticeKind, TagName, Timestamp};
 
 const SUMMARY_CHARS_MAX: usize = 1024;
 /// PagerDuty documents no limit for its other fields; a longer text would not be read.
@@ -25,8 +25,8 @@ pub(super) fn trigger(notice: &Notice, routing_key: &str) -> Vec<u8> {
     let key = words::dedup_key(incident);
     let links = Links::of(incident);
     let mut json = head(routing_key, Some("trigger"), Some(&key));
-    text(&mut json, key!("client"), Some(words::origin(&incident.lead.source)));
-    text(&mut json, key!("client_url"), links.origin);
+    text(&mut json, key!("client"), Some(short(words::origin(&incident.lead))));
+    text(&mut json, key!("client_url"), links.origin.map(|link| link.href.as_str()));
     write_links(&mut json, None, &links);
     payload(&mut json, notice, Some(incident.severity.as_str()), words::began_at(incident));
     text(&mut json, key!("component"), component(&incident.lead.labels).or(tag(TagName::Service)).map(short));
@@ -62,10 +62,11 @@ pub(super) fn change(notice: &Notice, routing_key: &str) -> Vec<u8> {
     let incident = &*notice.incident;
     let links = Links::of(incident);
     let mut json = head(routing_key, None, None);
-    let origin = links.origin.map(|href| (href, words::origin(&incident.lead.source)));
+    let origin = links.origin.map(|link| (link.href.as_str(), short(words::origin_text(link, &incident.lead))));
     write_links(&mut json, origin, &links);
     payload(&mut json, notice, None, words::began_at(incident));
     let start = open_details(&mut json);
+    write_details(&mut json, incident);
     write_tags(&mut json, incident);
     write_reasons(&mut json, incident);
     close(json, start, notice)
@@ -90,8 +91,9 @@ fn head(routing_key: &str, action: Option<&str>, dedup_key: Option<&str>) -> Jso
 
 fn write_links(json: &mut JsonText, origin: Option<(&str, &str)>, links: &Links<'_>) {
     let runbook = links.runbook.map(|href| (href, "Runbook"));
+    let of_service = links.service_runbook.map(|href| (href, "Runbook of the service"));
     let further = links.further.iter().map(|link| (link.href.as_str(), short(&link.text)));
-    let mut shown = origin.into_iter().chain(runbook).chain(further).peekable();
+    let mut shown = origin.into_iter().chain(runbook).chain(of_service).chain(further).peekable();
     if shown.peek().is_none() {
         return;
     }
@@ -112,7 +114,7 @@ fn payload(json: &mut JsonText, notice: &Notice, severity: Option<&str>, at: Tim
     json.open('{');
     text(json, key!("summary"), Some(&words::title(notice, SUMMARY_CHARS_MAX)));
     json.key(key!("source"));
-    write_source(json, &notice.incident);
+    write_source(json, notice);
     text(json, key!("severity"), severity);
     json.key(key!("timestamp"));
     json.plain(&at);
@@ -172,6 +174,15 @@ fn write_tags(json: &mut JsonText, incident: &Incident) {
     }
 }
 
+/// What the sender of a change says of it, under its own names. Ours are kept for us, and its source has a place.
+fn write_details(json: &mut JsonText, incident: &Incident) {
+    let lead = &*incident.lead;
+    let has_place = |name: &str| name == "source" && words::sender_source(lead).is_some();
+    for (name, value) in lead.labels.iter().filter(|(name, _)| !name.starts_with("tawny.") && !has_place(name)) {
+        json.entry(name, value);
+    }
+}
+
 /// The rule behind each tag, as [`words::reasons`] tells it.
 fn write_reasons(json: &mut JsonText, incident: &Incident) {
     if incident.tags.iter().next().is_none() {
@@ -202,12 +213,19 @@ fn write_samples(json: &mut JsonText, incident: &Incident) {
     json.close(']');
 }
 
-/// `service.namespace.cell`, as far as known; else what the source calls it; never empty.
-fn write_source(json: &mut JsonText, incident: &Incident) {
+/// `service.namespace.cell`, as far as known, with what the sender calls it in the place of an unknown service; else the
+/// name of the source; never empty. Where a change came from is no service, so there the sender's word stands alone.
+fn write_source(json: &mut JsonText, notice: &Notice) {
+    let incident = &*notice.incident;
     let labels = &incident.lead.labels;
+    let sender = words::sender_source(&incident.lead);
     let namespace = labels.get("exported_namespace").or_else(|| labels.get("namespace"));
-    let service = incident.tags.value(TagName::Service).or_else(|| labels.get("instance"));
-    let parts = [service, namespace, incident.tags.value(TagName::Cell)];
+    let service = incident.tags.value(TagName::Service).or_else(|| labels.get("instance")).or(sender);
+    let parts = match (notice.kind, sender) {
+        (NoticeKind::Event, Some(sender)) => [Some(sender), None, None],
+        (NoticeKind::Opened | NoticeKind::Changed | NoticeKind::Reminder | NoticeKind::Resolved, _)
+        | (NoticeKind::Event, None) => [service, namespace, incident.tags.value(TagName::Cell)],
+    };
     let mut is_empty = true;
     json.open_text();
     for part in parts.into_iter().flatten().filter(|part| !part.is_empty()) {

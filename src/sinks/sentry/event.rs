@@ -147,7 +147,7 @@ fn event(notice: &Notice, event_id: &str, now: Timestamp) -> Vec<u8> {
                 status: words::status(notice),
                 severity: incident.severity.as_str(),
                 started_at: Shown(words::began_at(incident)),
-                origin: words::clip_bytes(words::origin(&incident.lead.source), TEXT_BYTES_MAX),
+                origin: words::clip_bytes(words::origin(&incident.lead), TEXT_BYTES_MAX),
             },
             labels: Map(&incident.lead.labels),
             annotations: Map(&incident.lead.annotations),

@@ -5,17 +5,20 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::model::Labels;
+use crate::model::{Labels, State};
 use crate::sources::node::{Kind, Node};
 
 use super::read;
+use super::states::States;
 
 pub(super) struct Mapping {
     pub(super) alerts: Option<Vec<String>>,
     pub(super) identity: Target,
     /// Somebody said where it stands: then nothing else is one.
     pub(super) identity_is_chosen: bool,
-    pub(super) state: Target,
+    state: Target,
+    state_is_chosen: bool,
+    states: States,
     pub(super) severity: Target,
     pub(super) title: Target,
     pub(super) name: Target,
@@ -37,7 +40,8 @@ enum LabelsTarget {
     Const(Vec<(String, String)>),
 }
 
-const KEYS: [&str; 9] = ["alerts", "identity", "labels", "link", "name", "severity", "state", "time", "title"];
+const KEYS: [&str; 10] =
+    ["alerts", "identity", "labels", "link", "name", "severity", "state", "states", "time", "title"];
 
 impl Mapping {
     /// The error names the key.
@@ -57,11 +61,18 @@ impl Mapping {
             None => Ok(Target(pointers_to(candidates).map(Place::Pointer).collect())),
             Some(value) => places(key, value).map(Target),
         };
+        let states = States::of_option(options.get("states"))?;
+        let state = target("state", "status state alert_state event_action action current_state")?;
+        for constant in state.constants() {
+            states.state_of(constant).map_err(|reason| format!("key `state`: {reason}"))?;
+        }
         Ok(Mapping {
             alerts: options.get("alerts").map(|value| pointers("alerts", value)).transpose()?,
             identity_is_chosen: options.contains_key("identity"),
             identity: target("identity", "dedup_key dedupKey fingerprint alias incident_key alert_id id")?,
-            state: target("state", "status state alert_state event_action action current_state")?,
+            state,
+            state_is_chosen: options.contains_key("state"),
+            states,
             severity: target("severity", "severity priority level alert_type")?,
             title: target("title", "title summary subject name alertname message text")?,
             name: target("name", "alertname name")?,
@@ -72,6 +83,16 @@ impl Mapping {
                 Some(value) => labels_target(value)?,
             },
         })
+    }
+
+    /// Firing where nothing is said. A number where nobody said that there is a state is none: `status: 500` may be what a
+    /// server answered.
+    pub(super) fn state(&self, element: Node<'_>) -> Result<State, String> {
+        let mut words = self.state.texts(element);
+        if self.state_is_chosen {
+            return words.next().map_or(Ok(State::Firing), |word| self.states.state_of(&word));
+        }
+        Ok(words.find_map(|word| self.states.state_of(&word).ok()).unwrap_or(State::Firing))
     }
 
     pub(super) fn labels<'a>(&self, element: Node<'a>) -> Labels<'a> {
@@ -88,11 +109,22 @@ impl Mapping {
 }
 
 impl Target {
-    /// Texts, numbers and booleans; blanks and template variables that nobody filled in are absent.
     pub(super) fn text<'a>(&self, element: Node<'a>) -> Option<Cow<'a, str>> {
-        self.0.iter().find_map(|place| match place {
+        self.texts(element).next()
+    }
+
+    /// Texts, numbers and booleans; blanks and template variables that nobody filled in are absent.
+    fn texts<'a>(&self, element: Node<'a>) -> impl Iterator<Item = Cow<'a, str>> {
+        self.0.iter().filter_map(move |place| match place {
             Place::Const(text) => Some(Cow::Owned(text.clone())),
             Place::Pointer(pointer) => element.pointer(pointer)?.scalar().filter(|text| read::is_filled_in(text)),
+        })
+    }
+
+    fn constants(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|place| match place {
+            Place::Const(text) => Some(text.as_str()),
+            Place::Pointer(_) => None,
         })
     }
 

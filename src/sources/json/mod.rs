@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | `alerts` | the body, or each element of a list at the top | one alert each |
 //! | `identity` | `dedup_key dedupKey fingerprint alias incident_key alert_id id` | identity |
-//! | `state` | `status state alert_state event_action action current_state` | `state`, by the words of [`read`] |
+//! | `state` | `status state alert_state event_action action current_state` | `state`, by `states`, then by the words of [`states`]; a number needs `states` |
 //! | `severity` | `severity priority level alert_type` | `severity` |
 //! | `title` | `title summary subject name alertname message text` | `title` |
 //! | `name` | `alertname name` | `name`, else the title |
@@ -19,6 +19,7 @@
 mod form;
 mod mapping;
 mod read;
+mod states;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -146,7 +147,7 @@ impl Reader<'_> {
                 mapping.identity.tried()
             ));
         }
-        let state = mapping.state.text(element).map_or(State::Firing, |word| read::state_of(&word));
+        let state = mapping.state(element)?;
         let time = mapping.time.text(element).and_then(|text| times::parse_any(&text));
         let time = time.map(|instant| times::clamp(instant, self.request.received_at));
         let name = mapping.name.text(element).or_else(|| labels.get_cow("alertname"));

@@ -1,44 +1,11 @@
-//! What free JSON means: words for states, the many forms of labels, templates that nobody filled in. Never
-//! refuses a word: one that is not known fires.
+//! What free JSON means: the many forms of labels, templates that nobody filled in. Never refuses anything: what it
+//! cannot read is absent.
 
 use std::borrow::Cow;
 
-use crate::model::{Labels, State};
+use crate::model::Labels;
 use crate::sources::flatten::{LABEL_COUNT_MAX, Pairs, bounded, flatten};
 use crate::sources::node::{Kind, Node};
-
-const WORDS: [(State, &[&str]); 3] = [
-    (
-        State::Resolved,
-        &[
-            "resolved",
-            "resolve",
-            "ok",
-            "up",
-            "recovered",
-            "closed",
-            "close",
-            "normal",
-            "healthy",
-            "success",
-            "cleared",
-            "inactive",
-            "green",
-            "operational",
-            "completed",
-        ],
-    ),
-    (State::Acknowledged, &["ack", "acked", "acknowledged", "acknowledge"]),
-    (State::NoData, &["nodata", "no_data", "unknown", "insufficient_data"]),
-];
-
-pub(super) fn state_of(word: &str) -> State {
-    let word = word.trim();
-    WORDS
-        .iter()
-        .find(|(_, words)| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
-        .map_or(State::Firing, |(state, _)| *state)
-}
 
 /// `$EVENT_TITLE`, `*alertFriendlyDuration*`, `{{ title }}`, `${title}`: the sender's template was pasted,
 /// not filled in.
@@ -144,21 +111,6 @@ mod tests {
         ] {
             let labels = labels_of(Node::parse(json).unwrap());
             assert_eq!(labels.iter().collect::<Vec<_>>(), expected, "{json}");
-        }
-    }
-
-    #[test]
-    fn words_are_read_without_case_and_unknown_ones_fire() {
-        for (word, state) in [
-            ("OK", State::Resolved),
-            (" recovered ", State::Resolved),
-            ("Acked", State::Acknowledged),
-            ("INSUFFICIENT_DATA", State::NoData),
-            ("alerting", State::Firing),
-            ("", State::Firing),
-            ("réglé", State::Firing),
-        ] {
-            assert_eq!(state_of(word), state, "{word}");
         }
     }
 }

@@ -126,10 +126,11 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The members that say where and what.
-    pub(super) fn members(&self) -> [(&'static str, Option<Cow<'a, str>>); 4] {
+    /// The members that say where and what, and who says so.
+    pub(super) fn members(&self) -> [(&'static str, Option<Cow<'a, str>>); 5] {
         [
             ("class", self.class.clone()),
+            ("client", self.client.clone()),
             ("component", self.component.clone()),
             ("group", self.group.clone()),
             ("source", self.source.clone()),
@@ -167,7 +168,9 @@ fn links(body: Node<'_>) -> Vec<(String, String)> {
         ("contexts", "src", "alt", "Image"),
         ("images", "src", "alt", "Image"),
     ];
-    let mut links = Vec::new();
+    // The client's own address comes first: it is the way back to the tool that raised the event.
+    let client = text(body, "client").map_or_else(|| "Client".to_owned(), Cow::into_owned);
+    let mut links: Vec<_> = text(body, "client_url").map(|href| (href.into_owned(), client)).into_iter().collect();
     for (list, href, label, or) in LISTS {
         for item in body.get(list).map(Node::items).unwrap_or_default() {
             if let Some(href) = text(item, href) {
@@ -175,9 +178,6 @@ fn links(body: Node<'_>) -> Vec<(String, String)> {
                 links.push((href.into_owned(), label));
             }
         }
-    }
-    if let Some(href) = text(body, "client_url") {
-        links.push((href.into_owned(), text(body, "client").map_or_else(|| "Client".to_owned(), Cow::into_owned)));
     }
     links
 }

@@ -5,14 +5,14 @@
 //!
 //! | their field | our field | note |
 //! | --- | --- | --- |
-//! | `routing_key`, `dedup_key` | identity | with the constants of the instance |
+//! | `routing_key`, `dedup_key` | identity | with the constants of the instance; the header `X-Routing-Key` where the body has no key |
 //! | `event_action` | `state` | change events are `info` |
 //! | `payload.summary` | `title` | |
 //! | `payload.class` | `name` | else `alertname` of the details, or of a group of Alertmanager, else `dedup_key` |
-//! | `payload.source`, `.component`, `.group`, `.class` | labels and fields | |
+//! | `payload.source`, `.component`, `.group`, `.class`, `client` | labels and fields | |
 //! | `payload.custom_details` | labels | flattened; rendered lists of labels stay text |
-//! | `payload.timestamp` | field `timestamp` | the time of the event, not of the episode's start |
-//! | `images`, `links`, `client_url` | `links` | |
+//! | `payload.timestamp` | field `timestamp`; `starts_at` of a change | of an alert it is not the episode's start |
+//! | `client_url`, `links`, `images` | `links` | in this order |
 
 mod event;
 mod mask;
@@ -68,6 +68,21 @@ impl Source for PagerDuty {
                 Err(error) => Credential::Unreadable(error.to_string()),
             },
         }
+    }
+
+    fn key_header(&self) -> Option<&'static str> {
+        Some("x-routing-key")
+    }
+
+    /// From here on the key stands where all others have it, so it is checked, hashed and masked as theirs are.
+    fn with_key(&self, body: &[u8], key: &str) -> Option<Vec<u8>> {
+        if key.is_empty() || node::top_level_text(body, &KEY_NAMES).is_some() {
+            return None;
+        }
+        let (text, _) = event_object(body).ok()?;
+        let rest = text.strip_prefix('{')?;
+        let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+        Some(format!("{{{}:{}{comma}{rest}", json!(KEY_NAMES[0]), json!(key)).into_bytes())
     }
 
     /// Nothing of a body that may still show its key: see [`mask`].
@@ -170,7 +185,11 @@ impl<'a> Decoder<'_, 'a> {
             sender: sender.sender(),
             voice: Voice::Evaluator,
             state: event.state,
-            starts_at: None,
+            // A change happened when it happened; a problem may have begun before the event that tells of it.
+            starts_at: match event.state {
+                State::Info => self.timestamp(&event),
+                State::Firing | State::Acknowledged | State::Resolved | State::Suppressed | State::NoData => None,
+            },
             ends_at: None,
             holds_for: match event.state {
                 State::Resolved | State::Info => Duration::ZERO,
@@ -218,7 +237,6 @@ impl<'a> Decoder<'_, 'a> {
         let constants = self.instance.constants.iter().map(|(name, value)| (name, Cow::Borrowed(value)));
         let own = event.members().into_iter().chain([
             ("severity", event.severity.clone()),
-            ("client", event.client.clone()),
             ("dedup_key", dedup_key),
             ("timestamp", self.timestamp(event).map(|instant| Cow::Owned(instant.to_string()))),
         ]);

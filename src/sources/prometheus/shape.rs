@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::alert::Voice;
+use crate::model::alert::{GRAFANA_LINK, SILENCE_LINK, Voice};
 use crate::model::id::{IdHasher, hash_separated, separate};
 use crate::model::{Alert, Identity, Labels, Link, SenderId, Severity, State, Timestamp};
 use crate::sources::{Instance, Request};
@@ -206,13 +206,16 @@ fn severity_of(labels: &Labels<'_>) -> Severity {
         .unwrap_or_default()
 }
 
-/// Grafana's own links, and its test button: accepted and marked, and nobody is woken by it.
+/// Grafana's own links, first the way back to its rule, and its test button: accepted and marked, and nobody is woken
+/// by it.
 fn add_grafana<'a>(alert: &mut Alert<'a>, extras: Vec<(&'static str, Cow<'a, str>)>) {
+    let back = [GENERATOR_URL, "externalURL"].into_iter().filter_map(|name| alert.fields.get(name));
+    alert.links.extend(back.filter_map(|href| Link::checked(href, GRAFANA_LINK)).next());
     for (name, value) in extras {
         let text = match name {
             "dashboardURL" => "Dashboard",
             "panelURL" => "Panel",
-            "silenceURL" => "Silence",
+            "silenceURL" => SILENCE_LINK,
             "imageURL" => "Image",
             _ => {
                 alert.fields.set(name, value);

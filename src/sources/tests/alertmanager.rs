@@ -150,7 +150,7 @@ fn grafana_is_told_by_its_fields_and_known_by_the_fingerprint_it_gave() {
     assert_eq!((alert.name.as_ref(), alert.state), ("CPU Usage High", State::Firing));
     assert_eq!(alert.title, "CPU Usage High");
     let texts: Vec<_> = alert.all_links().into_iter().map(|link| link.text).collect();
-    assert_eq!(texts, ["Source", "Silence", "Dashboard", "Panel"]);
+    assert_eq!(texts, ["Grafana", "Silence", "Dashboard", "Panel"]);
     // Labels that Grafana hides make two alerts of one visible label set.
     let other = String::from_utf8(body.clone()).unwrap().replace("68d4e65db3ad9208", "68d4e65db3ad9209");
     assert_ne!(decode(other.as_bytes(), &instance).alerts[0].identity, alert.identity);

@@ -156,7 +156,7 @@ fn a_mapping_is_checked_and_the_error_names_the_key() {
     for (options, error) in [
         (
             serde_json::json!({ "titel": "/x" }),
-            "unknown key `titel`; known are `alerts`, `identity`, `labels`, `link`, `name`, `severity`, `state`, `time`, `title`",
+            "unknown key `titel`; known are `alerts`, `identity`, `labels`, `link`, `name`, `severity`, `state`, `states`, `time`, `title`",
         ),
         (serde_json::json!({ "title": "a.b" }), "key `title`: `a.b` is no JSON pointer, did you mean `/a/b`?"),
         (serde_json::json!({ "title": 7 }), "key `title`: expected a JSON pointer, `{const: …}` or a list of them"),
@@ -230,4 +230,46 @@ fn where_the_mapping_names_the_identity_nothing_else_is_one() {
     let reasons: Vec<String> = batch.rejects.iter().map(ToString::to_string).collect();
     assert_eq!(reasons[0], "alert 0: missing identity: nothing at `/check/id`, `/id`");
     assert_eq!(batch.rejects[1].position, 2);
+}
+
+#[test]
+fn uptime_kuma_says_by_number_that_it_is_up() {
+    let body = sample("uptime-kuma/up.json");
+    let pointers = serde_json::json!({ "identity": "/monitor/id", "state": "/heartbeat/status", "title": "/msg" });
+    let unmapped = mapped(pointers.clone());
+    assert_eq!(
+        reasons(&decode(&body, &unmapped)),
+        ["alert 0: state `1` means nothing by itself: the option `states` says what it is, as in `{ 1: resolved }`"]
+    );
+    let mut options = pointers;
+    options["states"] = serde_json::json!({ "0": "firing", "1": "resolved", "3": "suppressed" });
+    let instance = mapped(options);
+    assert_eq!(decode(&body, &instance).alerts[0].state, State::Resolved);
+    let down = String::from_utf8(body).unwrap().replace("\"status\": 1", "\"status\": 0");
+    assert_eq!(decode(down.as_bytes(), &instance).alerts[0].state, State::Firing);
+}
+
+#[test]
+fn a_number_in_a_form_is_a_number_and_a_constant_is_checked_at_the_start() {
+    let pointers =
+        serde_json::json!({ "identity": "/monitor_url", "state": "/alert_type", "states": { "2": "resolved" } });
+    let instance = mapped(pointers);
+    let body = sample("uptimerobot/monitor-up.json");
+    assert_eq!(decode(&body, &instance).alerts[0].state, State::Resolved);
+    let form = Request { content_type: "application/x-www-form-urlencoded", ..request(b"monitor_url=a&alert_type=1") };
+    let batch = source(KIND).decode(&form, &instance).unwrap();
+    assert_eq!((batch.alerts.len(), batch.rejects.len()), (0, 1), "1 is not in the option");
+    let fault = source(KIND).check_options(&serde_json::json!({ "state": { "const": 1 } })).unwrap_err();
+    assert!(fault.starts_with("key `state`: state `1` means nothing by itself"), "{fault}");
+}
+
+#[test]
+fn a_number_where_nobody_said_that_a_state_is_does_not_hide_an_alert() {
+    let instance = mapped(serde_json::json!({}));
+    for (body, state) in [
+        (&br#"{"id":1,"title":"Checkout answers 500","status":500}"#[..], State::Firing),
+        (br#"{"id":1,"title":"Checkout answers 200","status":200,"state":"resolved"}"#, State::Resolved),
+    ] {
+        assert_eq!(decode(body, &instance).alerts[0].state, state);
+    }
 }

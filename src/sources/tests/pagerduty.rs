@@ -42,6 +42,7 @@ fn a_full_trigger_is_read_whole() {
         alert.labels.iter().collect::<Vec<_>>(),
         [
             ("class", "disk"),
+            ("client", "Sample Monitoring Service"),
             ("component", "mysql"),
             ("free space", "1%"),
             ("group", "prod-datapipe"),
@@ -65,7 +66,7 @@ fn a_full_trigger_is_read_whole() {
         ]
     );
     let texts: Vec<_> = alert.all_links().into_iter().map(|link| link.text).collect();
-    assert_eq!(texts, ["An example link.", "An example link with an image", "Sample Monitoring Service"]);
+    assert_eq!(texts, ["Sample Monitoring Service", "An example link.", "An example link with an image"]);
     let answer = source(KIND).answer("/v2/enqueue", &taken(&batch));
     assert_eq!(answer.status, 202);
     assert_eq!(answer.body, r#"{"dedup_key":"srv01/mysql","message":"Event processed","status":"success"}"#);
@@ -308,4 +309,24 @@ fn an_absurd_time_is_the_time_of_receipt_and_a_broken_one_is_overlooked() {
         let body = trigger(&format!(r#","timestamp":"{time}""#));
         assert_eq!(decode(body.as_bytes(), &instance).alerts[0].fields.get("timestamp"), expected, "{time}");
     }
+}
+
+#[test]
+fn a_key_in_the_header_takes_its_place_in_a_body_that_has_none() {
+    let kind = source(KIND);
+    let with = |body: &str| kind.with_key(body.as_bytes(), KEY).map(|body| String::from_utf8(body).unwrap());
+    let without = trigger("").replace(&format!(r#""routing_key":"{KEY}","#), "");
+    assert!(!without.contains(KEY), "{without}");
+    let whole = with(&without).unwrap();
+    let Credential::Body(Some(shown)) = kind.credential(whole.as_bytes()) else { panic!("{whole}") };
+    assert_eq!(shown, KEY);
+    let instance = instance(KIND);
+    let (one, other) = (decode(whole.as_bytes(), &instance), trigger(""));
+    assert_eq!(one.alerts[0].identity, decode(other.as_bytes(), &instance).alerts[0].identity);
+    assert!(!String::from_utf8_lossy(&kind.without_credential(whole.as_bytes())).contains(KEY));
+    assert_eq!(with("{ }").unwrap(), format!(r#"{{"routing_key":"{KEY}" }}"#));
+    for body in [trigger("").as_str(), r#"{"service_key":"other"}"#, "[]", "", "{", "routing_key=x"] {
+        assert_eq!(with(body), None, "{body}");
+    }
+    assert_eq!(kind.with_key(b"{}", ""), None);
 }
