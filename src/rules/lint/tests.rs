@@ -248,9 +248,10 @@ fn a_route_that_tells_nobody_or_is_never_asked_is_found() {
     let routes = |list: &str| {
         lint(&[("r.yaml", &format!("version: 1\nkind: routes\nroutes:\n{list}\n  - {{ id: rest, when: {{}} }}\n"))])
     };
+    assert_eq!(routes("  - { id: a, when: { out.owner: x }, to: [], why: a heartbeat }"), [""; 0]);
     assert_eq!(
         routes("  - { id: a, when: { out.owner: x }, to: [] }"),
-        ["r.yaml:4:42 this route tells nobody | name a sink in `to`, or leave it out for every sink"]
+        ["r.yaml:4:42 this route tells nobody | name a sink in `to`, leave it out for every sink, or say `why`"]
     );
     assert_eq!(
         routes("  - { id: a, when: { out.owner: { exists: true } } }\n  - { id: b, when: { out.owner: x } }"),

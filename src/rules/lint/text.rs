@@ -18,8 +18,9 @@ pub(super) fn check(tree: &Tree<'_>, today: Option<&str>, faults: &mut Faults<'_
         }
         if let Some(to) = get(rule.node, "to")
             && matches!(&to.kind, Kind::List(items) if items.is_empty())
+            && get(rule.node, "why").is_none()
         {
-            let hint = "name a sink in `to`, or leave it out for every sink".to_owned();
+            let hint = "name a sink in `to`, leave it out for every sink, or say `why`".to_owned();
             faults.warning(to.at, "this route tells nobody", Some(hint));
         }
     }
