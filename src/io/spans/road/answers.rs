@@ -42,6 +42,9 @@ pub(super) fn with_warnings(verdict: Verdict, arrival: &Arrival, invalid_id_coun
     if !arrival.repairs.is_empty() {
         words.push(format!("mended: {}", arrival.repairs));
     }
+    if let Some(overlooked) = arrival.repairs.overlooked() {
+        words.push(overlooked.to_string());
+    }
     if invalid_id_count > 0 {
         words.push(format!("{invalid_id_count} items have ids of a wrong length and were passed on as they are"));
     }
