@@ -22,7 +22,7 @@ use super::inflate::Codings;
 use super::read::{self, Deadline, Use};
 use super::refusal::{Partial, Refusal};
 use super::reply::{Reply, Response};
-use super::{Door, DoorOptions, Entry, JsonRead, NotRead};
+use super::{Door, DoorOptions, Entry, JsonRead, NotRead, cors};
 use crate::io::aside::aside;
 use crate::io::spans::faces::Share;
 use crate::model::Signal;
@@ -80,9 +80,30 @@ fn signal_at(path: &str, prefix: &str) -> Option<Signal> {
 }
 
 pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response {
-    let (mut parts, mut body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let kind = Kind::of(&parts.headers);
     let signal = signal_at(parts.uri.path(), &door.options.path_prefix);
+    let origin = door.options.origins.admitted(&parts.headers);
+    if let Some(origin) = &origin
+        && signal.is_some()
+        && cors::is_preflight(&parts)
+    {
+        return cors::preflight(&parts, origin.clone());
+    }
+    let mut response = answer_sender(door, parts, body, signal, kind).await;
+    if let Some(origin) = origin {
+        cors::admit(response.headers_mut(), origin);
+    }
+    response
+}
+
+async fn answer_sender(
+    door: &Door,
+    mut parts: Parts,
+    mut body: Incoming,
+    signal: Option<Signal>,
+    kind: Result<Kind, Fault>,
+) -> Response {
     let exported = export(door, &parts, &mut body, signal, &kind).await;
     let transport = kind.as_ref().map_or(Transport::Unknown, Kind::transport);
     // A sender whose type we cannot tell is most likely a person with curl.

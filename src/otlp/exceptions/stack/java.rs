@@ -67,6 +67,8 @@ impl Reader {
                         push_line(&mut last.value, line);
                     }
                 }
+                // Some print the whole trace further in; a cause of what was suppressed never comes here.
+                State::Frames if let Some(cause) = trimmed.strip_prefix("Caused by: ") => self.open(cause),
                 State::Frames if is_indented => self.frame(trimmed),
                 State::Frames if !line.is_empty() => self.behind_frames(line),
                 State::Frames | State::Skipped => {}

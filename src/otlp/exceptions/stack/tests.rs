@@ -335,6 +335,14 @@ fn a_line_of_a_java_message_that_begins_like_a_frame_is_none() {
 }
 
 #[test]
+fn an_indented_cause_takes_its_own_frames() {
+    let stack =
+        "a.B: m\n    at com.owl.A.b(A.java:1)\n  Caused by: c.D: e\n    at com.owl.C.d(C.java:2)\n    ... 1 more\n";
+    let one = |kind: &str, value: &str, count| (kind.to_owned(), value.to_owned(), count);
+    assert_eq!(summary(stack, Language::Java), [one("B", "m", 1), one("D", "e", 2)]);
+}
+
+#[test]
 fn a_java_trace_cut_within_the_name_of_a_cause_invents_no_class() {
     let stack = "a.B: m\n\tat com.owl.A.b(A.java:1)\nCaused by: java.lang.Ill";
     assert_eq!(summary(stack, Language::Java).len(), 1);
