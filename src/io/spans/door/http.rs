@@ -80,7 +80,7 @@ fn signal_at(path: &str, prefix: &str) -> Option<Signal> {
 }
 
 pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let kind = Kind::of(&parts.headers);
     let signal = signal_at(parts.uri.path(), &door.options.path_prefix);
     let origin = door.options.origins.admitted(&parts.headers);
@@ -90,25 +90,11 @@ pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response 
     {
         return cors::preflight(&parts, origin.clone());
     }
-    let mut response = answer_sender(door, parts, body, signal, kind).await;
-    if let Some(origin) = origin {
-        cors::admit(response.headers_mut(), origin);
-    }
-    response
-}
-
-async fn answer_sender(
-    door: &Door,
-    mut parts: Parts,
-    mut body: Incoming,
-    signal: Option<Signal>,
-    kind: Result<Kind, Fault>,
-) -> Response {
     let exported = export(door, &parts, &mut body, signal, &kind).await;
     let transport = kind.as_ref().map_or(Transport::Unknown, Kind::transport);
     // A sender whose type we cannot tell is most likely a person with curl.
     let kind = kind.unwrap_or(Kind { encoding: Encoding::Json, content_type: JSON });
-    match exported {
+    let mut response = match exported {
         Ok((signal, partial)) => {
             let outcome = if partial.is_some() { Outcome::Partly } else { Outcome::Taken };
             door.counts.request(Some(signal), transport, outcome);
@@ -121,7 +107,11 @@ async fn answer_sender(
             let goes_on = !is_lost && read::drain(&mut body, &parts.headers).await;
             refuse(&refusal, kind, &parts, goes_on)
         }
+    };
+    if let Some(origin) = origin {
+        cors::admit(response.headers_mut(), origin);
     }
+    response
 }
 
 async fn export(

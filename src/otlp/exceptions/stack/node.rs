@@ -64,15 +64,15 @@ impl Printed {
     /// Whether the stack ends with this line.
     fn read(&mut self, line: &str) -> bool {
         let open = line.strip_suffix(" {");
-        let line = open.unwrap_or(line);
-        if let Some(frame) = call(line) {
+        let inner = open.unwrap_or(line);
+        if let Some(frame) = call(inner) {
             self.calls.push(Call::Frame(frame));
-        } else if let Some(count) = like_cause(line) {
+        } else if let Some(count) = like_cause(inner) {
             self.calls.push(Call::LikeCause(count));
         } else if self.calls.is_empty() {
             push_line(&mut self.exception.value, line);
             return false;
-        } else if !line.trim().starts_with("at ") && line.trim() != "[...]" {
+        } else if !line.trim().starts_with("at ") && inner.trim() != "[...]" {
             return true;
         }
         open.is_some()
