@@ -8,9 +8,10 @@ use crate::model::exception::{Exception, Frame};
 pub(super) fn parse(text: &str) -> Vec<Exception> {
     let mut printed: Vec<Printed> = Vec::new();
     let mut is_over = false;
-    for line in text.lines().map(str::trim_end) {
+    let mut lines = text.lines().map(str::trim_end).peekable();
+    while let Some(line) = lines.next() {
         if let Some(cause) = cause(line, printed.len()) {
-            if printed.len() >= EXCEPTION_COUNT_MAX || !is_thrown(cause) {
+            if printed.len() >= EXCEPTION_COUNT_MAX || !is_thrown(cause, lines.peek().copied()) {
                 break;
             }
             printed.push(Printed::of(cause));
@@ -100,7 +101,10 @@ fn cause(line: &str, depth: usize) -> Option<&str> {
 }
 
 /// Whether a cause is an error. Programs give texts, objects and `undefined` for one too.
-fn is_thrown(cause: &str) -> bool {
+fn is_thrown(cause: &str, next: Option<&str>) -> bool {
+    if next.is_some_and(|next| call(next.trim_end_matches(" {")).is_some()) {
+        return true;
+    }
     let (kind, value) = head(cause);
     let is_name = kind.starts_with(|first: char| first.is_alphabetic() || "_$".contains(first))
         && kind.chars().all(|character| character.is_alphanumeric() || "_$.".contains(character));

@@ -46,6 +46,9 @@ fn a_cause_of_node_that_is_no_error_is_none_and_no_brace_of_the_form_is_in_a_mes
             1,
         ),
         ("Error: inner", "Error", "inner", 0),
+        // Without a message, and without a name.
+        ("Owl\n      at g (/app/b.js:1:1)", "Owl", "", 1),
+        ("it is dark\n      at g (/app/b.js:1:1) {\n    code: 'X'\n  }", "", "it is dark", 1),
     ] {
         assert_eq!(with(cause), [outer(), one(kind, value, count)], "{cause}");
     }
