@@ -100,6 +100,7 @@ pub(super) async fn start(plan: SpanRoadPlan, sides: Vec<Sides>, shared: &Shared
         tls: plan.tls.map(Arc::new),
         guard: Arc::new(plan.token.map_or(Guard::Open, Guard::Token)),
         path_prefix: plan.path_prefix,
+        origins: plan.cors_origins,
         keeps_members,
         workers: workers.clone(),
         ..DoorOptions::new(match plan.json {

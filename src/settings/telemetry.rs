@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loaded, OneOrMany, SettingsError, SinkPlan, parse_bytes, parse_span};
 use crate::io::secrets::{LiveSecret, SecretRef};
-use crate::io::spans::door::Tls;
+use crate::io::spans::door::{Origins, Tls};
 use crate::io::spans::routes::SpanRoutes;
 use crate::model::{Existing, TagName};
 use crate::otlp::json;
@@ -35,6 +35,8 @@ pub struct OtlpSettings {
     pub tls_key: String,
     /// In front of `/v1/traces` and its like.
     pub path_prefix: String,
+    /// Origins whose pages may send from a browser; `*` for all.
+    pub cors_origins: Vec<String>,
     pub json: json::Mode,
     /// The largest request, before and after inflation.
     pub request_bytes: String,
@@ -102,6 +104,7 @@ impl Default for OtlpSettings {
             tls_certificate: String::new(),
             tls_key: String::new(),
             path_prefix: String::new(),
+            cors_origins: Vec::new(),
             json: json::Mode::Lenient,
             request_bytes: "64MiB".to_owned(),
             in_flight_bytes: "144MiB".to_owned(),
@@ -135,6 +138,7 @@ pub struct SpanRoadPlan {
     pub token: Option<LiveSecret>,
     pub tls: Option<Tls>,
     pub path_prefix: String,
+    pub cors_origins: Origins,
     pub json: json::Mode,
     pub request_bytes: usize,
     /// Without what is kept back for handling them.
@@ -180,6 +184,7 @@ pub(super) fn resolve(
         token: token(loaded, secrets)?,
         tls: tls(loaded, secrets)?,
         path_prefix: path_prefix(loaded)?,
+        cors_origins: cors_origins(loaded)?,
         json: otlp.json,
         request_bytes,
         in_flight_bytes,
@@ -283,6 +288,30 @@ fn path_prefix(loaded: &Loaded) -> Result<String, SettingsError> {
         return Ok(prefix.to_owned());
     }
     Err(fault(loaded, "otlp.path_prefix", format!("`{prefix}` is no path"), "write `/otlp`"))
+}
+
+/// As browsers write them, because they are compared with what browsers send.
+fn cors_origins(loaded: &Loaded) -> Result<Origins, SettingsError> {
+    let written = &loaded.settings.otlp.cors_origins;
+    let is_host = |host: &str| {
+        let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_[]:".contains(&byte);
+        !host.is_empty() && host.bytes().all(is_part)
+    };
+    let is_origin = |origin: &str| match origin.split_once("://") {
+        Some(("http", host)) => is_host(host) && !host.ends_with(":80"),
+        Some(("https", host)) => is_host(host) && !host.ends_with(":443"),
+        // Of extensions and of applications around a browser.
+        Some((scheme, host)) => is_host(scheme) && is_host(host),
+        None => origin == "*",
+    };
+    match written.iter().find(|origin| !is_origin(origin)) {
+        None => Ok(Origins::of(written.clone())),
+        Some(origin) => {
+            let hint =
+                "write `https://app.example.com` in lower case, without a path and without the usual port, or `*`";
+            Err(fault(loaded, "otlp.cors_origins", format!("`{origin}` is no origin"), hint))
+        }
+    }
 }
 
 fn bytes(loaded: &Loaded, key: &str, text: &str) -> Result<usize, SettingsError> {

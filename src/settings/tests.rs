@@ -137,6 +137,13 @@ fn each_fault_names_its_line_and_what_was_wrong() {
         ("otlp:\n  idle: 0s\n", "2:3", "every connection would be closed at once"),
         ("otlp:\n  path_prefix: otlp\n", "2:3", "`otlp` is no path"),
         ("otlp:\n  path_prefix: /a b\n", "2:3", "`/a b` is no path"),
+        (
+            "otlp:\n  cors_origins: [https://a.example, 'https://b.example/']\n",
+            "2:3",
+            "`https://b.example/` is no origin",
+        ),
+        ("otlp:\n  cors_origins: [https://a.example:443]\n", "2:3", "without the usual port"),
+        ("otlp:\n  cors_origins: ['https://*.example']\n", "2:3", "`https://*.example` is no origin"),
         ("spans: { routes: [ { owner: [a] } ] }\n", "1:", "missing field `to`"),
         ("spans: { attributes: { cell: service.name } }\n", "1:10", "`service.name` has a meaning of its own"),
         ("spans: { attribute_prefix: '', attributes: { owner: error } }\n", "1:32", "`error` has a meaning of its own"),

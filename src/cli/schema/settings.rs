@@ -10,7 +10,7 @@ use crate::sinks::{PLAN_KEYS, SINK_KINDS};
 use crate::sources::SOURCES;
 
 /// What a key means, where its name does not say it.
-const ABOUT: [(&str, &str); 48] = [
+const ABOUT: [(&str, &str); 49] = [
     ("listen", "Address, or list of addresses, for people and alerts."),
     ("store", "Where decisions are kept: `sqlite:PATH`."),
     ("rules", "Folder of rule files."),
@@ -36,6 +36,7 @@ const ABOUT: [(&str, &str); 48] = [
     ("otlp.tls_certificate", "PEM file: the certificate of the doors, then its chain."),
     ("otlp.tls_key", "PEM file: its private key."),
     ("otlp.path_prefix", "In front of `/v1/traces` and its like; begins with `/`."),
+    ("otlp.cors_origins", "Origins whose pages may send from a browser; `*` for all."),
     ("otlp.json", "Whether known mistakes of senders are mended or refused."),
     ("otlp.request_bytes", "The largest request, before and after inflation."),
     ("otlp.in_flight_bytes", "Memory of requests held at once, inflated."),
@@ -138,6 +139,7 @@ fn one_or_many() -> Value {
 fn shaped(path: &str) -> Option<Value> {
     Some(match path {
         "otlp.grpc" | "otlp.http" | "spans.to" => one_or_many(),
+        "otlp.cors_origins" => texts(),
         "otlp.token" => json!({ "$ref": "#/$defs/secret" }),
         "otlp.json" => json!({ "enum": ["lenient", "strict"], "default": "lenient" }),
         "otlp.connections" => json!({ "type": "integer", "minimum": 1, "default": 1024 }),

@@ -2,14 +2,16 @@
 //! span, and never answers before the promise of the mode is kept.
 
 mod answers;
+mod ledger;
 mod mend;
 mod observe;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use answers::{come_back, passed, with_warnings, worse};
+use answers::{Parts, come_back, passed, with_warnings};
 use arc_swap::ArcSwap;
+use ledger::Ledger;
 use mend::Mending;
 use observe::Observed;
 use tokio::sync::oneshot;
@@ -106,6 +108,8 @@ struct Sorted<'a> {
     loads: Vec<(SinkSet, Load<'a>)>,
     /// Blocks that another request holds.
     shared: Vec<oneshot::Receiver<bool>>,
+    /// Some blocks were accepted before.
+    has_accepted: bool,
     alerts: alerts::Found,
 }
 
@@ -139,20 +143,28 @@ impl SpanRoad {
             Err(malformed) => return Verdict::Malformed { reason: malformed.to_string() },
         };
         // Before anything is offered: what the store refuses comes again whole, and then nothing of it went out twice.
+        let item_count = sorted.loads.iter().map(|(_, load)| load.item_count).sum();
+        let mut ledger = Ledger::new(&self.tally, arrival.signal, item_count);
         if let Err(reason) = self.alerts.take(sorted.alerts, &book, &self.tally).await {
-            let count = sorted.loads.iter().map(|(_, load)| load.item_count).sum();
-            self.tally.items(arrival.signal, ItemOutcome::NotNow, count);
+            ledger.settle_all(ItemOutcome::NotNow);
             return come_back(&reason);
         }
-        let mut verdict = Verdict::Taken;
+        let mut parts = Parts::new();
+        if sorted.has_accepted {
+            parts.taken();
+        }
         for (set, load) in sorted.loads {
-            verdict = worse(verdict, self.send(&arrival, set, load).await);
+            let item_count = load.item_count;
+            parts.add(self.send(&arrival, set, load, &mut ledger).await, item_count);
         }
         for told in sorted.shared {
-            if !told.await.unwrap_or(false) {
-                verdict = worse(verdict, come_back("the same spans are on their way and were not taken yet"));
+            if told.await.unwrap_or(false) {
+                parts.taken();
+            } else {
+                parts.add(come_back("the same spans are on their way and were not taken yet"), 0);
             }
         }
+        let verdict = parts.verdict();
         if matches!(verdict, Verdict::Taken | Verdict::Partly { .. }) {
             self.tally.invalid_ids(invalid_id_count);
             self.tally.repairs(&arrival.repairs);
@@ -169,7 +181,7 @@ impl SpanRoad {
         book: &Book,
     ) -> Result<Sorted<'a>, Malformed> {
         let alerts = alerts::Found::default();
-        let mut sorted = Sorted { loads: Vec::new(), shared: Vec::new(), alerts };
+        let mut sorted = Sorted { loads: Vec::new(), shared: Vec::new(), has_accepted: false, alerts };
         let asked = AlertWay::asked(&book.rules, arrival.signal);
         // Fields that nobody knows stand between the blocks; they go with the block behind them, or the last.
         let mut gaps = scan.gaps(arrival.body.len()).peekable();
@@ -196,7 +208,8 @@ impl SpanRoad {
                 let hash = resends.hash(&arrival.body[block.payload.clone()]);
                 match claims.look(hash, Instant::now()) {
                     Look::New => {}
-                    Look::Accepted | Look::Twin => {
+                    look @ (Look::Accepted | Look::Twin) => {
+                        sorted.has_accepted |= matches!(look, Look::Accepted);
                         self.tally.items(arrival.signal, ItemOutcome::Resent, block.item_count);
                         continue;
                     }
@@ -252,7 +265,7 @@ impl SpanRoad {
         }
     }
 
-    async fn send(&self, arrival: &Arrival, set: SinkSet, load: Load<'_>) -> Verdict {
+    async fn send(&self, arrival: &Arrival, set: SinkSet, load: Load<'_>, ledger: &mut Ledger<'_>) -> Verdict {
         let Load { assembly, grafted, item_count, claims, errors, omitted_errors } = load;
         let slices = assembly.finish();
         let signal = arrival.signal;
@@ -273,14 +286,8 @@ impl SpanRoad {
         }
         let verdict = self.offer(parcel, &outlets).await;
         let is_taken = matches!(verdict, Verdict::Taken | Verdict::Partly { .. });
-        let outcome = match &verdict {
-            Verdict::Taken | Verdict::Partly { .. } if outlets.is_empty() => ItemOutcome::Unsent,
-            Verdict::Taken | Verdict::Partly { .. } => ItemOutcome::Taken,
-            Verdict::NotNow { .. } => ItemOutcome::NotNow,
-            Verdict::Passed { retry_after: Some(_), .. } => ItemOutcome::NotNow,
-            Verdict::Passed { .. } | Verdict::Malformed { .. } => ItemOutcome::Refused,
-        };
-        self.tally.items(signal, outcome, item_count);
+        let outcome = if is_taken && outlets.is_empty() { ItemOutcome::Unsent } else { ledger::outcome(&verdict) };
+        ledger.settle(outcome, item_count);
         if let Some(claims) = claims {
             claims.settle(is_taken, Instant::now());
         }

@@ -21,11 +21,19 @@ pub enum ItemOutcome {
     NotNow,
     /// The first sink refused it, and the sender was told (`through`).
     Refused,
+    /// Its sender went away, or the deadline of its call passed, before there was an answer.
+    Abandoned,
 }
 
 impl ItemOutcome {
-    pub const ALL: [ItemOutcome; 5] =
-        [ItemOutcome::Taken, ItemOutcome::Resent, ItemOutcome::Unsent, ItemOutcome::NotNow, ItemOutcome::Refused];
+    pub const ALL: [ItemOutcome; 6] = [
+        ItemOutcome::Taken,
+        ItemOutcome::Resent,
+        ItemOutcome::Unsent,
+        ItemOutcome::NotNow,
+        ItemOutcome::Refused,
+        ItemOutcome::Abandoned,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +42,7 @@ impl ItemOutcome {
             ItemOutcome::Unsent => "unsent",
             ItemOutcome::NotNow => "not_now",
             ItemOutcome::Refused => "refused",
+            ItemOutcome::Abandoned => "abandoned",
         }
     }
 }

@@ -83,7 +83,8 @@ impl<'a> Attributes<'a> {
         let mut room = bytes_max;
         let mut kept = Vec::new();
         for (key, value) in self.0.iter().filter(|(key, value)| is_shown(key) && !value.trim().is_empty()) {
-            let value = clip(value, value_bytes_max);
+            let value = shown(key, value);
+            let value = clip(&value, value_bytes_max);
             let Some(left) = room.checked_sub(key.len() + value.len()) else { continue };
             room = left;
             kept.push(((*key).to_owned(), value.to_owned()));
@@ -95,7 +96,7 @@ impl<'a> Attributes<'a> {
 /// Who the user was and what headers held is nobody's business in a tracker of errors; the exception itself has its
 /// own place there.
 fn is_shown(key: &str) -> bool {
-    const HIDDEN: [&str; 14] = [
+    const HIDDEN: [&str; 21] = [
         "exception.",
         "enduser.",
         "user.",
@@ -107,12 +108,34 @@ fn is_shown(key: &str) -> bool {
         "client.",
         "source.address",
         "http.client_ip",
+        "http.user_agent",
         "net.peer.ip",
+        "net.sock.peer.",
+        "network.peer.",
+        "session.",
+        "user_agent.",
+        // Queries hold tokens.
+        "url.query",
+        "url.fragment",
         // Command lines hold passwords.
         "process.command",
         "process.owner",
     ];
     !HIDDEN.iter().any(|start| key.starts_with(start))
+}
+
+/// Of an address what tells where it leads, without who asked and what for: scheme, host and path.
+fn shown<'v>(key: &str, value: &'v str) -> Cow<'v, str> {
+    if !["url.full", "http.url", "http.target"].contains(&key) {
+        return Cow::Borrowed(value);
+    }
+    let address = &value[..value.find(['?', '#']).unwrap_or(value.len())];
+    let Some((scheme, rest)) = address.split_once("//") else { return Cow::Borrowed(address) };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{scheme}//{host}{path}")),
+        None => Cow::Borrowed(address),
+    }
 }
 
 /// At most so many bytes, cut between characters.

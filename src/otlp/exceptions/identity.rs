@@ -48,6 +48,18 @@ pub(super) fn of(place: &Place<'_>, outermost: &Exception, stack_text: Option<&s
     ErrorId::of_hash(hasher.finish())
 }
 
+/// Of exceptions of one span that are the same in all of this: the first has its own id, and so is the same as a log
+/// record that repeats it. One that came after so many others has another, which a resend of the span gives it again.
+pub(super) fn further(first: ErrorId, earlier_count: u32) -> ErrorId {
+    if earlier_count == 0 {
+        return first;
+    }
+    let mut hasher = IdHasher::new("further exception");
+    hasher.part(&hex(&first.0));
+    hasher.part(&earlier_count.to_string());
+    ErrorId::of_hash(hasher.finish())
+}
+
 fn elsewhere(hasher: &mut IdHasher, outside: &Elsewhere<'_>) {
     hasher.part(outside.service);
     hasher.part(outside.host);

@@ -9,7 +9,7 @@ use super::stack::{self, Told};
 use super::words;
 use super::{Block, Found, items, resource, time_us};
 use crate::model::ErrorEvent;
-use crate::model::exception::{Breadcrumb, Language, Level, Origin, TraceRef};
+use crate::model::exception::{Breadcrumb, ErrorId, Language, Level, Origin, TraceRef};
 use crate::otlp::wire::Value;
 
 const NAME_BYTES_MAX: usize = 512;
@@ -55,10 +55,17 @@ pub(super) fn find(block: &[u8], shared: &Block, found: &mut Found) {
         }
         let span = read(item);
         let family = family.get_or_insert_with(|| family_of(block));
+        let mut counts: HashMap<ErrorId, u32> = HashMap::new();
         for event in messages(item, 11) {
             let note = note(event);
             if note.name == b"exception" {
-                found.push(|| make(&span, item, event, note.time_ns, (language, family), shared));
+                found.push(|| {
+                    let made = make(&span, item, event, note.time_ns, (language, family), shared);
+                    let earlier_count = counts.entry(made.id).or_default();
+                    let id = identity::further(made.id, *earlier_count);
+                    *earlier_count += 1;
+                    ErrorEvent { id, ..made }
+                });
             }
         }
     }

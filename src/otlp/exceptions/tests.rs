@@ -103,6 +103,24 @@ fn what_pythons_sdk_sends_of_one_exception_in_both_signals_is_one() {
 }
 
 #[test]
+fn each_exception_of_a_span_is_one_of_its_own_and_the_first_is_that_of_the_log_record() {
+    let thrown = |message| exception("com.example.owl.Late", message, JAVA);
+    let attempts = || span(vec![thrown("too late"), thrown("too late"), thrown("too soon"), thrown("too late")]);
+    let ids = |span| of_spans("java", vec![span]).into_iter().map(|event| event.id).collect::<Vec<_>>();
+    let first = ids(attempts());
+    let mut sorted: Vec<_> = first.iter().map(|id| id.0).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), 4, "{first:?}");
+    assert_eq!(ids(attempts()), first, "a resend");
+    assert_eq!(of_record(record("com.example.owl.Late", "too late", JAVA)).id, first[0]);
+    assert_eq!(of_record(record("com.example.owl.Late", "too soon", JAVA)).id, first[2]);
+    // In a batch with others each span counts for itself.
+    let other = Span { span_id: vec![1; 8], ..attempts() };
+    assert_eq!(of_spans("java", vec![other, attempts()])[4..].iter().map(|event| event.id).collect::<Vec<_>>(), first);
+}
+
+#[test]
 fn javas_two_names_of_an_inner_class_are_one() {
     let stack = JAVA.replace("owl.Late", "owl.Owl$Late");
     let thrown = exception("com.example.owl.Owl.Late", "too late", &stack);
@@ -210,6 +228,52 @@ fn ops_and_statuses_are_words_that_sentry_knows() {
     assert_eq!(told(5, 2, &[("messaging.system", "kafka")]), ("queue.process", "internal_error"));
     assert_eq!(told(4, 0, &[("messaging.system", "kafka")]), ("queue.publish", "ok"));
     assert_eq!(told(2, 2, &[("http.response.status_code", "429")]).1, "resource_exhausted");
+    for (code, expected) in
+        [("UNAVAILABLE", "unavailable"), ("14", "unavailable"), ("INTERNAL", "internal_error"), ("OK", "ok")]
+    {
+        assert_eq!(told(3, 0, &[("rpc.system.name", "grpc"), ("rpc.response.status_code", code)]), ("rpc", expected));
+    }
+    assert_eq!(told(3, 2, &[("rpc.response.status_code", "OWL")]).1, "internal_error");
+}
+
+#[test]
+fn what_says_who_the_user_was_is_left_out_and_an_address_keeps_its_host_and_path_only() {
+    let told = |attributes: &[(&str, &str)]| {
+        let attributes = pairs(attributes);
+        of_span(Span { attributes, ..span(vec![exception("A", "b", "")]) }).attributes
+    };
+    for hidden in [
+        "net.sock.peer.addr",
+        "net.sock.peer.port",
+        "network.peer.address",
+        "user_agent.original",
+        "http.user_agent",
+        "session.id",
+        "session.previous_id",
+        "client.address",
+        "url.query",
+        "url.fragment",
+    ] {
+        assert_eq!(told(&[(hidden, "x"), ("url.path", "/owl")]), [("url.path".to_owned(), "/owl".to_owned())]);
+    }
+    for (whole, shown) in [
+        ("http://u:p@h.example:8080/a/b?token=s", "http://h.example:8080/a/b"),
+        ("https://u@h?x=1#y", "https://h"),
+        ("https://h/a@b#c", "https://h/a@b"),
+        ("https://u:p@ss@h/", "https://h/"),
+        ("/a/b?token=s", "/a/b"),
+        ("//u:p@h/a", "//h/a"),
+        ("postgres://u:p@h/db", "postgres://h/db"),
+        ("https://h/a", "https://h/a"),
+    ] {
+        for key in ["url.full", "http.url", "http.target"] {
+            assert_eq!(told(&[(key, whole)]), [(key.to_owned(), shown.to_owned())], "{whole}");
+        }
+    }
+    let crumb =
+        Event { name: "got".to_owned(), attributes: pairs(&[("url.full", "http://u:p@h/?t")]), ..Event::default() };
+    let event = of_span(span(vec![crumb, exception("A", "b", "")]));
+    assert_eq!(event.breadcrumbs[0].data, [("url.full".to_owned(), "http://h/".to_owned())]);
 }
 
 #[test]

@@ -41,8 +41,10 @@ pub(super) fn op(span: &Span<'_>) -> &'static str {
 
 pub(super) fn status(span: &Span<'_>) -> &'static str {
     let http = span.attributes.number(&["http.response.status_code", "http.status_code"]);
-    let grpc = span.attributes.number(&["rpc.grpc.status_code", "rpc.response.status_code"]);
-    let of_code = http.and_then(http_status).or_else(|| grpc.and_then(grpc_status));
+    let of_code = http.and_then(http_status).or_else(|| {
+        let code = span.attributes.first(&["rpc.grpc.status_code", "rpc.response.status_code"])?;
+        code.parse().map_or_else(|_| grpc_status_by_name(code), grpc_status)
+    });
     of_code.unwrap_or(if span.status == STATUS_ERROR { "internal_error" } else { "ok" })
 }
 
@@ -64,24 +66,34 @@ fn http_status(code: u32) -> Option<&'static str> {
     })
 }
 
+/// From 1, by number; their names are the same in capitals but for two.
+const GRPC_WORDS: [&str; 16] = [
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal_error",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+];
+
 fn grpc_status(code: u32) -> Option<&'static str> {
-    const WORDS: [&str; 16] = [
-        "cancelled",
-        "unknown",
-        "invalid_argument",
-        "deadline_exceeded",
-        "not_found",
-        "already_exists",
-        "permission_denied",
-        "resource_exhausted",
-        "failed_precondition",
-        "aborted",
-        "out_of_range",
-        "unimplemented",
-        "internal_error",
-        "unavailable",
-        "data_loss",
-        "unauthenticated",
-    ];
-    usize::try_from(code.checked_sub(1)?).ok().and_then(|at| WORDS.get(at).copied())
+    usize::try_from(code.checked_sub(1)?).ok().and_then(|at| GRPC_WORDS.get(at).copied())
+}
+
+/// `UNAVAILABLE`, as newer conventions have it.
+fn grpc_status_by_name(name: &str) -> Option<&'static str> {
+    if name.eq_ignore_ascii_case("INTERNAL") {
+        return Some("internal_error");
+    }
+    GRPC_WORDS.into_iter().find(|word| word.eq_ignore_ascii_case(name))
 }

@@ -32,22 +32,22 @@ impl<'a> Quoted<'a> {
         (!self.has_escapes).then_some(self.inner)
     }
 
-    pub(super) fn decoded(&self) -> Outcome<Cow<'a, [u8]>> {
+    pub(super) fn decoded(&self, slips: &mut Slips) -> Outcome<Cow<'a, [u8]>> {
         if !self.has_escapes {
             return Ok(Cow::Borrowed(self.inner));
         }
         let mut decoded = Vec::with_capacity(self.inner.len());
-        self.decode_into(&mut decoded)?;
+        self.decode_into(&mut decoded, slips)?;
         Ok(Cow::Owned(decoded))
     }
 
-    pub(super) fn decode_into(&self, out: &mut Vec<u8>) -> Outcome<()> {
+    pub(super) fn decode_into(&self, out: &mut Vec<u8>, slips: &mut Slips) -> Outcome<()> {
         let mut rest = self.inner;
         while let Some(run) = rest.iter().position(|byte| *byte == b'\\') {
             out.extend_from_slice(&rest[..run]);
             let escape = &rest[run..];
             let offset = self.start + self.inner.len() - escape.len();
-            let (letter, length) = unescaped(escape).map_err(|what| Fault::at(offset, what))?;
+            let (letter, length) = unescaped(escape, slips).map_err(|what| Fault::at(offset, what))?;
             out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
             rest = &escape[length..];
         }
@@ -56,11 +56,15 @@ impl<'a> Quoted<'a> {
     }
 }
 
-/// Whether numbers that JSON does not have may stand without quotes.
+/// Whether what is JSON in all but a detail is taken: numbers that it does not have, without quotes, and halves of a
+/// surrogate pair, as languages with texts in UTF-16 write them where they cut a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bare {
+pub(super) enum Slips {
     Refused,
-    Taken,
+    /// With how many halves were replaced by U+FFFD so far.
+    Taken {
+        half_count: u64,
+    },
 }
 
 impl<'a> Cursor<'a> {
@@ -208,8 +212,13 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    /// The beginning of an object or a list that holds something.
+    pub(super) fn eat_beginning(&mut self) -> bool {
+        self.eat(b'[') && self.peek() != Some(b']') || self.eat(b'{') && self.peek() != Some(b'}')
+    }
+
     /// Walks over one value of any kind, which must be JSON all the same.
-    pub(super) fn skip(&mut self, bare: Bare) -> Outcome<()> {
+    pub(super) fn skip(&mut self, slips: &mut Slips) -> Outcome<()> {
         // One bit for each that is open: 1 for an object, 0 for a list.
         let mut open = 0_u128;
         let mut depth = 0;
@@ -225,18 +234,18 @@ impl<'a> Cursor<'a> {
                     depth += 1;
                     open = open << 1 | u128::from(is_object);
                     if is_object {
-                        self.key_of_a_skipped()?;
+                        self.key_of_a_skipped(slips)?;
                     }
                     continue;
                 }
             } else {
-                self.skip_leaf(first, bare)?;
+                self.skip_leaf(first, slips)?;
             }
             while depth > 0 {
                 let in_object = open & 1 == 1;
                 if self.another(if in_object { b'}' } else { b']' })? {
                     if in_object {
-                        self.key_of_a_skipped()?;
+                        self.key_of_a_skipped(slips)?;
                     }
                     break;
                 }
@@ -249,18 +258,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn key_of_a_skipped(&mut self) -> Outcome<()> {
-        self.key()?.decoded().map(drop)
+    fn key_of_a_skipped(&mut self, slips: &mut Slips) -> Outcome<()> {
+        self.key()?.decoded(slips).map(drop)
     }
 
-    fn skip_leaf(&mut self, first: Option<u8>, bare: Bare) -> Outcome<()> {
+    fn skip_leaf(&mut self, first: Option<u8>, slips: &mut Slips) -> Outcome<()> {
         let known = match first {
-            Some(b'"') => return self.quoted("a text")?.decoded().map(drop),
+            Some(b'"') => return self.quoted("a text")?.decoded(slips).map(drop),
             Some(b't') => self.eat_word("true"),
             Some(b'f') => self.eat_word("false"),
             Some(b'n') => self.eat_word("null"),
             Some(_) | None => {
-                bare == Bare::Taken && self.bare_non_finite().is_some() || self.number("a value").map(drop).is_ok()
+                *slips != Slips::Refused && self.bare_non_finite().is_some() || self.number("a value").map(drop).is_ok()
             }
         };
         if known { Ok(()) } else { Err(self.unexpected("a value")) }
@@ -312,7 +321,7 @@ fn plain_length(bytes: &[u8]) -> usize {
 }
 
 /// What a text that starts with a backslash begins with, and how long its escape is.
-fn unescaped(escape: &[u8]) -> Result<(char, usize), &'static str> {
+fn unescaped(escape: &[u8], slips: &mut Slips) -> Result<(char, usize), &'static str> {
     let letter = match escape.get(1) {
         Some(b'"') => '"',
         Some(b'\\') => '\\',
@@ -322,26 +331,32 @@ fn unescaped(escape: &[u8]) -> Result<(char, usize), &'static str> {
         Some(b'n') => '\n',
         Some(b'r') => '\r',
         Some(b't') => '\t',
-        Some(b'u') => return unescaped_unit(escape),
+        Some(b'u') => return unescaped_unit(escape, slips),
         Some(_) | None => return Err("an escape is unknown"),
     };
     Ok((letter, 2))
 }
 
 /// `\u` and four hex digits, twice for letters beyond the first 65,536.
-fn unescaped_unit(escape: &[u8]) -> Result<(char, usize), &'static str> {
+fn unescaped_unit(escape: &[u8], slips: &mut Slips) -> Result<(char, usize), &'static str> {
     let unit = |at: usize| {
         let digits = escape.get(at..at + 6).filter(|digits| digits.starts_with(b"\\u"))?;
         digits[2..].iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
     };
     let first = unit(0).ok_or("a `\\u` needs four hex digits")?;
-    match first {
-        0xd800..=0xdbff => {
-            let second = unit(6).filter(|unit| (0xdc00..=0xdfff).contains(unit));
-            let second = second.ok_or("half of a surrogate pair")?;
+    if let Some(letter) = char::from_u32(first) {
+        return Ok((letter, 6));
+    }
+    let second = unit(6).filter(|second| first < 0xdc00 && (0xdc00..=0xdfff).contains(second));
+    match (second, slips) {
+        (Some(second), _) => {
             let letter = char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00));
             Ok((letter.expect("two surrogates name a letter"), 12))
         }
-        _ => char::from_u32(first).map(|letter| (letter, 6)).ok_or("half of a surrogate pair"),
+        (None, Slips::Taken { half_count }) => {
+            *half_count += 1;
+            Ok((char::REPLACEMENT_CHARACTER, 6))
+        }
+        (None, Slips::Refused) => Err("half of a surrogate pair"),
     }
 }

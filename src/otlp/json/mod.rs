@@ -16,7 +16,7 @@ pub use fault::JsonFault;
 pub use mend::mend_hex_ids;
 pub use repairs::{Repair, Repairs};
 
-use cursor::{Cursor, Outcome};
+use cursor::{Cursor, Outcome, Slips};
 use fault::Fault;
 use out::Out;
 use walk::{Unknown, Walk};
@@ -42,7 +42,7 @@ pub enum Mode {
 pub struct Read {
     /// The same request in protobuf.
     pub protobuf: Vec<u8>,
-    /// Empty in strict mode.
+    /// In strict mode nothing is mended.
     pub repairs: Repairs,
 }
 
@@ -96,7 +96,11 @@ fn read(signal: Signal, body: &[u8], mode: Mode, out: Out, bytes_max: usize) -> 
         // Rare, and refused: a second walk finds the place.
         Walk::new(cursor, mode, Unknown::Told, Out::default()).request(request)?;
     }
-    Ok(Read { protobuf: walk.out.bytes, repairs: walk.repairs })
+    let mut repairs = walk.repairs;
+    if let Slips::Taken { half_count } = walk.slips {
+        repairs.add_several(Repair::HalfPair, half_count);
+    }
+    Ok(Read { protobuf: walk.out.bytes, repairs })
 }
 
 /// Some editors and frameworks begin with it; RFC 8259 lets a reader pass over it.

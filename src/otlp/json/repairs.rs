@@ -1,4 +1,5 @@
-//! What a lenient reading mended, counted by kind. Holds no text of the input.
+//! What a lenient reading mended, counted by kind, and what a reading passed over. Holds no more of the input than one
+//! shortened key.
 
 use std::fmt;
 
@@ -24,10 +25,14 @@ pub enum Repair {
     /// A key given twice, or two members of a choice: merged as protobuf merges fields, so the last text or number
     /// wins and lists are joined.
     RepeatedKey,
+    /// Half of a surrogate pair, where a text was cut in the middle of an emoji: U+FFFD stands in its place.
+    HalfPair,
+    /// `[1,2]`, `{"0":1,"1":2}` or a printed `Buffer` where base64 is expected.
+    NumberBytes,
 }
 
 impl Repair {
-    pub const ALL: [Repair; 9] = [
+    pub const ALL: [Repair; 11] = [
         Repair::SnakeCase,
         Repair::EnumText,
         Repair::Base64Id,
@@ -37,6 +42,8 @@ impl Repair {
         Repair::EmptyNumber,
         Repair::NullElement,
         Repair::RepeatedKey,
+        Repair::HalfPair,
+        Repair::NumberBytes,
     ];
 
     /// As answers and metrics call it.
@@ -51,21 +58,44 @@ impl Repair {
             Repair::EmptyNumber => "empty text for a number",
             Repair::NullElement => "null in a list",
             Repair::RepeatedKey => "repeated key",
+            Repair::HalfPair => "half of a surrogate pair",
+            Repair::NumberBytes => "bytes as numbers",
         }
     }
 }
 
-/// How many of each.
+/// How many of each, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Repairs([u64; Repair::ALL.len()]);
+pub struct Repairs {
+    counts: [u64; Repair::ALL.len()],
+    overlooked: Option<Overlooked>,
+}
+
+/// Parts of a request that hold no items and something under a key that is unknown here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlooked {
+    part_count: u64,
+    /// The first such key, shortened.
+    key: String,
+}
 
 impl Repairs {
     pub fn count(&self, repair: Repair) -> u64 {
-        self.0[repair as usize]
+        self.counts[repair as usize]
     }
 
+    /// What may have been lost, though nothing was wrong with the request.
+    pub fn overlooked(&self) -> Option<&Overlooked> {
+        self.overlooked.as_ref()
+    }
+
+    pub(super) fn overlook(&mut self, key: impl FnOnce() -> String) {
+        self.overlooked.get_or_insert_with(|| Overlooked { part_count: 0, key: key() }).part_count += 1;
+    }
+
+    /// Whether nothing was mended.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|count| *count == 0)
+        self.counts.iter().all(|count| *count == 0)
     }
 
     /// The kinds that occurred.
@@ -74,7 +104,11 @@ impl Repairs {
     }
 
     pub(super) fn add(&mut self, repair: Repair) {
-        self.0[repair as usize] += 1;
+        self.add_several(repair, 1);
+    }
+
+    pub(super) fn add_several(&mut self, repair: Repair, count: u64) {
+        self.counts[repair as usize] += count;
     }
 }
 
@@ -86,5 +120,13 @@ impl fmt::Display for Repairs {
             write!(formatter, "{comma}{count} x {}", repair.as_str())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Overlooked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Overlooked { part_count, key } = self;
+        let hold = if *part_count == 1 { "part holds" } else { "parts hold" };
+        write!(formatter, "{part_count} {hold} no items but something under an unknown key, passed over: `{key}`")
     }
 }

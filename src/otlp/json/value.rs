@@ -23,7 +23,7 @@ impl Walk<'_> {
             }
             None => {
                 let open = self.out.open(number, 1);
-                text.decode_into(&mut self.out.bytes)?;
+                text.decode_into(&mut self.out.bytes, &mut self.slips)?;
                 self.out.close(open);
                 Ok(())
             }
@@ -31,18 +31,79 @@ impl Walk<'_> {
     }
 
     pub(super) fn base64(&mut self, number: u32, keep: Keep) -> Outcome<()> {
+        if self.mode == Mode::Lenient && matches!(self.cursor.peek(), Some(b'[' | b'{')) {
+            return self.bytes_of_numbers(number);
+        }
         let text = self.cursor.quoted("bytes in base64")?;
-        let bytes = id::base64_of(&text.decoded()?).ok_or_else(|| Fault::at(text.start, "bytes are not in base64"))?;
+        let bytes = id::base64_of(&text.decoded(&mut self.slips)?)
+            .ok_or_else(|| Fault::at(text.start, "bytes are not in base64"))?;
         if keep == Keep::Default || !bytes.is_empty() {
             put_bytes(&mut self.out.bytes, number, &bytes);
         }
         Ok(())
     }
 
+    /// Bytes as JavaScript prints them: a list of numbers, an object of numbers by their places (`Uint8Array`), or a
+    /// list of numbers with its type beside it (`Buffer`).
+    #[cold]
+    fn bytes_of_numbers(&mut self, number: u32) -> Outcome<()> {
+        self.repairs.add(Repair::NumberBytes);
+        let open = self.out.open(number, 1);
+        if self.cursor.eat(b'[') {
+            self.bytes_of_list()?;
+        } else {
+            self.bytes_of_object()?;
+        }
+        self.out.close(open);
+        Ok(())
+    }
+
+    /// Behind the bracket.
+    fn bytes_of_list(&mut self) -> Outcome<()> {
+        let mut goes_on = !self.cursor.eat(b']');
+        while goes_on {
+            self.byte()?;
+            goes_on = self.cursor.another(b']')?;
+        }
+        Ok(())
+    }
+
+    fn bytes_of_object(&mut self) -> Outcome<()> {
+        self.cursor.expect(b'{', "bytes")?;
+        let mut place = 0_usize;
+        let mut goes_on = !self.cursor.eat(b'}');
+        while goes_on {
+            let key = self.cursor.key()?;
+            match key.plain() {
+                Some(b"type") if place == 0 => drop(self.cursor.quoted("a text")?),
+                Some(b"data") if place == 0 => {
+                    self.cursor.expect(b'[', "a list of bytes")?;
+                    self.bytes_of_list()?;
+                }
+                Some(name) if name == place.to_string().as_bytes() => {
+                    self.byte()?;
+                    place += 1;
+                }
+                Some(_) | None => return Err(Fault::at(key.start, "a byte is not at its place")),
+            }
+            goes_on = self.cursor.another(b'}')?;
+        }
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Outcome<()> {
+        let number = self.cursor.number("a byte")?;
+        let offset = self.cursor.offset() - number.length();
+        let value = number.unsigned(u8::MAX.into()).map_err(|what| Fault::at(offset, what))?;
+        self.out.bytes.push(u8::try_from(value).expect("the range was checked"));
+        Ok(())
+    }
+
     #[inline]
     pub(super) fn id<const N: usize>(&mut self, number: u32, keep: Keep) -> Outcome<()> {
         let text = self.cursor.quoted("an id in hex")?;
-        let read = id::read::<N>(&text.decoded()?, self.mode).map_err(|what| Fault::at(text.start, what))?;
+        let read =
+            id::read::<N>(&text.decoded(&mut self.slips)?, self.mode).map_err(|what| Fault::at(text.start, what))?;
         match read {
             Id::Empty if keep == Keep::NoDefault => {}
             Id::Empty => put_bytes(&mut self.out.bytes, number, &[]),
@@ -86,7 +147,7 @@ fn bare_number(walk: &mut Walk<'_>, kind: Kind) -> Outcome<Scalar> {
 #[inline]
 fn quoted_number(walk: &mut Walk<'_>, kind: Kind) -> Outcome<Option<Scalar>> {
     let quoted = walk.cursor.quoted("a number")?;
-    let text = quoted.decoded()?;
+    let text = quoted.decoded(&mut walk.slips)?;
     if text.is_empty() {
         walk.repair(Repair::EmptyNumber, "an empty text is no number")?;
         return Ok(None);
@@ -111,7 +172,7 @@ fn quoted_number(walk: &mut Walk<'_>, kind: Kind) -> Outcome<Option<Scalar>> {
 fn boolean(walk: &mut Walk<'_>) -> Outcome<Scalar> {
     if walk.cursor.peek() == Some(b'"') {
         let start = walk.cursor.clone();
-        let text = walk.cursor.quoted("a boolean")?.decoded()?;
+        let text = walk.cursor.quoted("a boolean")?.decoded(&mut walk.slips)?;
         let value = match &*text {
             b"true" => Some(1),
             b"false" => Some(0),
@@ -136,7 +197,7 @@ fn enum_text(walk: &mut Walk<'_>, names: &'static [&'static str]) -> Outcome<Opt
         return Err(walk.cursor.unexpected("an integer (OTLP/JSON has no names of enums)"));
     }
     let quoted = walk.cursor.quoted("an integer")?;
-    let text = quoted.decoded()?;
+    let text = quoted.decoded(&mut walk.slips)?;
     if text.is_empty() {
         walk.repairs.add(Repair::EmptyNumber);
         return Ok(None);

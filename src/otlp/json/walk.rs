@@ -1,7 +1,7 @@
 //! One walk over a request: each key is looked up in the table of its message, and each value becomes its field at
 //! once. Never goes deeper than protobuf readers follow, and never lets items fall through an unknown key unsaid.
 
-use super::cursor::{Bare, Cursor, Outcome, Quoted};
+use super::cursor::{Cursor, Outcome, Quoted, Slips};
 use super::fault::{Fault, shortened};
 use super::out::{Out, Scalar};
 use super::table::{self, Field, Kind, Message, Part, Shape};
@@ -35,17 +35,35 @@ pub(super) struct Walk<'a> {
     /// Numbers of a list may take more bytes than their text: with them the result may not grow beyond this.
     pub(super) bytes_max: usize,
     pub(super) repairs: Repairs,
+    pub(super) slips: Slips,
     /// Spans, log records or metrics so far.
     pub(super) item_count: u64,
     pub(super) has_unknown: bool,
     unknown: Unknown,
+    /// The first key unknown here, with a value that may hold items, in the envelope that is read.
+    suspect: Option<Quoted<'a>>,
     depth: usize,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(cursor: Cursor<'a>, mode: Mode, unknown: Unknown, out: Out) -> Walk<'a> {
-        let repairs = Repairs::default();
-        Walk { cursor, mode, out, bytes_max: usize::MAX, repairs, item_count: 0, has_unknown: false, unknown, depth: 0 }
+        let slips = match mode {
+            Mode::Strict => Slips::Refused,
+            Mode::Lenient => Slips::Taken { half_count: 0 },
+        };
+        Walk {
+            cursor,
+            mode,
+            out,
+            bytes_max: usize::MAX,
+            repairs: Repairs::default(),
+            slips,
+            item_count: 0,
+            has_unknown: false,
+            unknown,
+            suspect: None,
+            depth: 0,
+        }
     }
 
     /// The whole request, and nothing behind it.
@@ -61,10 +79,28 @@ impl<'a> Walk<'a> {
         }
         self.depth += 1;
         if !self.cursor.eat(b'}') {
-            self.members(message)?;
+            match message.part {
+                Part::Envelope => self.envelope(message)?,
+                Part::Item | Part::Piece => self.members(message)?,
+            }
         }
         self.depth -= 1;
         self.item_count += u64::from(message.part == Part::Item);
+        Ok(())
+    }
+
+    /// What leads to items is read; where none came and something unknown may have held some, their sender is told.
+    #[inline(never)]
+    fn envelope(&mut self, message: &'static Message) -> Outcome<()> {
+        let items_before = self.item_count;
+        let outer = self.suspect.take();
+        self.members(message)?;
+        if let Some(key) = std::mem::replace(&mut self.suspect, outer)
+            && self.item_count == items_before
+        {
+            let name = key.decoded(&mut self.slips)?;
+            self.repairs.overlook(|| shortened(&name));
+        }
         Ok(())
     }
 
@@ -79,7 +115,7 @@ impl<'a> Walk<'a> {
                 expected = place + 1;
             } else {
                 self.has_unknown |= message.part == Part::Envelope;
-                self.cursor.skip(self.bare())?;
+                self.cursor.skip(&mut self.slips)?;
             }
             if !self.cursor.another(b'}')? {
                 return Ok(());
@@ -102,7 +138,7 @@ impl<'a> Walk<'a> {
     #[inline(never)]
     fn find(&mut self, message: &'static Message) -> Outcome<Option<usize>> {
         let key = self.cursor.key()?;
-        let decoded = key.decoded()?;
+        let decoded = key.decoded(&mut self.slips)?;
         let place = message.fields.iter().position(|field| field.json.as_bytes() == &*decoded);
         if place.is_some() { Ok(place) } else { self.find_misspelt(message, &key, &decoded) }
     }
@@ -125,15 +161,11 @@ impl<'a> Walk<'a> {
                     let what = format!("the request holds nothing but keys unknown here: `{}`", shortened(name));
                     return Err(Fault::at(key.start, what));
                 }
+                if message.part == Part::Envelope && self.suspect.is_none() && self.cursor.clone().eat_beginning() {
+                    self.suspect = Some(*key);
+                }
                 Ok(None)
             }
-        }
-    }
-
-    fn bare(&self) -> Bare {
-        match self.mode {
-            Mode::Strict => Bare::Refused,
-            Mode::Lenient => Bare::Taken,
         }
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use in_app::InApp;
 
-use super::answer::{default_judgement, only};
+use super::answer::{default_judgement, only, reason};
 use super::{
     EncodeError, ErrorSink, HttpAnswer, HttpRequest, Judgement, Limits, Lost, Outgoing, Secrets, Sink, SinkKind,
     SinkSettings, options, words,
@@ -152,6 +152,10 @@ fn judgement(answer: &HttpAnswer<'_>) -> Judgement {
         (200, _, None) => Judgement::Delivered,
         (_, Judgement::Throttled { .. } | Judgement::Transient { .. }, Some(pause)) => {
             Judgement::Throttled { retry_after: Some(pause) }
+        }
+        // A limit of other categories is none on ours, and `Retry-After` speaks for those too.
+        (429, _, None) if answer.rate_limits.is_some_and(|limits| !limits.trim().is_empty()) => {
+            Judgement::Transient { reason: reason(answer, "though no limit on our category is announced") }
         }
         (_, Judgement::Throttled { retry_after }, None) => {
             Judgement::Throttled { retry_after: Some(retry_after.unwrap_or(THROTTLED_PAUSE)) }

@@ -32,6 +32,7 @@ async fn encodings(target: &dyn Receiver, report: &mut Report) {
         ("zstd", "zstd", zstd(&both)),
         ("deflate with zlib's head", "deflate", zlib(&both)),
         ("deflate without a head", "deflate", raw_deflate(&both)),
+        ("deflate under its other name", "zlib", zlib(&both)),
         ("gzip of two members", "gzip", [gzip(&one), gzip(&two)].concat()),
         ("zstd of two frames", "zstd", [zstd(&one), zstd(&two)].concat()),
     ];

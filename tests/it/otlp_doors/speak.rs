@@ -157,7 +157,7 @@ fn parse(bytes: &[u8]) -> Option<(Answer, usize)> {
         let name = hyper::header::HeaderName::try_from(name).unwrap();
         headers.append(name, value.parse().unwrap());
     }
-    if status == 100 {
+    if status == 100 || status == 204 {
         return Some((Answer { status, headers, body: Bytes::new() }, end));
     }
     let length: usize = headers.get("content-length")?.to_str().unwrap().parse().unwrap();

@@ -2,6 +2,7 @@
 //! Knows of the daemon nothing but its doors and its metrics.
 
 mod content;
+mod cors;
 mod exceptions;
 mod explain;
 mod graft;

@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::kit::{
-    OWL, arrived, block, export, export_by_grpc, home, home_of, ids, outlet, owls, request, settled, sink,
+    OWL, arrived, block, export, export_by_grpc, home, home_of, ids, metric, outlet, owls, request, settled, sink,
 };
 use crate::daemon::{Daemon, Home};
-use crate::otlp_doors::speak::{Answer, JSON, post};
+use crate::otlp_doors::speak::{Answer, EXPORT, JSON, call, framed, post};
 use crate::stand_in::otlp::Otlp;
 use crate::stand_in::{Fault, StandIn, Weather};
 use crate::wait::{PATIENCE, until};
@@ -124,6 +124,56 @@ async fn a_partial_success_of_the_sink_reaches_the_sender_of_through_and_is_coun
 }
 
 /// With so many seconds for a stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_is_refused_for_good_beside_one_that_was_taken_is_a_partial_success() {
+    let (good, bad) = (StandIn::start(Otlp::default()).await, StandIn::start(Otlp::default()).await);
+    let sinks = [sink("good", &good.url(), ""), sink("bad", &bad.url(), "")].concat();
+    let routes = "to: [good], routes: [{ service: [payments], to: [bad] }], durability: through";
+    let home = home(&sinks, "", routes);
+    let daemon = Daemon::start(&home).await;
+    let (mine, theirs) = (|| block(&OWL, 1), || block(&[("service.name", "payments")], 2));
+    let rejected = |answer: &Answer, skip: usize| {
+        let said = ExportTraceServiceResponse::decode(&answer.body[skip..]).expect("a response");
+        said.partial_success.expect("a partial success")
+    };
+    bad.set_weather(Weather::Always(refuse(400, None)));
+    let kept = request(vec![theirs(), mine()]);
+    let first = export(&daemon, &kept).await;
+    assert_eq!((first.status, rejected(&first, 0).rejected_spans), (200, 2), "{first:?}");
+    assert!(rejected(&first, 0).error_message.contains("400"), "{first:?}");
+    let by_grpc = export_by_grpc(&daemon, &request(vec![mine(), theirs()])).await;
+    assert_eq!((by_grpc.header("grpc-status"), rejected(&by_grpc, 5).rejected_spans), ("0", 2), "{by_grpc:?}");
+    assert_eq!(arrived(&good).len(), 2);
+    assert_eq!(export(&daemon, &request(vec![theirs()])).await.brief(), "400 3", "alone it is an error");
+    // What was accepted before counts as taken.
+    assert_eq!(rejected(&export(&daemon, &kept).await, 0).rejected_spans, 2);
+    // A part that may come again makes all come again, and what was taken is not sent twice.
+    bad.set_weather(Weather::Always(refuse(503, None)));
+    let again = request(vec![mine(), theirs()]);
+    assert_eq!(export(&daemon, &again).await.brief(), "503 14");
+    bad.set_weather(Weather::Fair);
+    assert_eq!(after_the_pause(async || export(&daemon, &again).await).await.status, 200);
+    assert_eq!((arrived(&good).len(), arrived(&bad).len()), (3, 2));
+    assert!(arrived(&good).values().all(|count| *count == 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_deadline_passes_has_its_items_counted() {
+    let backend = StandIn::start_in(Otlp::default(), Weather::Always(Fault::Hang)).await;
+    let home = home_of(&backend, "", ", durability: through");
+    let daemon = Daemon::start(&home).await;
+    let address = daemon.telemetry_addresses()[0];
+    let answer = call(address, EXPORT, &[("grpc-timeout", "300m")], framed(0, &owls(3))).await;
+    assert_eq!(answer.header("grpc-status"), "4", "{answer:?}");
+    let count = async |outcome: &str| {
+        metric(&daemon, "tawny_telemetry_items_total", &format!("signal=\"traces\",outcome=\"{outcome}\"")).await
+    };
+    assert_eq!(count("abandoned").await, 3.0);
+    for other in ["taken", "not_now", "refused", "unsent", "resent"] {
+        assert_eq!(count(other).await, 0.0, "{other}");
+    }
+}
+
 fn with_shutdown(home: &Home, seconds: u32) {
     let settings = std::fs::read_to_string(home.settings_path()).expect("it was written");
     home.write("tawny.yaml", &settings.replace("limits: { ", &format!("limits: {{ shutdown_seconds: {seconds}, ")));

@@ -22,7 +22,7 @@ use super::inflate::Codings;
 use super::read::{self, Deadline, Use};
 use super::refusal::{Partial, Refusal};
 use super::reply::{Reply, Response};
-use super::{Door, DoorOptions, Entry, JsonRead, NotRead};
+use super::{Door, DoorOptions, Entry, JsonRead, NotRead, cors};
 use crate::io::aside::aside;
 use crate::io::spans::faces::Share;
 use crate::model::Signal;
@@ -83,11 +83,18 @@ pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response 
     let (mut parts, mut body) = request.into_parts();
     let kind = Kind::of(&parts.headers);
     let signal = signal_at(parts.uri.path(), &door.options.path_prefix);
+    let origin = door.options.origins.admitted(&parts.headers);
+    if let Some(origin) = &origin
+        && signal.is_some()
+        && cors::is_preflight(&parts)
+    {
+        return cors::preflight(&parts, origin.clone());
+    }
     let exported = export(door, &parts, &mut body, signal, &kind).await;
     let transport = kind.as_ref().map_or(Transport::Unknown, Kind::transport);
     // A sender whose type we cannot tell is most likely a person with curl.
     let kind = kind.unwrap_or(Kind { encoding: Encoding::Json, content_type: JSON });
-    match exported {
+    let mut response = match exported {
         Ok((signal, partial)) => {
             let outcome = if partial.is_some() { Outcome::Partly } else { Outcome::Taken };
             door.counts.request(Some(signal), transport, outcome);
@@ -100,7 +107,11 @@ pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response 
             let goes_on = !is_lost && read::drain(&mut body, &parts.headers).await;
             refuse(&refusal, kind, &parts, goes_on)
         }
+    };
+    if let Some(origin) = origin {
+        cors::admit(response.headers_mut(), origin);
     }
+    response
 }
 
 async fn export(

@@ -2,6 +2,7 @@
 //! what a request says of itself. Never looks inside a request beyond its framing and compression.
 
 mod connection;
+mod cors;
 mod counts;
 mod date;
 mod descriptors;
@@ -42,6 +43,7 @@ use refusal::{Partial, Refusal};
 use reply::Response;
 
 pub use connection::serve_telemetry;
+pub use cors::Origins;
 pub use counts::{Count, Counts, Outcome, Transport};
 pub use options::{DoorOptions, JsonRead, NotRead, ReadJson};
 pub use tls::{Tls, TlsError};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cors::Origins;
 use super::tls::Tls;
 use crate::io::auth::Guard;
 use crate::io::spans::workers::Workers;
@@ -61,6 +62,8 @@ pub struct DoorOptions {
     pub guard: Arc<Guard>,
     /// Accepted in front of the paths of OTLP/HTTP, beside the bare ones: `/otlp`. Empty: none.
     pub path_prefix: String,
+    /// Whose pages may send over HTTP from a browser.
+    pub origins: Origins,
     /// Whether the gzip member of a request goes on with it, for sinks that send its blocks again.
     pub keeps_members: bool,
     /// Makes protobuf of a JSON request.
@@ -85,6 +88,7 @@ impl DoorOptions {
             tls: None,
             guard: Arc::new(Guard::Open),
             path_prefix: String::new(),
+            origins: Origins::default(),
             keeps_members: false,
             read_json,
             workers: Arc::default(),

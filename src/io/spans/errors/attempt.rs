@@ -129,6 +129,11 @@ fn after(answer: Answer, parts: &Parts, outlet: &ErrorOutlet) -> After {
             pause(retry_after.unwrap_or(THROTTLED_PAUSE), Outcome::Throttled, "the quota is used up");
             After::Settled(Outcome::Throttled)
         }
+        // A quota of others, by what the sink says: this one is dropped as at any 429, and those behind it are sent.
+        Judgement::Transient { .. } if status == 429 => {
+            attempted("throttled");
+            After::Settled(Outcome::Throttled)
+        }
         Judgement::Transient { .. } => {
             attempted("transient");
             After::Again { wait: None, why: if status == 0 { LostWhy::Network } else { LostWhy::Refused } }

@@ -218,6 +218,17 @@ async fn a_429_is_not_sent_again_and_not_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_429_for_the_quota_of_others_stops_nothing() {
+    let world =
+        World::new(|number| if number == 0 { Reply::Limits(429, "60:transaction:key") } else { Reply::Answer(200) });
+    world.outlet.offer(events(0..1));
+    seconds(1).await;
+    world.outlet.offer(events(1..3));
+    seconds(1).await;
+    assert_eq!((world.outcomes(), world.sent_count()), (counts(&[("sent", 2), ("throttled", 1)]), 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_is_tried_twice_more_with_the_same_id() {
     let world = World::new(|number| match number {
         0 => Reply::Answer(500),

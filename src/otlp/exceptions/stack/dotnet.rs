@@ -147,7 +147,7 @@ fn without_state_machine<'a>(class: &'a str, method: &'a str) -> (&'a str, &'a s
     }
 }
 
-const LIBRARIES: [&str; 19] = [
+const LIBRARIES: [&str; 21] = [
     "System.",
     "Microsoft.",
     "Amazon.",
@@ -166,5 +166,7 @@ const LIBRARIES: [&str; 19] = [
     "Npgsql.",
     "OpenTelemetry.",
     "Polly.",
+    "Serilog.",
     "StackExchange.",
+    "Swashbuckle.",
 ];

@@ -10,9 +10,17 @@ pub(super) fn parse(text: &str) -> Vec<Exception> {
         reader.line(line.trim_end());
     }
     let mut exceptions = reader.exceptions;
+    if !text.ends_with('\n') && exceptions.len() > 1 && exceptions.last().is_some_and(is_cut) {
+        exceptions.pop();
+    }
     oldest_first(&mut exceptions);
     chain(&mut exceptions);
     exceptions
+}
+
+/// The end of a text that was cut off may be half the name of a class.
+fn is_cut(last: &Exception) -> bool {
+    last.frames.is_empty() && last.value.is_empty()
 }
 
 enum State {
@@ -50,7 +58,7 @@ impl Reader {
                     self.state = State::Frames;
                     self.frame(trimmed);
                 }
-                State::Message if is_indented && (trimmed.starts_with("at ") || is_more(trimmed).is_some()) => {
+                State::Message if is_indented && (is_call(line) || is_more(trimmed).is_some()) => {
                     self.state = State::Frames;
                     self.frame(trimmed);
                 }
@@ -59,6 +67,8 @@ impl Reader {
                         push_line(&mut last.value, line);
                     }
                 }
+                // Some print the whole trace further in; a cause of what was suppressed never comes here.
+                State::Frames if let Some(cause) = trimmed.strip_prefix("Caused by: ") => self.open(cause),
                 State::Frames if is_indented => self.frame(trimmed),
                 State::Frames if !line.is_empty() => self.behind_frames(line),
                 State::Frames | State::Skipped => {}
@@ -121,6 +131,17 @@ fn is_more(line: &str) -> Option<usize> {
     rest.strip_suffix(" more").or_else(|| rest.strip_suffix(" common frames omitted"))?.parse().ok()
 }
 
+/// Whether a line behind a message begins the frames. Messages have lines of the same beginning, such as Jackson's
+/// ` at [Source: (String)"..."; line: 1, column: 2]`.
+fn is_call(line: &str) -> bool {
+    let Some(call) = line.trim_start().strip_prefix("at ") else { return false };
+    match call.split_once('(') {
+        Some((name, _)) => name.contains('.') && !name.contains(char::is_whitespace),
+        // Where the text was cut off.
+        None => line.starts_with(['\t', ' ']) && !line.starts_with(" at") && !call.contains(char::is_whitespace),
+    }
+}
+
 /// `at [loader/][module[@version]/]package.Class.method(File.java:12)`, perhaps followed by the archive it is from.
 fn frame(line: &str) -> Option<Frame> {
     let call = line.strip_prefix("at ")?;
@@ -135,6 +156,8 @@ fn frame(line: &str) -> Option<Frame> {
     if class.is_empty() || method.is_empty() || name.contains(char::is_whitespace) {
         return None;
     }
+    // OpenJ9 has the module here.
+    let place = place.rsplit_once('/').map_or(place, |(_, place)| place);
     let (file, line) = match place {
         "Native Method" | "Unknown Source" | "<generated>" => (None, None),
         _ => match place.rsplit_once(':') {
@@ -158,7 +181,7 @@ fn is_in_app(class: &str) -> bool {
 }
 
 /// The platform and what nearly every service is built on.
-const LIBRARIES: [&str; 75] = [
+const LIBRARIES: [&str; 82] = [
     "java.",
     "javax.",
     "jakarta.",
@@ -178,6 +201,7 @@ const LIBRARIES: [&str; 75] = [
     "cats.",
     "ch.qos.logback.",
     "com.amazonaws.",
+    "com.android.",
     "com.datastax.",
     "com.fasterxml.",
     "com.github.benmanes.caffeine.",
@@ -195,6 +219,8 @@ const LIBRARIES: [&str; 75] = [
     "com.rabbitmq.",
     "com.squareup.",
     "com.zaxxer.",
+    "dalvik.",
+    "dev.zio.",
     "feign.",
     "graphql.",
     "io.grpc.",
@@ -208,7 +234,9 @@ const LIBRARIES: [&str; 75] = [
     "io.reactivex.",
     "io.undertow.",
     "io.vertx.",
+    "javassist.",
     "junit.",
+    "net.bytebuddy.",
     "okhttp3.",
     "okio.",
     "oracle.",
@@ -219,10 +247,12 @@ const LIBRARIES: [&str; 75] = [
     "org.glassfish.",
     "org.hibernate.",
     "org.jboss.",
+    "org.jetbrains.exposed.",
     "org.jooq.",
     "org.junit.",
     "org.mariadb.",
     "org.mockito.",
+    "org.mongodb.",
     "org.postgresql.",
     "org.slf4j.",
     "org.springframework.",

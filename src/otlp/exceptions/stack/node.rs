@@ -8,15 +8,20 @@ use crate::model::exception::{Exception, Frame};
 pub(super) fn parse(text: &str) -> Vec<Exception> {
     let mut printed: Vec<Printed> = Vec::new();
     let mut is_over = false;
-    for line in text.lines().map(str::trim_end) {
+    let mut lines = text.lines().map(str::trim_end).peekable();
+    while let Some(line) = lines.next() {
         if let Some(cause) = cause(line, printed.len()) {
-            if printed.len() >= EXCEPTION_COUNT_MAX {
+            if printed.len() >= EXCEPTION_COUNT_MAX || !is_thrown(cause, lines.peek().copied()) {
                 break;
             }
             printed.push(Printed::of(cause));
-            is_over = false;
+            // One without a stack is printed between brackets, on one line and with its properties behind it.
+            is_over = cause.starts_with('[') && cause.contains(']');
         } else if is_over {
             // Properties of the error, and the ends of its braces.
+        } else if line.trim() == "}" && line.len() < printed.len().saturating_sub(1) * 2 {
+            // The brace of the error around this one.
+            is_over = true;
         } else if let Some(now) = printed.last_mut() {
             is_over = now.read(line);
         } else if !line.is_empty() {
@@ -60,24 +65,25 @@ impl Printed {
     /// Whether the stack ends with this line.
     fn read(&mut self, line: &str) -> bool {
         let open = line.strip_suffix(" {");
-        let line = open.unwrap_or(line);
-        if let Some(frame) = call(line) {
+        let inner = open.unwrap_or(line);
+        if let Some(frame) = call(inner) {
             self.calls.push(Call::Frame(frame));
-        } else if let Some(count) = like_cause(line) {
+        } else if let Some(count) = like_cause(inner) {
             self.calls.push(Call::LikeCause(count));
         } else if self.calls.is_empty() {
             push_line(&mut self.exception.value, line);
             return false;
-        } else if !line.trim().starts_with("at ") && line.trim() != "[...]" {
+        } else if !line.trim().starts_with("at ") && inner.trim() != "[...]" {
             return true;
         }
         open.is_some()
     }
 }
 
-/// `TypeError: message`, `TypeError [CODE]: message`, `Uncaught Error: message`.
+/// `TypeError: message`, `TypeError [CODE]: message`, `Uncaught Error: message`, `[Error: message]`.
 fn head(line: &str) -> (&str, &str) {
     let line = line.trim().trim_end_matches(" {");
+    let line = line.strip_prefix('[').and_then(|line| line.rsplit_once(']')).map_or(line, |(line, _)| line);
     let line = line.strip_prefix("Uncaught ").unwrap_or(line);
     if let Some((name, rest)) = line.split_once(" [")
         && let Some((_, message)) = rest.split_once("]: ")
@@ -92,6 +98,18 @@ fn head(line: &str) -> (&str, &str) {
 fn cause(line: &str, depth: usize) -> Option<&str> {
     let rest = line.trim_start_matches(' ');
     (line.len() - rest.len() == depth * 2).then(|| rest.strip_prefix("[cause]: ")).flatten()
+}
+
+/// Whether a cause is an error. Programs give texts, objects and `undefined` for one too.
+fn is_thrown(cause: &str, next: Option<&str>) -> bool {
+    if next.is_some_and(|next| call(next.trim_end_matches(" {")).is_some()) {
+        return true;
+    }
+    let (kind, value) = head(cause);
+    let is_name = kind.starts_with(|first: char| first.is_alphabetic() || "_$".contains(first))
+        && kind.chars().all(|character| character.is_alphanumeric() || "_$.".contains(character));
+    let is_function = cause.starts_with('[') && kind.ends_with("Function");
+    is_name && !is_function && (!value.is_empty() || ["Error", "Exception"].iter().any(|end| kind.ends_with(end)))
 }
 
 fn like_cause(line: &str) -> Option<usize> {
@@ -167,10 +185,6 @@ fn frame(function: &str, text: &str) -> Frame {
         return Frame { function, ..Frame::default() };
     }
     let short = shortened(file);
-    let in_app = !(file.contains("node_modules/")
-        || file.contains("node_modules\\")
-        || ["node:", "internal/", "wasm:", "ext:"].iter().any(|start| file.starts_with(start))
-        || file.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("-extension")));
     Frame {
         function,
         // The name of a bundle changes with each release, so an address is no module.
@@ -179,10 +193,60 @@ fn frame(function: &str, text: &str) -> Frame {
         filename: Some(short),
         line,
         column,
-        in_app,
+        in_app: !is_library(file),
         ..Frame::default()
     }
 }
+
+fn is_library(file: &str) -> bool {
+    const STARTS: [&str; 6] = ["node:", "internal/", "wasm:", "ext:", "/var/runtime/", "file:///var/runtime/"];
+    ["node_modules/", "node_modules\\"].iter().any(|folder| file.contains(folder))
+        || STARTS.iter().any(|start| file.starts_with(start))
+        || INTERNALS.contains(&file)
+        || file.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("-extension"))
+}
+
+/// Files of Node itself, before version 16 gave them their scheme. Those of programs have a folder.
+const INTERNALS: [&str; 38] = [
+    "_http_agent.js",
+    "_http_client.js",
+    "_http_common.js",
+    "_http_incoming.js",
+    "_http_outgoing.js",
+    "_http_server.js",
+    "_stream_duplex.js",
+    "_stream_readable.js",
+    "_stream_transform.js",
+    "_stream_writable.js",
+    "_tls_common.js",
+    "_tls_wrap.js",
+    "assert.js",
+    "async_hooks.js",
+    "bootstrap_node.js",
+    "buffer.js",
+    "child_process.js",
+    "cluster.js",
+    "crypto.js",
+    "dgram.js",
+    "dns.js",
+    "domain.js",
+    "events.js",
+    "fs.js",
+    "http.js",
+    "https.js",
+    "module.js",
+    "net.js",
+    "node.js",
+    "querystring.js",
+    "readline.js",
+    "stream.js",
+    "timers.js",
+    "tls.js",
+    "url.js",
+    "util.js",
+    "vm.js",
+    "zlib.js",
+];
 
 /// As Sentry's own SDK writes it: `express.lib.router:layer`, `src.routes:users`.
 fn module(file: &str) -> Option<String> {

@@ -132,11 +132,27 @@ fn frame(line: &str) -> Option<Frame> {
     let line = number.trim().parse().ok()?;
     let frame = frame_of(file);
     let module = frame.filename.as_deref().and_then(module);
-    let in_app = !(["site-packages", "dist-packages", "/lib/python"].iter().any(|part| file.contains(part))
-        || file.replace('\\', "/").contains("/Lib/")
-        || file.starts_with('<'));
+    let in_app = !(file.starts_with('<') || is_in_library(&file.replace('\\', "/")));
     let function = function.filter(|name| !name.is_empty()).map(str::to_owned);
     Some(Frame { function, module, line: Some(line), in_app, ..frame })
+}
+
+/// Whole names of folders count: `lib/python_utils` is a program's own.
+fn is_in_library(file: &str) -> bool {
+    let is_version = |name: &str| {
+        let version = name.strip_prefix("python").map(|version| version.trim_end_matches('t'));
+        version.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    };
+    let mut above = "";
+    let mut folders = file.split('/').peekable();
+    while let Some(folder) = folders.next().filter(|_| folders.peek().is_some()) {
+        if ["site-packages", "dist-packages", "Lib"].contains(&folder) || above.starts_with("lib") && is_version(folder)
+        {
+            return true;
+        }
+        above = folder;
+    }
+    false
 }
 
 /// `owl/store.py` is `owl.store`, `owl/__init__.py` is `owl`.

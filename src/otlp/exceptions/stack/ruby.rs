@@ -64,11 +64,15 @@ fn frame(line: &str) -> Option<(Frame, &str)> {
     let (file, number, _) = place(at);
     let is_file = file.ends_with(".rb") || file.ends_with(".ru") || file.ends_with(".erb") || quoted.is_some();
     let number = number.filter(|_| is_file && !file.contains(['\n', '"']))?;
-    let in_app = !(["/gems/", "/lib/ruby/", "/rubygems/", "/vendor/bundle/"].iter().any(|part| file.contains(part))
+    let in_app = !(LIBRARIES.iter().any(|part| file.contains(part))
         || ["<internal:", "(eval"].iter().any(|start| file.starts_with(start)));
     let function = Some(function.to_owned()).filter(|name| !name.is_empty());
     Some((Frame { function, line: Some(number), in_app, ..frame_of(file) }, message))
 }
+
+/// Where gems and the language's own files lie; the fifth is the official image's.
+const LIBRARIES: [&str; 6] =
+    ["/gems/", "/lib/ruby/", "/rubygems/", "/vendor/bundle/", "/usr/local/bundle/", "/vendor_ruby/"];
 
 fn is_titled(message: &str) -> bool {
     !titled(message).0.is_empty()

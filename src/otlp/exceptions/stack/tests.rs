@@ -1,5 +1,7 @@
 //! Traces of the runtimes, and the traps in them. What each fixture became stands beside it, to be read.
 
+mod traps;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

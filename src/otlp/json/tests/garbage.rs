@@ -30,8 +30,7 @@ fn what_is_not_json_is_refused_with_its_place() {
         (r#"{"a":"b"#, 5, "a text is not closed"),
         ("{\"a\":\"\n\"}", 6, "a control character"),
         (r#"{"a":"\x"}"#, 6, "an escape is unknown"),
-        (r#"{"a":"é\ud800"}"#, 8, "half of a surrogate pair"),
-        (r#"{"a":"\udc00\ud800"}"#, 6, "half of a surrogate pair"),
+        (r#"{"a":"é\ud80g"}"#, 8, "four hex digits"),
         (r#"{"a":"\u12g4"}"#, 6, "four hex digits"),
         (r#"{"resourceSpans":{}}"#, 17, "expected a list, found an object"),
         (r#"{"resourceSpans":[[]]}"#, 18, "expected an object, found a list"),
@@ -41,6 +40,14 @@ fn what_is_not_json_is_refused_with_its_place() {
             assert!(fault.what.contains(what), "{text}: {fault}");
             assert_eq!(fault.offset, offset, "{text}: {fault}");
         }
+    }
+}
+
+#[test]
+fn half_of_a_surrogate_pair_is_refused_with_its_place_in_strict_mode() {
+    for (text, offset) in [(r#"{"a":"é\ud800"}"#, 8), (r#"{"a":"\udc00\ud800"}"#, 6), (r#"{"\ud800\u0041":1}"#, 2)] {
+        let fault = to_protobuf(Signal::Traces, text.as_bytes(), Mode::Strict).unwrap_err();
+        assert_eq!((fault.offset, fault.what.as_str()), (offset, "half of a surrogate pair"), "{text}");
     }
 }
 

@@ -218,6 +218,97 @@ fn a_request_of_unknown_keys_only_is_refused_in_both_modes() {
 }
 
 #[test]
+fn half_of_a_surrogate_pair_is_replaced_wherever_it_stands() {
+    for (written, read) in [
+        (r"ok \ud83d", "ok \u{fffd}"),
+        (r"\ude00 x", "\u{fffd} x"),
+        (r"\ud83d\u0041", "\u{fffd}A"),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (r"\ud83d\n", "\u{fffd}\n"),
+    ] {
+        let span = mended_span(&format!(r#""name":"{written}""#), "half of a surrogate pair", Repair::HalfPair);
+        assert_eq!(span.name, read);
+    }
+    for unknown in [r#""\ude00":1"#, r#""owl":"\ud83d""#, r#""owl":[{"\ud83d":true}]"#] {
+        let span = mended_span(&format!(r#"{unknown},"name":"a""#), "half of a surrogate pair", Repair::HalfPair);
+        assert_eq!(span.name, "a");
+    }
+    let read = traces(&with_members(r#""name":"\ud83d\ud83d","owl":"\ud83d""#), Mode::Lenient).unwrap();
+    assert_eq!(read.repairs.to_string(), "3 x half of a surrogate pair");
+    for mode in BOTH {
+        assert_eq!(legal_span(r#""name":"\ud83d\ude00""#, mode).name, "\u{1f600}");
+    }
+}
+
+#[test]
+fn bytes_as_javascript_prints_them_are_mended() {
+    for written in
+        ["[1,2,255]", r#"{"0":1,"1":2,"2":255}"#, r#"{"type":"Buffer","data":[1,2,255]}"#, "[ 1 , 2.0 , 255 ]"]
+    {
+        let members = format!(r#""attributes":[{{"key":"a","value":{{"bytesValue":{written}}}}}]"#);
+        let span = mended_span(&members, "expected bytes in base64", Repair::NumberBytes);
+        let value = span.attributes[0].value.clone().unwrap().value;
+        assert_eq!(value, Some(Value::BytesValue(vec![1, 2, 255])), "{written}");
+    }
+    for (written, why) in [
+        ("[256]", "out of range"),
+        ("[-1]", "out of range"),
+        (r#"{"1":1}"#, "not at its place"),
+        (r#"{"0":1,"2":1}"#, "not at its place"),
+        (r#"["1"]"#, "expected a byte"),
+        ("[1", "expected `,` or `]`"),
+    ] {
+        refused_span(&format!(r#""attributes":[{{"value":{{"bytesValue":{written}}}}}]"#), Mode::Lenient, why);
+    }
+    for written in ["[]", "{}"] {
+        let read =
+            traces(&with_members(&format!(r#""attributes":[{{"value":{{"bytesValue":{written}}}}}]"#)), Mode::Lenient);
+        let value = first_span(&read.unwrap()).attributes[0].value.clone().unwrap().value;
+        assert_eq!(value, Some(Value::BytesValue(vec![])));
+    }
+}
+
+#[test]
+fn a_part_that_may_have_held_items_under_an_unknown_key_is_told() {
+    let kept = r#"{"scopeSpans":[{"spans":[{"name":"kept"}]}]}"#;
+    for mode in BOTH {
+        for (part, key) in [
+            (r#"{"instrumentationLibrarySpans":[{"spans":[{}]}]}"#, "instrumentationLibrarySpans"),
+            (r#"{"resource":{},"instrumentationLibrarySpans":[{}],"more":[1]}"#, "instrumentationLibrarySpans"),
+            (r#"{"scopeSpans":[{"scope":{},"Spans":[{"name":"lost"}]}]}"#, "Spans"),
+            (r#"{"scopeSpans":[],"s\u0063ope":{"spans":[{}]}}"#, "scope"),
+        ] {
+            for parts in [format!("{kept},{part}"), format!("{part},{kept}")] {
+                let read = traces(&format!(r#"{{"resourceSpans":[{parts}]}}"#), mode).unwrap();
+                assert_eq!(first_of_any(&read).name, "kept");
+                assert!(read.repairs.is_empty());
+                let told = format!("1 part holds no items but something under an unknown key, passed over: `{key}`");
+                assert_eq!(read.repairs.overlooked().map(ToString::to_string), Some(told), "{parts}");
+            }
+        }
+        let lost = r#"{"Spans":[{}]}"#;
+        let read = traces(&format!(r#"{{"resourceSpans":[{kept},{{"scopeSpans":[{lost},{lost}]}}]}}"#), mode).unwrap();
+        assert!(read.repairs.overlooked().unwrap().to_string().starts_with("2 parts hold no items"));
+        // Nothing is lost beside items, in an empty value, or inside an item.
+        for part in [
+            r#"{"scopeSpans":[{"spans":[{}]}],"instrumentationLibrarySpans":[{}]}"#,
+            r#"{"resource":{},"owls":[],"cells":{ },"schema":"x"}"#,
+            r#"{"scopeSpans":[{"spans":[{"owls":[1]}]}]}"#,
+        ] {
+            let read = traces(&format!(r#"{{"resourceSpans":[{kept},{part}]}}"#), mode).unwrap();
+            assert_eq!(read.repairs.overlooked(), None, "{part}");
+        }
+    }
+}
+
+/// Of the first part that has one.
+fn first_of_any(read: &Read) -> Span {
+    let request = decoded::<ExportTraceServiceRequest>(read);
+    let mut scopes = request.resource_spans.iter().flat_map(|part| &part.scope_spans);
+    scopes.find_map(|scope| scope.spans.first()).unwrap().clone()
+}
+
+#[test]
 fn ids_are_hex_in_any_case_or_empty() {
     for mode in BOTH {
         let span = legal_span(r#""traceId":"000102030405060708090A0b0C0d0E0f","spanId":"FFfe000000000001""#, mode);

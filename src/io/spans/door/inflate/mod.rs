@@ -35,7 +35,8 @@ impl Coding {
             Ok(Some(Coding::Gzip))
         } else if is("zstd") {
             Ok(Some(Coding::Zstd))
-        } else if is("deflate") {
+        // The second name is what some libraries call the same format, and the Collector takes it.
+        } else if is("deflate") || is("zlib") {
             Ok(Some(Coding::Deflate))
         } else if name.is_empty() || is("identity") || is("none") {
             Ok(None)
