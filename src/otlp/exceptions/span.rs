@@ -24,6 +24,8 @@ const BREADCRUMB_COUNT_MAX: usize = 100;
 const NOTE_COUNT_MAX: usize = 2000;
 const BREADCRUMB_VALUE_BYTES_MAX: usize = 256;
 const BREADCRUMB_BYTES_MAX: usize = 512;
+/// Between the handler that records an exception and the span it leaves, which records it again: Python's does.
+const RECORDED_AGAIN_NS: u64 = 100_000_000;
 
 #[derive(Default)]
 pub(super) struct Span<'a> {
@@ -55,19 +57,36 @@ pub(super) fn find(block: &[u8], shared: &Block, found: &mut Found) {
         }
         let span = read(item);
         let family = family.get_or_insert_with(|| family_of(block));
-        let mut counts: HashMap<ErrorId, u32> = HashMap::new();
+        let mut alike: HashMap<ErrorId, Alike> = HashMap::new();
         for event in messages(item, 11) {
             let note = note(event);
             if note.name == b"exception" {
                 found.push(|| {
                     let made = make(&span, item, event, note.time_ns, (language, family), shared);
-                    let earlier_count = counts.entry(made.id).or_default();
-                    let id = identity::further(made.id, *earlier_count);
-                    *earlier_count += 1;
+                    let id = alike.entry(made.id).or_default().next(made.id, note.time_ns);
                     ErrorEvent { id, ..made }
                 });
             }
         }
+    }
+}
+
+/// Exceptions of one span that are the same but for their times.
+#[derive(Default)]
+struct Alike {
+    count: u32,
+    last_ns: u64,
+}
+
+impl Alike {
+    fn next(&mut self, first: ErrorId, time_ns: u64) -> ErrorId {
+        // Two recorders never read the same nanosecond; whoever writes the same time twice writes no times.
+        let gap_ns = time_ns.abs_diff(self.last_ns);
+        if self.count == 0 || gap_ns == 0 || gap_ns > RECORDED_AGAIN_NS {
+            self.count += 1;
+        }
+        self.last_ns = time_ns;
+        identity::further(first, self.count - 1)
     }
 }
 

@@ -121,6 +121,16 @@ fn each_exception_of_a_span_is_one_of_its_own_and_the_first_is_that_of_the_log_r
 }
 
 #[test]
+fn an_exception_that_a_handler_and_the_end_of_its_span_record_is_one_and_that_of_a_later_attempt_another() {
+    let thrown = |time_unix_nano| Event { time_unix_nano, ..exception("Late", "too late", JAVA) };
+    let attempt = 2_000_000_000_000_000_000;
+    let times = [attempt, attempt + 400_000, attempt + 1_000_000_000, attempt + 1_000_900_000];
+    let ids: Vec<_> = of_spans("java", vec![span(times.map(thrown).into())]).iter().map(|event| event.id).collect();
+    assert_eq!((ids[0], ids[2]), (ids[1], ids[3]));
+    assert_ne!(ids[0], ids[2]);
+}
+
+#[test]
 fn javas_two_names_of_an_inner_class_are_one() {
     let stack = JAVA.replace("owl.Late", "owl.Owl$Late");
     let thrown = exception("com.example.owl.Owl.Late", "too late", &stack);
