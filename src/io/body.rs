@@ -27,8 +27,8 @@ const STEP_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct BodyBudget {
     bytes: Arc<Semaphore>,
-    /// No body may need more room than there ever is: to come again would be of no use.
-    body_bytes_max: usize,
+    /// All of them: no body may need more room than there ever is, for to come again would be of no use.
+    bytes_max: usize,
     timeout: Duration,
 }
 
@@ -72,14 +72,14 @@ impl BodyError {
 impl BodyBudget {
     pub fn new(bytes_max: usize, timeout: Duration) -> BodyBudget {
         let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
-        // A compressed body and what it inflates to are held side by side, and a byte more tells that it goes on.
-        let body_bytes_max = bytes_max.saturating_sub(1) / 2;
-        BodyBudget { bytes: Arc::new(Semaphore::new(bytes_max)), body_bytes_max, timeout }
+        BodyBudget { bytes: Arc::new(Semaphore::new(bytes_max)), bytes_max, timeout }
     }
 
     /// A body that is refused for what it is has been let run out.
     pub async fn read(&self, headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Held, BodyError> {
-        let bytes_max = bytes_max.min(self.body_bytes_max);
+        // A compressed body and what it inflates to are held side by side, and a byte more tells that it goes on.
+        let room = if encoding(headers).is_some() { self.bytes_max.saturating_sub(1) / 2 } else { self.bytes_max };
+        let bytes_max = bytes_max.min(room);
         let read = self.read_part(headers, &mut body, bytes_max).await;
         if matches!(read, Err(BodyError::TooLarge { .. })) {
             drain(headers, body).await;

@@ -102,6 +102,8 @@ async fn a_body_for_which_there_is_never_room_is_refused_for_good() {
     let headers = HeaderMap::from_iter([(CONTENT_ENCODING, hyper::header::HeaderValue::from_static("gzip"))]);
     let inflating = budget.read(&headers, Body::from(gzip(&vec![b' '; 300_000])), 1 << 20).await;
     assert!(matches!(inflating, Err(BodyError::InflatesTooLarge { .. })), "{inflating:?}");
+    let most = budget.read(&HeaderMap::new(), Body::from(vec![b' '; 250_000]), 1 << 20).await;
+    assert_eq!(most.unwrap().bytes.len(), 250_000);
     let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(131_000).collect();
     let stored = budget.read(&headers, Body::from(gzip(&noise)), 1 << 20).await;
     assert_eq!(stored.unwrap().bytes.len(), 131_000, "what may come finds room when nobody else is there");
