@@ -16,6 +16,7 @@ mod tests;
 mod write;
 
 use std::borrow::Cow;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -32,9 +33,11 @@ use super::{Reader, StoreError, Writer};
 pub use lock::{StoreLock, lock};
 pub use write::SqliteWriter;
 
-/// Pages before a commit copies the log into the database: 32 MiB of 4 KiB pages, so that a page which changes often is
+/// Pages before a commit copies the log into the database: 16 MiB of 4 KiB pages, so that a page which changes often is
 /// copied once and not at each thousand pages.
-const CHECKPOINT_PAGES: &str = "8000";
+const CHECKPOINT_PAGES: &str = "4000";
+/// So many pages with their heads in the log.
+const LOG_BYTES: u64 = 4000 * (4096 + 24) + 32;
 /// Page cache of the writer, in KiB (negative by SQLite's convention).
 const WRITER_CACHE: &str = "-24000";
 const READER_CACHE: &str = "-4000";
@@ -72,6 +75,7 @@ pub async fn open(url: &str) -> Result<(Box<dyn Writer>, Box<dyn Reader>), Store
         .map_err(unavailable)?;
     migrator().run(&mut connection).await.map_err(|cause| bad(format!("migration: {cause}")))?;
     let directory = directory::Directory::load(&mut connection).await?;
+    lay_out_log(options.get_filename());
     let file = OpenFile::of(options.get_filename())?;
     let writer = SqliteWriter::new(connection, directory.clone(), Some(file)).await?;
     let pool = SqlitePoolOptions::new()
@@ -81,6 +85,23 @@ pub async fn open(url: &str) -> Result<(Box<dyn Writer>, Box<dyn Reader>), Store
         .await
         .map_err(unavailable)?;
     Ok((Box::new(writer), Box::new(read::SqliteReader::new(pool, directory))))
+}
+
+/// Writes the log at its full length before anybody waits for it: a commit into blocks that a file has already is one write and
+/// one flush, and the file system has nothing to note. SQLite takes what is no frame of its own for the end of the log.
+/// Where there is no room, commits find out.
+fn lay_out_log(database: &Path) {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    let laid_out = || -> std::io::Result<()> {
+        let mut log = std::fs::OpenOptions::new().append(true).open(&name)?;
+        let missing = LOG_BYTES.saturating_sub(log.metadata()?.len());
+        std::io::copy(&mut std::io::repeat(0).take(missing), &mut log)?;
+        log.sync_data()
+    };
+    if let Err(cause) = laid_out() {
+        tracing::debug!(error = %cause, "the log of the store could not be laid out");
+    }
 }
 
 /// Opens a database that is there, also one that a daemon is writing to. Changes nothing in it.

@@ -75,3 +75,22 @@ async fn sqlite_is_compiled_as_the_settings_of_cargo_say() {
         assert!(!options.iter().any(|option| option == slow), "{options:?}");
     }
 }
+
+#[tokio::test]
+async fn the_log_has_its_length_from_the_start_and_what_lies_behind_its_end_is_nothing() {
+    let mut home = Home::new().await;
+    let folder = home.folder.path().join("sub");
+    let log = folder.join("tawny.db-wal");
+    let length = || std::fs::metadata(&log).unwrap().len();
+    assert_eq!(length(), LOG_BYTES);
+    home.write(many(40)).await.unwrap();
+    assert_eq!(length(), LOG_BYTES, "written into, and not made longer");
+    // As a daemon that was killed leaves it.
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("sub")).unwrap();
+    for name in ["tawny.db", "tawny.db-wal"] {
+        std::fs::copy(folder.join(name), copy.path().join("sub").join(name)).unwrap();
+    }
+    let home = Home::open(copy).await.unwrap();
+    assert_eq!(home.count("select count(*) from members").await, 40);
+}
