@@ -86,8 +86,10 @@ fn refresh(mut incident: Incident, heard: Heard, mut member: Box<Member>, facts:
     }
     member.severity = severity_of(&heard);
     let mut changed = false;
+    if member.severity > before {
+        changed |= route::follow(&mut incident, &heard, member.severity);
+    }
     if member.severity > before && member.severity > incident.severity {
-        route::follow(&mut incident, &heard, member.severity);
         incident.severity = member.severity;
         changed = true;
     }

@@ -132,9 +132,11 @@ pub fn deadline(incident: &Incident) -> Option<Timestamp> {
         Phase::Open => {
             let Some(told) = &incident.told else { return Some(incident.next_expiry) };
             let mut at = told.at.plus(incident.route.remind);
-            if speak::change(incident, told).is_some() {
-                at = at.min(told.at.plus(incident.route.update));
-            }
+            at = match speak::change(incident, told) {
+                Some(reason) if speak::is_at_once(reason) => told.at,
+                Some(_) => at.min(told.at.plus(incident.route.update)),
+                None => at,
+            };
             Some(when_not_quiet(incident, at).min(incident.next_expiry))
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Incident, Notice, NoticeKind, Timestamp};
+use crate::model::{Incident, Notice, NoticeKind, Route, Timestamp};
 
 /// First notices of routes with a limit, within its window. Begins anew with every start of the daemon.
 #[derive(Clone, Debug, Default)]
@@ -92,8 +92,7 @@ impl Groups {
 }
 
 fn group(incident: &Incident) -> Group {
-    let by = &incident.route.by;
-    let id = by.split_once(' ').map_or(by.as_ref(), |(_, id)| id);
+    let id = Route::id_of(&incident.route.by);
     let value = incident.route.limit.and_then(|limit| incident.tags.get(limit.per));
     (Arc::from(id), value.map_or_else(|| Arc::from(incident.lead.name.as_str()), |tag| Arc::clone(&tag.value)))
 }

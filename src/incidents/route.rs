@@ -7,31 +7,59 @@ use super::Heard;
 use crate::model::{Incident, Phase, Route, Severity, TagName};
 
 /// A member begins to fire, or is worse than it was. Nobody waits longer than its own route says, and whoever that route
-/// names is told; the times of the worst member's route are those of the incident.
-pub(super) fn follow(incident: &mut Incident, heard: &Heard, severity: Severity) {
+/// names is told; the times of the worst member's route are those of the incident. True if that changed anything.
+pub(super) fn follow(incident: &mut Incident, heard: &Heard, severity: Severity) -> bool {
     let theirs = &heard.route;
-    if let Phase::Held { until } = &mut incident.phase {
-        *until = heard.received_at.plus(theirs.hold).min(*until);
-    }
+    let is_sooner = sooner(incident, heard);
     let is_worse = severity > incident.severity;
     if is_worse && let Some(tag) = heard.tags.get(TagName::Severity) {
         Arc::make_mut(&mut incident.tags).replace(TagName::Severity, tag.clone());
     }
     let ours = &incident.route;
-    let is_known = |sink: &&Arc<str>| ours.sinks.contains(sink);
-    let takes_over = is_worse && ours.by != theirs.by;
-    if !takes_over && theirs.sinks.iter().all(|sink| is_known(&sink)) {
-        return;
+    let is_ours = Route::id_of(&ours.by) == Route::id_of(&theirs.by);
+    let takes_over = is_worse && !is_ours;
+    let is_joined = is_ours || ours.joined.iter().any(|by| Route::id_of(by) == Route::id_of(&theirs.by));
+    let is_known = |sink: &Arc<str>| ours.sinks.contains(sink);
+    if !takes_over && is_joined && theirs.sinks.iter().all(is_known) {
+        return is_sooner;
     }
+    if let Some(told) = &mut incident.told {
+        // Before they were counted, all that there were had been told.
+        told.sink_count = told.sink_count.or(u32::try_from(ours.sinks.len()).ok());
+    }
+    incident.route = Arc::new(both(ours, theirs, takes_over));
+    true
+}
+
+/// A hold ends when that of the most impatient member does.
+fn sooner(incident: &mut Incident, heard: &Heard) -> bool {
+    let Phase::Held { until } = &mut incident.phase else { return false };
+    let theirs = heard.received_at.plus(heard.route.hold);
+    let is_sooner = theirs < *until;
+    *until = theirs.min(*until);
+    is_sooner
+}
+
+fn both(ours: &Route, theirs: &Route, takes_over: bool) -> Route {
     let (first, second) = if takes_over { (theirs, ours) } else { (ours, theirs) };
     let mut route = Route::clone(first);
     // Those that were told stand first: their number says who was.
     route.sinks = ours.sinks.clone();
-    route.sinks.extend(theirs.sinks.iter().filter(|sink| !is_known(sink)).cloned());
-    for by in iter::once(&second.by).chain(&second.also) {
-        if route.by != *by && !route.also.contains(by) {
-            route.also.push(by.clone());
-        }
+    route.sinks.extend(theirs.sinks.iter().filter(|sink| !ours.sinks.contains(sink)).cloned());
+    // What one of them does not limit is not limited.
+    route.limit = first.limit.filter(|_| second.limit.is_some());
+    let id = Route::id_of(&first.by);
+    for by in iter::once(&second.by).chain(&second.joined).filter(|by| Route::id_of(by) != id) {
+        add(&mut route.joined, by);
     }
-    incident.route = Arc::new(route);
+    for by in iter::once(&second.by).chain(&second.also).filter(|by| Route::id_of(by) != id) {
+        add(&mut route.also, by);
+    }
+    route
+}
+
+fn add(all: &mut Vec<Arc<str>>, by: &Arc<str>) {
+    if !all.iter().any(|known| Route::id_of(known) == Route::id_of(by)) {
+        all.push(by.clone());
+    }
 }

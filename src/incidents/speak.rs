@@ -42,10 +42,7 @@ fn due(incident: &Incident, now: Timestamp) -> Option<(NoticeKind, Reason)> {
         Phase::Open => incident.told.as_ref().and_then(|told| {
             let due = |span| now >= told.at.plus(span);
             match change(incident, told) {
-                // Worse is said at once, and so is that somebody has taken it: neither comes often.
-                Some(reason @ (Reason::WorseSeverity | Reason::Acknowledged)) => Some((NoticeKind::Changed, reason)),
-                // Who knows nothing yet does not wait for what others have been told.
-                Some(reason) if has_new_sink(incident, told) => Some((NoticeKind::Changed, reason)),
+                Some(reason) if is_at_once(reason) => Some((NoticeKind::Changed, reason)),
                 Some(reason) if due(incident.route.update) => Some((NoticeKind::Changed, reason)),
                 Some(_) | None if due(incident.route.remind) => Some((NoticeKind::Reminder, Reason::RemindInterval)),
                 Some(_) | None => None,
@@ -68,17 +65,24 @@ pub(super) fn change(incident: &Incident, told: &Told) -> Option<Reason> {
     let is_new = |leg: &&Leg| leg.firing_count > 0 && !told.platforms.contains(&leg.platform);
     if incident.severity > told.severity {
         Some(Reason::WorseSeverity)
+    } else if has_new_sink(incident, told) {
+        // Before all that is no page: it is the first word that some sink hears.
+        Some(Reason::NewSink)
     } else if incident.acknowledged && !told.acknowledged {
         Some(Reason::Acknowledged)
     } else if incident.legs.iter().find(is_new).is_some() {
         Some(Reason::NewLeg)
     } else if incident.cells.iter().any(|cell| !told.cells.contains(cell)) {
         Some(Reason::NewCell)
-    } else if has_new_sink(incident, told) {
-        Some(Reason::NewSink)
     } else {
         None
     }
+}
+
+/// Worse is said at once, and so is what somebody knows nothing of yet, and that somebody has taken it: none of these comes
+/// often.
+pub(super) fn is_at_once(reason: Reason) -> bool {
+    matches!(reason, Reason::WorseSeverity | Reason::NewSink | Reason::Acknowledged)
 }
 
 fn has_new_sink(incident: &Incident, told: &Told) -> bool {
@@ -97,6 +101,11 @@ pub(super) fn close_if_over(
     }
     incident.quiet = None;
     let was_told = incident.told.is_some();
+    // Who was never told hears of no end; those who were stand first.
+    let told_count = incident.told.as_ref().and_then(|told| told.sink_count).map_or(usize::MAX, |count| count as usize);
+    if told_count < incident.route.sinks.len() {
+        Arc::make_mut(&mut incident.route).sinks.truncate(told_count);
+    }
     incident.phase = Phase::Closed { at: now };
     if !was_told {
         return (None, AlertOutcome::Cancelled);
@@ -110,12 +119,15 @@ pub(super) fn close_if_over(
 
 fn tell(incident: &mut Incident, kind: NoticeKind, reason: Reason, now: Timestamp) -> Said {
     incident.sequence += 1;
+    // A page is no acknowledgement, which then follows as a word of its own.
+    let knew = incident.told.as_ref().is_some_and(|told| told.acknowledged);
+    let acknowledged = if reason == Reason::NewSink { knew } else { incident.acknowledged };
     incident.told = Some(Told {
         at: now,
         severity: incident.severity,
         platforms: incident.legs.iter().map(|leg| leg.platform.clone()).collect(),
         cells: incident.cells.clone(),
-        acknowledged: incident.acknowledged,
+        acknowledged,
         sink_count: u32::try_from(incident.route.sinks.len()).ok(),
     });
     Said { kind, reason, at: now }

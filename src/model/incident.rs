@@ -48,13 +48,24 @@ pub struct Route {
     /// After this long without a notice an open incident is told again.
     #[serde(with = "millis")]
     pub remind: Duration,
-    /// Further routes whose sinks are among them, as `file:line rule-id`.
+    /// Further routes whose sinks are among them, as `file:line rule-id`: those that `by` went on to, and those of members
+    /// with other routes.
     // Written even when it is nothing: a state is a list of fields, and only the last may be missing.
     #[serde(default)]
     pub also: Vec<Arc<str>>,
     // Written even when it is nothing: a state is a list of fields, and only the last may be missing.
     #[serde(default)]
     pub limit: Option<Limit>,
+    /// Of `also`, the routes of members with other routes: their hours count beside those of `by`.
+    #[serde(default)]
+    pub joined: Vec<Arc<str>>,
+}
+
+impl Route {
+    /// The id of a rule in `file:line rule-id`: its line may have moved since.
+    pub fn id_of(by: &str) -> &str {
+        by.split_once(' ').map_or(by, |(_, id)| id)
+    }
 }
 
 /// How many incidents may page within a while, per value of a tag.

@@ -56,6 +56,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Reason; 12] = [
+        Reason::FirstAlert,
+        Reason::HoldOver,
+        Reason::NewLeg,
+        Reason::NewCell,
+        Reason::WorseSeverity,
+        Reason::NewSink,
+        Reason::Acknowledged,
+        Reason::RemindInterval,
+        Reason::QuietOver,
+        Reason::AllResolved,
+        Reason::Stale,
+        Reason::Event,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Reason::FirstAlert => "first_alert",

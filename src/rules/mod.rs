@@ -49,6 +49,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::iter;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -230,11 +231,19 @@ impl RuleSet {
         if let Some(silence) = self.program.silence(incident, now) {
             return Some(Quiet::new(QuietHow::Silence, Arc::clone(&silence.by), now, silence.until));
         }
-        // By its id: its line may have moved since the incident began.
-        let id = roster::id_of(&incident.route.by);
-        let mut timed = self.program.routes.iter().filter(|route| !route.schedule.is_always_open());
-        let route = timed.find(|route| route.id() == id)?;
-        let until = route.schedule.opens_at(now)?;
+        // Whoever's route is open is told now; of those that are closed the one that opens first decides.
+        let followed = iter::once(&incident.route.by).chain(&incident.route.joined);
+        let mut closed = None::<(&route::RouteRule, Timestamp)>;
+        for by in followed {
+            let id = roster::id_of(by);
+            let mut timed = self.program.routes.iter().filter(|route| !route.schedule.is_always_open());
+            let route = timed.find(|route| route.id() == id)?;
+            let until = route.schedule.opens_at(now)?;
+            if closed.is_none_or(|(_, earliest)| until < earliest) {
+                closed = Some((route, until));
+            }
+        }
+        let (route, until) = closed?;
         Some(Quiet::new(QuietHow::Schedule, Arc::clone(&route.route.by), now, until))
     }
 

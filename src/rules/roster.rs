@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::rule::Stage;
 use super::{Diagnostic, DiagnosticSeverity, RuleSet, SourceFile};
+use crate::model::Route;
 
 /// One rule or route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Listed {
 
 /// The id in `file:line id`.
 pub(super) fn id_of(by: &str) -> &str {
-    by.split_once(' ').map_or(by, |(_, id)| id)
+    Route::id_of(by)
 }
 
 impl RuleSet {

@@ -103,7 +103,8 @@ impl RouteRule {
         let schedule = Schedule::read(&fields, faults);
         let limit = read_limit(&fields, faults);
         let also = Vec::new();
-        let route = Arc::new(Route { by: by?, sinks: Vec::new(), hold, update, remind, also, limit });
+        let joined = Vec::new();
+        let route = Arc::new(Route { by: by?, sinks: Vec::new(), hold, update, remind, also, limit, joined });
         Some(RouteRule { when: when?, route, fold, further, partner, severity, schedule, to })
     }
 

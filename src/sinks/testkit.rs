@@ -73,6 +73,7 @@ pub(crate) fn owl() -> Incident {
             remind: Duration::from_secs(10_800),
             also: Vec::new(),
             limit: None,
+            joined: Vec::new(),
         }),
         told: None,
         quiet: None,

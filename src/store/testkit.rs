@@ -41,6 +41,7 @@ pub(crate) fn route(sinks: &[&str]) -> Arc<Route> {
         remind: Duration::from_secs(3600),
         also: Vec::new(),
         limit: None,
+        joined: Vec::new(),
     })
 }
 

@@ -86,7 +86,14 @@ tests:
     steps:
       - { at: 0s, send: firing, with: { id: a, platform: ecs }, expect: { notices: [opened] } }
       - { at: 2h, send: firing, with: { id: b, platform: eks }, expect: { notices: [], quiet: office } }
-      - { at: 17h, expect: { notices: [{ kind: changed, reason: new_leg, at: 16h1m }] } }
+      - { at: 17h, expect: { notices: [{ kind: changed, reason: new_sink, at: 16h1m }] } }
+
+  - name: nobody waits for the office hours of another member's route
+    clock: 2026-11-23T20:00:00Z
+    given: { alert: { name: A, id: '${id}', service: owl-service, severity: '${severity}', labels: { mood: '${mood}' } } }
+    steps:
+      - { at: 0s, send: firing, with: { id: a, severity: warning, mood: even }, expect: { notices: [], quiet: office } }
+      - { at: 1m, send: firing, with: { id: b, severity: error, mood: calm }, expect: { incident: same, notices: [opened] } }
 
   - name: a silenced incident lives, and is told when the silence ends
     clock: 2026-11-23T07:00:00Z
@@ -166,6 +173,6 @@ fn what_is_held_back_is_told_when_it_may_be() {
     let report = run_stories(&rules, &files);
     let wrongs: Vec<String> = report.wrongs().map(ToString::to_string).collect();
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n\n"));
-    assert_eq!(report.cases.len(), 13);
+    assert_eq!(report.cases.len(), 14);
     assert!(report.untested.is_empty(), "{:?}", report.untested);
 }

@@ -58,6 +58,7 @@ fn prometheus(name: &str, seconds: u64) -> Says {
         remind: 60 * MINUTE,
         also: Vec::new(),
         limit: None,
+        joined: Vec::new(),
     };
     let heard = Heard {
         alert,

@@ -1,6 +1,7 @@
 //! Members of one incident whose routes differ, words that outlive each other, and what a title says.
 
 use super::*;
+use crate::model::incident::Limit;
 
 fn to(by: &'static str, sinks: &'static [&'static str], hold: Duration) -> impl Fn(&mut Route) {
     move |route| {
@@ -113,4 +114,79 @@ fn a_title_that_says_where_it_is_does_not_say_it_twice() {
         world.hear(says);
         assert_eq!(world.told[0].2, told);
     }
+}
+
+/// What a silence or the hours of a route would hold back, put there by hand.
+fn silenced(world: &mut World, until: u64) {
+    let incident = Arc::make_mut(world.incidents.values_mut().next().unwrap());
+    incident.quiet = Some(Quiet::new(QuietHow::Silence, "s:1 quiet".into(), START, at(until)));
+}
+
+fn with_partner(name: &str, second: u64) -> Says {
+    prometheus(name, second).route(to("r:2 partner", &["owner", "partner"], Duration::ZERO))
+}
+
+#[test]
+fn a_page_to_somebody_new_goes_before_an_acknowledgement_and_does_not_stand_in_for_it() {
+    let mut world = World::default();
+    world.hear(prometheus("a", 0).route(to("r:1 owner", &["owner"], Duration::ZERO)));
+    let incident = Arc::make_mut(world.incidents.values_mut().next().unwrap());
+    incident.acknowledged = true;
+    world.hear(with_partner("b", 10));
+    assert_eq!(world.told[1].1, Reason::NewSink);
+    world.tick(11);
+    assert_eq!(world.told[2].1, Reason::Acknowledged);
+    world.tick(12);
+    assert_eq!(world.told.len(), 3);
+}
+
+#[test]
+fn who_was_never_told_hears_of_no_end() {
+    let mut world = World::default();
+    world.hear(prometheus("a", 0).route(to("r:1 owner", &["owner"], Duration::ZERO)));
+    let incident = Arc::make_mut(world.incidents.values_mut().next().unwrap());
+    // As it is left when a silence has kept the partner's first word back.
+    Arc::make_mut(&mut incident.route).sinks.push("partner".into());
+    world.hear(prometheus("a", 20).resolved());
+    assert_eq!(world.told[1].0, NoticeKind::Resolved);
+    assert_eq!(sinks_of(&world), ["owner"]);
+}
+
+#[test]
+fn what_is_said_at_once_is_said_when_its_silence_ends() {
+    let mut world = World::default();
+    let hourly = |route: &mut Route| route.update = 60 * MINUTE;
+    world.hear(prometheus("a", 0).route(to("r:1 owner", &["owner"], Duration::ZERO)).route(hourly));
+    let incident = Arc::make_mut(world.incidents.values_mut().next().unwrap());
+    Arc::make_mut(&mut incident.route).sinks.push("partner".into());
+    silenced(&mut world, 100);
+    world.tick(99);
+    assert_eq!(world.told.len(), 1);
+    world.tick(100);
+    assert_eq!(world.told[1].1, Reason::NewSink);
+}
+
+#[test]
+fn a_member_that_becomes_as_bad_as_the_worst_brings_its_sinks() {
+    let mut world = World::default();
+    world.hear(prometheus("a", 0).severity(Severity::Critical).route(to("r:1 pages", &["pager"], Duration::ZERO)));
+    world.hear(prometheus("b", 1).severity(Severity::Warning).route(to("r:1 pages", &["pager"], Duration::ZERO)));
+    let worse = prometheus("b", 2).severity(Severity::Critical);
+    world.hear(worse.route(to("r:2 security", &["pager", "security"], Duration::ZERO)));
+    assert_eq!(sinks_of(&world), ["pager", "security"]);
+    assert_eq!(world.told[1].1, Reason::NewSink);
+}
+
+#[test]
+fn what_one_member_does_not_limit_is_not_limited_and_each_route_is_remembered_once() {
+    let mut world = World::default();
+    let limit = Limit { per: TagName::Class, count: 1, window: MINUTE };
+    let limited = |route: &mut Route| route.limit = Some(limit);
+    world.hear(prometheus("a", 0).route(to("r:1 limited", &["pager"], MINUTE)).route(limited));
+    for (name, second) in [("b", 1), ("c", 2)] {
+        world.hear(prometheus(name, second).route(to("r:9 free", &["pager"], MINUTE)));
+    }
+    let route = &world.incidents.values().next().unwrap().route;
+    assert_eq!((route.limit, route.by.as_ref()), (None, "r:1 limited"));
+    assert_eq!((&route.joined, &route.also), (&vec!["r:9 free".into()], &vec!["r:9 free".into()]));
 }

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::model::id::IdMap;
-use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, NoticeKind, Severity};
+use crate::model::{DeliveryId, DeliveryOutcome, IncidentKey, NoticeKind, Reason, Severity};
 use crate::store::Pending;
 
 #[derive(Debug)]
@@ -130,8 +130,11 @@ fn is_urgent(pending: &Pending) -> bool {
 /// been sent already (attempted, outcome unknown) is sent again.
 fn says_less(earlier: &Pending, later: &Pending) -> bool {
     let is_update = |pending: &Pending| matches!(pending.notice.kind, NoticeKind::Changed | NoticeKind::Reminder);
+    // For a sink that a further member's route has named, these are the first page.
+    let may_be_first = matches!(earlier.notice.reason, Reason::NewSink | Reason::WorseSeverity);
     earlier.delivery.attempts == 0
         && is_update(earlier)
+        && !may_be_first
         && (is_update(later) || later.notice.kind == NoticeKind::Resolved)
         && earlier.notice.incident.episode == later.notice.incident.episode
 }

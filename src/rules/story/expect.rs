@@ -16,20 +16,6 @@ use super::{NoticeWant, Notices, Sameness, Spot, Value, Want, What, Wording};
 const KINDS: [NoticeKind; 5] =
     [NoticeKind::Opened, NoticeKind::Changed, NoticeKind::Reminder, NoticeKind::Resolved, NoticeKind::Event];
 
-const REASONS: [Reason; 11] = [
-    Reason::FirstAlert,
-    Reason::HoldOver,
-    Reason::NewLeg,
-    Reason::NewCell,
-    Reason::WorseSeverity,
-    Reason::Acknowledged,
-    Reason::RemindInterval,
-    Reason::QuietOver,
-    Reason::AllResolved,
-    Reason::Stale,
-    Reason::Event,
-];
-
 pub(super) fn read(node: &Node, faults: &mut Faults<'_>) -> Vec<Want> {
     let entries = walk::entries(node, "`expect`", faults).unwrap_or_default();
     entries.iter().filter_map(|entry| read_want(entry, faults)).collect()
@@ -168,7 +154,7 @@ fn read_notice(node: &Node, faults: &mut Faults<'_>) -> Option<NoticeWant> {
             return None;
         }
         let kind = fields.one_of("kind", &KINDS.map(NoticeKind::as_str), faults)?.text.to_owned();
-        let reason = fields.one_of("reason", &REASONS.map(Reason::as_str), faults).map(|word| word.text.to_owned());
+        let reason = fields.one_of("reason", &Reason::ALL.map(Reason::as_str), faults).map(|word| word.text.to_owned());
         let title = match (fields.word("title", faults), fields.get("title_contains")) {
             (Some(word), _) => Some(Wording::Is(word.text.to_owned())),
             (None, Some(node)) => Some(Wording::Contains(texts(node, "`title_contains`", faults))),
@@ -188,7 +174,7 @@ fn read_notice(node: &Node, faults: &mut Faults<'_>) -> Option<NoticeWant> {
         is_known
     };
     let fits = check("kind of notice", kind, &KINDS.map(NoticeKind::as_str))
-        && reason.is_none_or(|reason| check("reason", reason, &REASONS.map(Reason::as_str)));
+        && reason.is_none_or(|reason| check("reason", reason, &Reason::ALL.map(Reason::as_str)));
     fits.then(|| NoticeWant { spot, kind: kind.to_owned(), reason: reason.map(str::to_owned), title: None, at: None })
 }
 

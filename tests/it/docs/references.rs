@@ -16,21 +16,6 @@ use super::markdown::{assert_same, names, quoted, read, root, section, table};
 const NOTICE_KINDS: [NoticeKind; 5] =
     [NoticeKind::Opened, NoticeKind::Changed, NoticeKind::Reminder, NoticeKind::Resolved, NoticeKind::Event];
 
-const REASONS: [Reason; 12] = [
-    Reason::FirstAlert,
-    Reason::HoldOver,
-    Reason::QuietOver,
-    Reason::NewLeg,
-    Reason::NewCell,
-    Reason::WorseSeverity,
-    Reason::NewSink,
-    Reason::Acknowledged,
-    Reason::RemindInterval,
-    Reason::AllResolved,
-    Reason::Stale,
-    Reason::Event,
-];
-
 fn settings_of(options: Map<String, Value>, secret_names: Vec<String>) -> SinkSettings {
     SinkSettings { name: "sink".to_owned(), endpoint: None, options, secret_names }
 }
@@ -230,7 +215,7 @@ fn every_outcome_and_reason_is_described() {
     let notices = part("## Kinds and reasons of notices", "kind");
     assert_same("kinds of notices", names(&notices), NOTICE_KINDS.map(NoticeKind::as_str));
     let reasons = notices.iter().flat_map(|row| quoted(&row[1])).collect();
-    assert_same("reasons of notices", reasons, REASONS.map(Reason::as_str));
+    assert_same("reasons of notices", reasons, Reason::ALL.map(Reason::as_str));
 }
 
 /// The hint of the first fault in a rule file.
