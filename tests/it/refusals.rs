@@ -150,8 +150,11 @@ async fn a_routing_key_in_the_header_counts_where_the_body_has_none() {
     let mut event: serde_json::Value = serde_json::from_str(&keyed).expect("it is JSON");
     event.as_object_mut().expect("an event").remove("routing_key");
     let wrong = keyed.replace(PAGERDUTY_IN_KEY, "ffffffffffffffffffffffffffffffff");
+    let empty = keyed.replace(PAGERDUTY_IN_KEY, "");
     for (key, body, status) in [
         (PAGERDUTY_IN_KEY, event.to_string(), 202),
+        (PAGERDUTY_IN_KEY, empty.clone(), 202),
+        ("", empty, 400),
         ("ffffffffffffffffffffffffffffffff", event.to_string(), 400),
         ("", event.to_string(), 400),
         (PAGERDUTY_IN_KEY, wrong, 400),

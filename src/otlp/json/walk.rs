@@ -98,7 +98,9 @@ impl<'a> Walk<'a> {
         if let Some(key) = std::mem::replace(&mut self.suspect, outer)
             && self.item_count == items_before
         {
-            let name = key.decoded(&mut self.slips)?;
+            // What was mended in it was counted when it was read.
+            let mut counted = self.slips;
+            let name = key.decoded(&mut counted)?;
             self.repairs.overlook(|| shortened(&name));
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What a sender's word or number for a state means: first by the option `states`, then by the words that many tools
 //! share. Never reads a number or a boolean as an alarm that nobody called one.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -102,8 +103,9 @@ impl States {
     /// An unknown word fires. A number is refused: 1 is an alarm for one tool and the all-clear for the next, and a
     /// guess would page for what has just recovered and never end it.
     pub(super) fn state_of(&self, word: &str) -> Result<State, String> {
-        if let Some(state) = self.0.get(&folded(word)) {
-            return Ok(*state);
+        let folded = folded(word);
+        if let Some(state) = self.0.get(&folded).copied().or_else(|| self.state_of_number(&folded)) {
+            return Ok(state);
         }
         let word = word.trim();
         if is_number(word) || ["true", "false"].iter().any(|known| known.eq_ignore_ascii_case(word)) {
@@ -115,10 +117,24 @@ impl States {
         let known = WORDS.iter().find(|(_, words)| words.iter().any(|known| known.eq_ignore_ascii_case(word)));
         Ok(known.map_or(State::Firing, |(state, _)| *state))
     }
+
+    /// By value: a sender writes `1.0` where the option has `1`.
+    fn state_of_number(&self, word: &str) -> Option<State> {
+        let number = exact_number(word)?;
+        let is_it =
+            |line: &str| exact_number(line).is_some_and(|known| known.partial_cmp(&number) == Some(Ordering::Equal));
+        self.0.iter().find(|(line, _)| is_it(line)).map(|(_, state)| *state)
+    }
 }
 
 fn folded(word: &str) -> String {
     word.trim().to_lowercase()
+}
+
+/// Nothing for numbers so large that two of them would be taken for one.
+fn exact_number(word: &str) -> Option<f64> {
+    const NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
+    word.parse().ok().filter(|number: &f64| is_number(word) && number.abs() < NUMBER_MAX)
 }
 
 fn is_number(word: &str) -> bool {
@@ -187,6 +203,26 @@ mod tests {
             assert_eq!(states.state_of(word), Ok(state), "{word}");
         }
         assert!(states.state_of("2").is_err(), "not in the option either");
+    }
+
+    #[test]
+    fn a_number_is_found_by_its_value_however_it_is_written() {
+        let states = states(json!({ "0": "firing", "1": "resolved", "2.50": "info", "9007199254740993": "resolved" }));
+        for (word, state) in [
+            ("1.0", State::Resolved),
+            (" 1.000 ", State::Resolved),
+            ("1e0", State::Resolved),
+            ("10E-1", State::Resolved),
+            ("0.0", State::Firing),
+            ("-0", State::Firing),
+            ("2.5", State::Info),
+            ("9007199254740993", State::Resolved),
+        ] {
+            assert_eq!(states.state_of(word), Ok(state), "{word}");
+        }
+        for word in ["1.01", "-1.0", "9007199254740992", "9007199254740993.0", &"9".repeat(5000)] {
+            assert!(states.state_of(word).is_err(), "{word}");
+        }
     }
 
     #[test]

@@ -74,15 +74,16 @@ impl Source for PagerDuty {
         Some("x-routing-key")
     }
 
-    /// From here on the key stands where all others have it, so it is checked, hashed and masked as theirs are.
+    /// From here on the key stands where all others have it, so it is checked, hashed and masked as theirs are. It comes
+    /// last, where it wins over an empty one.
     fn with_key(&self, body: &[u8], key: &str) -> Option<Vec<u8>> {
         if key.is_empty() || node::top_level_text(body, &KEY_NAMES).is_some() {
             return None;
         }
         let (text, _) = event_object(body).ok()?;
-        let rest = text.strip_prefix('{')?;
-        let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
-        Some(format!("{{{}:{}{comma}{rest}", json!(KEY_NAMES[0]), json!(key)).into_bytes())
+        let members = text.strip_suffix('}')?;
+        let comma = if members.trim_end() == "{" { "" } else { "," };
+        Some(format!("{members}{comma}{}:{}}}", json!(KEY_NAMES[0]), json!(key)).into_bytes())
     }
 
     /// Nothing of a body that may still show its key: see [`mask`].

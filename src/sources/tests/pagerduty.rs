@@ -324,9 +324,25 @@ fn a_key_in_the_header_takes_its_place_in_a_body_that_has_none() {
     let (one, other) = (decode(whole.as_bytes(), &instance), trigger(""));
     assert_eq!(one.alerts[0].identity, decode(other.as_bytes(), &instance).alerts[0].identity);
     assert!(!String::from_utf8_lossy(&kind.without_credential(whole.as_bytes())).contains(KEY));
-    assert_eq!(with("{ }").unwrap(), format!(r#"{{"routing_key":"{KEY}" }}"#));
+    assert_eq!(with("{ }").unwrap(), format!(r#"{{ "routing_key":"{KEY}"}}"#));
     for body in [trigger("").as_str(), r#"{"service_key":"other"}"#, "[]", "", "{", "routing_key=x"] {
         assert_eq!(with(body), None, "{body}");
     }
     assert_eq!(kind.with_key(b"{}", ""), None);
+}
+
+#[test]
+fn a_key_in_the_header_wins_over_an_empty_one_in_the_body_and_is_masked_as_one_there() {
+    let (kind, instance) = (source(KIND), instance(KIND));
+    let expected = decode(trigger("").as_bytes(), &instance).alerts[0].identity;
+    for empty in [r#""routing_key":"""#, r#""routing_key":null"#, r#""routing_key":"","service_key":null"#] {
+        let body = trigger("").replace(&format!(r#""routing_key":"{KEY}""#), empty);
+        assert!(body.contains(empty) && !body.contains(KEY), "{body}");
+        let whole = kind.with_key(body.as_bytes(), KEY).unwrap();
+        let shown = String::from_utf8_lossy(&whole);
+        assert!(matches!(kind.credential(&whole), Credential::Body(Some(key)) if key == KEY), "{shown}");
+        assert_eq!(decode(&whole, &instance).alerts[0].identity, expected, "{shown}");
+        let kept = String::from_utf8(kind.without_credential(&whole).into_owned()).unwrap();
+        assert!(!kept.is_empty() && !kept.contains(KEY) && kept.ends_with(r#""routing_key":"[secret]"}"#), "{kept}");
+    }
 }

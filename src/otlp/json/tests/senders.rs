@@ -235,6 +235,10 @@ fn half_of_a_surrogate_pair_is_replaced_wherever_it_stands() {
     }
     let read = traces(&with_members(r#""name":"\ud83d\ud83d","owl":"\ud83d""#), Mode::Lenient).unwrap();
     assert_eq!(read.repairs.to_string(), "3 x half of a surrogate pair");
+    let text = r#"{"resourceSpans":[{"\ud800x":[1]},{"scopeSpans":[{"spans":[{"name":"a"}]}]}]}"#;
+    let read = traces(text, Mode::Lenient).unwrap();
+    assert!(read.repairs.overlooked().is_some());
+    assert_eq!(read.repairs.count(Repair::HalfPair), 1, "a key that is told is decoded once more");
     for mode in BOTH {
         assert_eq!(legal_span(r#""name":"\ud83d\ude00""#, mode).name, "\u{1f600}");
     }
