@@ -75,13 +75,13 @@ impl BodyBudget {
         BodyBudget { bytes: Arc::new(Semaphore::new(bytes_max)), bytes_max, timeout }
     }
 
-    /// A body that is refused for what it is has been let run out.
+    /// A body that is refused for its size or for want of room has been let run out.
     pub async fn read(&self, headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Held, BodyError> {
         // A compressed body and what it inflates to are held side by side, and a byte more tells that it goes on.
         let room = if encoding(headers).is_some() { self.bytes_max.saturating_sub(1) / 2 } else { self.bytes_max };
         let bytes_max = bytes_max.min(room);
         let read = self.read_part(headers, &mut body, bytes_max).await;
-        if matches!(read, Err(BodyError::TooLarge { .. })) {
+        if matches!(read, Err(BodyError::TooLarge { .. } | BodyError::NoRoom)) {
             drain(headers, body).await;
         }
         read
