@@ -33,6 +33,9 @@ pub const LATE_RELAY: Duration = Duration::from_secs(15 * 60);
 /// After a start nothing lapses for as long as its word holds, but at most this: what we could not hear
 /// while we were away is not silence.
 pub const RESTART_GRACE_MAX: Duration = Duration::from_secs(15 * 60);
+/// After a start a hold that ran out meanwhile goes on for its own length, but at most for this: evaluators repeat
+/// themselves every minute.
+pub const ABSENCE_HOLD_MAX: Duration = Duration::from_secs(90);
 /// How soon a quiet incident asks the rules again: a silence may be taken out of the files.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Members shown to readers besides the lead. They are written with every change of the incident, so they are

@@ -2,9 +2,9 @@
 
 use super::hear::end_member;
 use super::speak;
-use super::{Facts, RESTART_GRACE_MAX, Step};
+use super::{ABSENCE_HOLD_MAX, Facts, RESTART_GRACE_MAX, Step};
 use crate::model::incident::{Ended, EndedHow, Word};
-use crate::model::{AlertOutcome, Incident, Member, Timestamp};
+use crate::model::{AlertOutcome, Incident, Member, Phase, Timestamp};
 
 /// Members whose last word should have lapsed, and the earliest expiry among the others.
 pub(super) struct Due {
@@ -23,6 +23,7 @@ pub(super) fn tick(
         return Step::unchanged(Some(incident), None, AlertOutcome::Repeated);
     }
     incident.next_expiry = due.next_expiry;
+    hold_after_absence(&mut incident, listening_since, now);
     let mut members = Vec::new();
     let mut ended_any = false;
     for mut member in due.members {
@@ -42,6 +43,18 @@ pub(super) fn tick(
         (speak::speak(&mut incident, facts, now), AlertOutcome::Updated)
     };
     Step { members, ..Step::changed(incident, None, said, outcome) }
+}
+
+/// A hold that ran out while nobody listened goes on for a moment: the alert may have ended meanwhile, and its sender says
+/// so again before long.
+fn hold_after_absence(incident: &mut Incident, listening_since: Timestamp, now: Timestamp) {
+    let hold = incident.route.hold.min(ABSENCE_HOLD_MAX);
+    if let Phase::Held { until } = &mut incident.phase
+        && *until < listening_since
+        && listening_since.plus(hold) > now
+    {
+        *until = listening_since.plus(hold);
+    }
 }
 
 /// When a word lapses. One heard before this start holds again for its own span, counted from the start:

@@ -273,6 +273,32 @@ fn a_restart_gives_every_word_its_span_again() {
 }
 
 #[test]
+fn a_hold_that_ran_out_while_nobody_listened_leaves_the_sender_a_moment_to_say_that_it_is_over() {
+    let mut world = World::default();
+    let hold = |route: &mut Route| route.hold = MINUTE;
+    world.hear(prometheus("over", 0).route(hold));
+    world.listening_since = at(65);
+    world.tick(65);
+    assert_eq!(world.hear(prometheus("over", 67).resolved().ends(20)), AlertOutcome::Cancelled);
+    world.tick(200);
+    assert_eq!(world.kinds(), []);
+
+    world.hear(prometheus("lasts", 300).starts(300).route(hold));
+    world.listening_since = at(365);
+    world.tick(424);
+    assert_eq!(world.kinds(), []);
+    world.tick(425);
+    assert_eq!(world.told, [(NoticeKind::Opened, Reason::HoldOver, "Errors [EKS]".to_owned())]);
+
+    // What still had to wait waits no longer for a short absence.
+    world.hear(prometheus("lasts", 430).resolved());
+    world.hear(prometheus("short", 1000).starts(1000).route(hold));
+    world.listening_since = at(1030);
+    world.tick(1060);
+    assert_eq!(world.kinds()[2], NoticeKind::Opened);
+}
+
+#[test]
 fn two_replicas_do_not_flap() {
     let mut world = World::default();
     world.hear(prometheus("a", 0).by(1, Voice::Evaluator));
