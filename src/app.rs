@@ -115,6 +115,7 @@ pub async fn start(ready: Ready, rules: RulesFrom, port_file: Option<&Path>) -> 
     }
     let reloader = machine.watch_rules(&mut running, &intake, rules_refused_for);
     strays::settle(machine.reader.as_ref(), &names, &machine.clock, &running.work).await;
+    strays::look_after(machine.reader.clone(), &names, running.work.clone(), machine.workers_stop.clone()).await;
     let budget = BodyBudget::new(limits.in_flight_bytes, Duration::from_secs(limits.body_seconds));
     let doors = Doors::new(instances, intake, budget);
     let views = Views {

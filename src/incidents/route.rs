@@ -1,9 +1,10 @@
-//! Which route an incident follows when its members have several. Never takes a sink away: who was told hears the end.
+//! Which route an incident follows when its members have several, and who stands in for sinks that left the settings.
+//! Never takes away a sink that is there: who was told hears the end.
 
 use std::iter;
 use std::sync::Arc;
 
-use super::Heard;
+use super::{Facts, Heard};
 use crate::model::{Incident, Phase, Route, Severity, TagName};
 
 /// A member begins to fire, or is worse than it was. Nobody waits longer than its own route says, and whoever that route
@@ -29,6 +30,32 @@ pub(super) fn follow(incident: &mut Incident, heard: &Heard, severity: Severity)
     }
     incident.route = Arc::new(both(ours, theirs, takes_over));
     true
+}
+
+/// A sink that left the settings, or got another name, hears nothing any more: whom the routes of the incident name now
+/// stand in for it, behind those that were told. True if somebody who was told has left.
+pub(super) fn stand_in(incident: &mut Incident, facts: &Facts<'_>) -> bool {
+    let Some(rules) = facts.rules else { return false };
+    let is_there = |sink: &&Arc<str>| rules.has_sink(sink);
+    let sinks = &incident.route.sinks;
+    if sinks.iter().all(|sink| is_there(&sink)) {
+        return false;
+    }
+    let told_count =
+        incident.told.as_ref().map_or(0, |told| told.sink_count.map_or(sinks.len(), |count| count as usize));
+    let (told, waiting) = sinks.split_at(told_count.min(sinks.len()));
+    let mut stay: Vec<Arc<str>> = told.iter().filter(is_there).cloned().collect();
+    let (has_left, stay_count) = (stay.len() < told.len(), stay.len());
+    for sink in waiting.iter().filter(is_there).chain(&rules.audience(&incident.route)) {
+        if !stay.contains(sink) {
+            stay.push(sink.clone());
+        }
+    }
+    Arc::make_mut(&mut incident.route).sinks = stay;
+    if let Some(told) = &mut incident.told {
+        told.sink_count = u32::try_from(stay_count).ok();
+    }
+    has_left
 }
 
 /// A hold ends when that of the most impatient member does.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Facts, Heard};
+use super::{Facts, Heard, route};
 use crate::model::id::IdHasher;
 use crate::model::incident::{EndedHow, Quiet, Told};
 use crate::model::{AlertOutcome, Incident, IncidentKey, Leg, Notice, NoticeKind, Phase, Reason, TagName, Timestamp};
@@ -16,6 +16,7 @@ pub(super) struct Said {
 
 /// Says what is due now, unless it must wait, and leaves the incident as told.
 pub(super) fn speak(incident: &mut Incident, facts: &Facts<'_>, now: Timestamp) -> Option<Said> {
+    route::stand_in(incident, facts);
     let Some((kind, reason)) = due(incident, now) else {
         incident.quiet = None;
         return None;
@@ -101,9 +102,11 @@ pub(super) fn close_if_over(
     }
     incident.quiet = None;
     let was_told = incident.told.is_some();
-    // Who was never told hears of no end; those who were stand first.
+    let has_left = route::stand_in(incident, facts);
+    // Who was never told hears of no end, but for those who stand in for a sink that was: it may be the same under another
+    // name. Those who were told stand first.
     let told_count = incident.told.as_ref().and_then(|told| told.sink_count).map_or(usize::MAX, |count| count as usize);
-    if told_count < incident.route.sinks.len() {
+    if !has_left && told_count < incident.route.sinks.len() {
         Arc::make_mut(&mut incident.route).sinks.truncate(told_count);
     }
     incident.phase = Phase::Closed { at: now };

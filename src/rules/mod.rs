@@ -106,6 +106,8 @@ pub struct RuleSet {
     program: decide::Program,
     warnings: Vec<Diagnostic>,
     revision: Arc<str>,
+    /// All that the settings have, once they are bound.
+    sinks: Option<Vec<Arc<str>>>,
 }
 
 /// What the rules say of one alert.
@@ -172,7 +174,7 @@ impl RuleSet {
         let (program, warnings) = compile::compile(files)?;
         // Tests change nothing that the rules say.
         let rules = files.iter().filter(|file| !file.is_of_tests());
-        Ok(RuleSet { program, warnings, revision: Arc::from(content_hash(rules)) })
+        Ok(RuleSet { program, warnings, revision: Arc::from(content_hash(rules)), sinks: None })
     }
 
     /// The rules that ship with the program.
@@ -223,6 +225,7 @@ impl RuleSet {
     /// Gives a route without `to` all sinks, and refuses the name of a sink that does not exist.
     pub fn bind_sinks(&mut self, sinks: &[Arc<str>]) -> Result<(), Vec<Diagnostic>> {
         let faults: Vec<Diagnostic> = self.program.routes.iter_mut().flat_map(|route| route.bind(sinks)).collect();
+        self.sinks = Some(sinks.to_vec());
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 

@@ -2,6 +2,7 @@
 //! says.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::sync::Arc;
 
 use super::rule::Stage;
@@ -52,6 +53,28 @@ impl RuleSet {
     /// The sinks that routes send to, once they are bound.
     pub fn bound_sinks(&self) -> BTreeSet<Arc<str>> {
         self.program.routes.iter().flat_map(|route| route.route.sinks.iter().cloned()).collect()
+    }
+
+    /// Whether the settings have a sink of this name. Before sinks are bound nobody knows, and every name may be one.
+    pub fn has_sink(&self, name: &str) -> bool {
+        self.sinks.as_ref().is_none_or(|sinks| sinks.iter().any(|sink| **sink == *name))
+    }
+
+    /// The sinks that the routes of an incident name now; those of the last route where none of them is left.
+    pub fn audience(&self, route: &Route) -> Vec<Arc<str>> {
+        let ids: Vec<&str> = iter::once(&route.by).chain(&route.also).map(|by| id_of(by)).collect();
+        let routes = &self.program.routes;
+        let mut followed: Vec<_> = routes.iter().filter(|route| ids.contains(&route.id())).collect();
+        if followed.is_empty() {
+            followed.extend(routes.last());
+        }
+        let mut sinks = Vec::new();
+        for sink in followed.into_iter().flat_map(|route| &route.route.sinks) {
+            if !sinks.contains(sink) {
+                sinks.push(Arc::clone(sink));
+            }
+        }
+        sinks
     }
 }
 

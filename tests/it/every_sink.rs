@@ -154,6 +154,43 @@ async fn what_waits_for_a_sink_that_left_the_settings_becomes_a_dead_letter_at_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_open_is_told_to_a_sink_under_its_new_name_and_so_is_its_end() {
+    let pagerduty = StandIn::start(PagerDuty::default()).await;
+    let settings = pager(&pagerduty.endpoint(0));
+    let home = Home::with_sinks(&settings);
+    let daemon = Daemon::start(&home).await;
+    let client = Client::new();
+    let alert = owl_alert();
+    let body = prometheus_body(std::slice::from_ref(&alert));
+    let reply = client.post(daemon.address, "/api/v2/alerts", body).await;
+    assert!(reply.as_ref().is_ok_and(|reply| reply.is_taken()), "{reply:?}");
+    until_true("the page", PATIENCE, async || pagerduty.role.page_count() == 1).await;
+    daemon.kill();
+
+    home.write_settings(&settings.replace("name: pager", "name: oncall"));
+    let daemon = Daemon::start(&home).await;
+    let reasons = async || {
+        let alerts = pagerduty.role.alerts();
+        let events = alerts.values().flat_map(|alert| &alert.events);
+        events.map(|event| event.body["payload"]["custom_details"]["tawny.reason"].clone()).collect::<Vec<_>>()
+    };
+    until_true("a word under the new name, though nothing was heard", PATIENCE, async || {
+        reasons().await == ["first_alert", "new_sink"]
+    })
+    .await;
+    assert_eq!(pagerduty.role.page_count(), 1, "PagerDuty knows the key");
+    let body = prometheus_body(&[alert.resolved()]);
+    let reply = client.post(daemon.address, "/api/v2/alerts", body).await;
+    assert!(reply.as_ref().is_ok_and(|reply| reply.is_taken()), "{reply:?}");
+    until_true("the end", PATIENCE, async || pagerduty.role.resolve_count() == 1).await;
+    daemon.kill();
+
+    let daemon = Daemon::start(&home).await;
+    assert_eq!(home.log().matches("sinks have left").count(), 1, "it was told once");
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_critical_alert_pages_though_a_warning_opened_its_incident_for_others() {
     let pagerduty = StandIn::start(PagerDuty::default()).await;
     let webhook = StandIn::start(Webhook::new(WEBHOOK_SECRET)).await;

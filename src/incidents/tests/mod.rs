@@ -1,6 +1,7 @@
 //! Stories about single rules of an incident's life, and long random histories held against its laws.
 
 mod histories;
+mod leaving;
 mod pages;
 mod routes;
 mod starts;
@@ -120,6 +121,7 @@ struct World {
     members: HashMap<Identity, Member>,
     told: Vec<(NoticeKind, Reason, String)>,
     listening_since: Timestamp,
+    rules: Option<RuleSet>,
 }
 
 impl World {
@@ -132,7 +134,7 @@ impl World {
         self.keep(step(
             incident,
             Event::Heard { heard: Box::new(heard), member: member.map(Box::new) },
-            &Facts::default(),
+            &Facts { rules: self.rules.as_ref(), pages: None },
             now,
         ))
     }
@@ -165,7 +167,7 @@ impl World {
             }
             lapsed.sort_by_key(|member| member.identity);
             let event = Event::Tick { due: lapsed, next_expiry, listening_since: self.listening_since };
-            self.keep(step(incident, event, &Facts::default(), now));
+            self.keep(step(incident, event, &Facts { rules: self.rules.as_ref(), pages: None }, now));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::incident::Limit;
 
-fn to(by: &'static str, sinks: &'static [&'static str], hold: Duration) -> impl Fn(&mut Route) {
+pub(super) fn to(by: &'static str, sinks: &'static [&'static str], hold: Duration) -> impl Fn(&mut Route) {
     move |route| {
         route.by = by.into();
         route.sinks = sinks.iter().map(|sink| Arc::from(*sink)).collect();
@@ -11,7 +11,7 @@ fn to(by: &'static str, sinks: &'static [&'static str], hold: Duration) -> impl 
     }
 }
 
-fn sinks_of(world: &World) -> Vec<String> {
+pub(super) fn sinks_of(world: &World) -> Vec<String> {
     let incident = world.incidents.values().next().unwrap();
     incident.route.sinks.iter().map(ToString::to_string).collect()
 }
