@@ -14,6 +14,8 @@ const RETRY_CAP: Duration = Duration::from_secs(60);
 /// Without a `Retry-After`: 30 s, doubling to 5 min (PagerDuty documents none).
 const THROTTLE_BASE: Duration = Duration::from_secs(30);
 const THROTTLE_CAP: Duration = Duration::from_secs(300);
+/// Whoever throttles us is not asked again sooner, however small a span it names: a batch of lanes would ask all at once.
+const THROTTLE_MIN: Duration = Duration::from_secs(1);
 /// A wrong credential is a person's to mend; asking faster helps nobody.
 const BLOCKED_PAUSE: Duration = Duration::from_secs(300);
 /// A sink may ask for silence, but not for ever.
@@ -65,7 +67,7 @@ pub(super) fn after(item: &Pending, judgement: Judgement, limits: &Limits, histo
         Judgement::Throttled { retry_after } => {
             // It is the credential that is throttled, whichever notice comes first after the pause.
             let own = doubled(THROTTLE_BASE, THROTTLE_CAP, history.throttled_count);
-            let wait = retry_after.map_or(own, |span| span.min(RETRY_AFTER_MAX));
+            let wait = retry_after.map_or(own, |span| span.clamp(THROTTLE_MIN, RETRY_AFTER_MAX));
             After { settlement: again("throttled".to_owned(), wait), pause: Some(wait), meaning: "throttled" }
         }
         Judgement::Transient { reason } => {
