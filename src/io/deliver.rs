@@ -201,7 +201,7 @@ impl Deliverer {
             }
             Ok(Outgoing::Http(request)) => {
                 let answer = self.transport.post(request, self.sink.limits().timeout).await;
-                self.judge(answer, items.len())
+                self.judge(answer, &notices)
             }
             Err(error @ (EncodeError::SecretMissing { .. } | EncodeError::SecretBad { .. })) => {
                 vec![Judgement::Blocked { reason: error.to_string() }; items.len()]
@@ -213,16 +213,23 @@ impl Deliverer {
         Done::Attempt { items, judgements }
     }
 
-    fn judge(&self, answer: Result<Received, NoAnswer>, count: usize) -> Vec<Judgement> {
+    fn judge(&self, answer: Result<Received, NoAnswer>, notices: &[&Notice]) -> Vec<Judgement> {
         match answer {
             Ok(received) => {
+                let count = notices.len();
                 let body = self.secrets.masked(&received.body);
                 let mut judgements = self.sink.judge(&received.answer(&body, self.clock.now()), count);
                 // A sink that judges fewer than it sent has a bug; nothing may vanish for that.
                 judgements.resize(count, Judgement::Transient { reason: "not judged".to_owned() });
                 judgements
             }
-            Err(error) => vec![Judgement::Transient { reason: error.reason }; count],
+            Err(NoAnswer { reason, is_doubtful }) => {
+                let unanswered = |notice: &&Notice| match is_doubtful && self.sink.shows_twice(notice.kind) {
+                    true => Judgement::Doubtful { reason: reason.clone() },
+                    false => Judgement::Transient { reason: reason.clone() },
+                };
+                notices.iter().map(unanswered).collect()
+            }
         }
     }
 
@@ -326,6 +333,7 @@ impl State {
             | Judgement::DeliveredThenPause(_)
             | Judgement::Throttled { .. }
             | Judgement::Transient { .. }
+            | Judgement::Doubtful { .. }
             | Judgement::Blocked { .. }
             | Judgement::Rejected { .. } => {}
         }

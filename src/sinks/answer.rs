@@ -133,7 +133,7 @@ mod tests {
         let class = |status: u16| match default_judgement(&answer(status, "why")) {
             Judgement::Delivered | Judgement::DeliveredThenPause(_) => "delivered",
             Judgement::Throttled { .. } => "throttled",
-            Judgement::Transient { .. } => "transient",
+            Judgement::Transient { .. } | Judgement::Doubtful { .. } => "transient",
             Judgement::Blocked { .. } => "blocked",
             Judgement::Rejected { .. } => "rejected",
         };
