@@ -125,6 +125,25 @@ fn change_events_are_facts_without_an_end() {
 }
 
 #[test]
+fn a_change_that_does_not_say_when_it_happened_is_one_of_its_own_each_time_it_is_posted() {
+    let instance = instance(KIND);
+    let identity_of = |members: &str, received_at: &str| {
+        let body = format!(r#"{{"routing_key":"{KEY}","payload":{{"summary":"Deploy of owl-service"{members}}}}}"#);
+        let request = Request { path: CHANGE, received_at: at(received_at), ..request(body.as_bytes()) };
+        source(KIND).decode(&request, &instance).unwrap().alerts[0].identity
+    };
+    let (one, next) = (RECEIVED_AT, "2026-11-23T02:21:00.001Z");
+    for undated in ["", r#","timestamp":"""#, r#","timestamp":"today""#] {
+        assert_ne!(identity_of(undated, one), identity_of(undated, next), "{undated}");
+        // The same input is the same event, as a replay of the journal needs it.
+        assert_eq!(identity_of(undated, one), identity_of(undated, one), "{undated}");
+    }
+    let dated = r#","timestamp":"2026-11-23T02:20:00Z""#;
+    assert_eq!(identity_of(dated, one), identity_of(dated, next));
+    assert_ne!(identity_of(dated, one), identity_of(&dated.replace(":00Z", ":01Z"), one));
+}
+
+#[test]
 fn version_one_is_mapped_and_answered_in_its_own_words() {
     let instance = instance(KIND);
     let body = format!(
