@@ -11,10 +11,12 @@
 //! | `payload.class` | `name` | else `alertname` of the details, or of a group of Alertmanager, else `dedup_key` |
 //! | `payload.source`, `.component`, `.group`, `.class`, `client` | labels and fields | |
 //! | `payload.custom_details` | labels | flattened; rendered lists of labels stay text |
+//! | `.firing[].labels`, else `.resolved[].labels` | labels | those that all alerts of the list share, where nothing above has the name |
 //! | `payload.timestamp` | field `timestamp`; `starts_at` of a change | of an alert it is not the episode's start |
 //! | `client_url`, `links`, `images` | `links` | in this order |
 
 mod event;
+mod group;
 mod mask;
 mod name;
 
@@ -177,13 +179,15 @@ impl<'a> Decoder<'_, 'a> {
     fn alert(&self, event: Event<'a>, dedup_key: Option<Cow<'a, str>>) -> Alert<'a> {
         let mut sender = IdHasher::new("sender");
         sender.part(&self.instance.name);
-        let labels = self.labels(&event);
+        let mut labels = self.labels(&event);
+        // Named before the labels of a group join: by whom it is grouped decides whether theirs is its name.
+        let name = name::given(&labels, event.summary.as_deref());
+        self.add_shared(&mut labels, &event);
         let title = self.title(&event, dedup_key.as_deref());
         let identity = match dedup_key.as_deref() {
             Some(key) => self.identity(key),
             None => self.identity_of_change(&event),
         };
-        let name = name::given(&labels, event.summary.as_deref());
         Alert {
             identity,
             sender: sender.sender(),
@@ -252,6 +256,15 @@ impl<'a> Decoder<'_, 'a> {
             .chain(own)
             .filter(|(name, value)| self.is_public(name) && self.is_public(value))
             .collect()
+    }
+
+    /// What is known of the event itself wins over what its alerts have in common.
+    fn add_shared(&self, labels: &mut Labels<'a>, event: &Event<'a>) {
+        for (name, value) in event.details.map(group::shared_labels).unwrap_or_default() {
+            if labels.get(&name).is_none() && self.is_public(&name) && self.is_public(&value) {
+                labels.set(name, value);
+            }
+        }
     }
 
     fn fields(&self, event: &Event<'a>, dedup_key: Option<Cow<'a, str>>) -> Labels<'a> {

@@ -291,6 +291,39 @@ fn a_group_of_alertmanager_has_the_name_of_its_alerts_where_they_have_one() {
 }
 
 #[test]
+fn what_all_alerts_of_a_group_share_are_labels_and_change_neither_its_name_nor_its_identity() {
+    let instance = instance(KIND);
+    let alert = |pod: &str| {
+        format!(
+            r#"{{"labels":{{"alertname":"DiskFull","cluster":"eks-prod-1","service":"owl-service","pod":"{pod}","source":"theirs","job":"{KEY}"}}}}"#
+        )
+    };
+    let group = |members: &str, firing: &str| {
+        trigger(&format!(
+            r#"{members},"custom_details":{{"cluster":"known-better","firing":[{firing}],"resolved":[]}}"#
+        ))
+        .replace("Disk full", "[FIRING:2] db-1 (DiskFull critical)")
+    };
+    let body = group("", &format!("{},{}", alert("a"), alert("b")));
+    let event = &decode(body.as_bytes(), &instance).alerts[0];
+    for (name, value) in [
+        ("service", Some("owl-service")),
+        ("alertname", Some("DiskFull")),
+        ("cluster", Some("known-better")),
+        ("source", Some("db-1")),
+        ("pod", None),
+        ("job", None),
+        ("firing.1.labels.pod", Some("b")),
+    ] {
+        assert_eq!(event.labels.get(name), value, "{name}");
+    }
+    assert_eq!((event.name.as_ref(), event.fields.get("service")), ("d", None));
+    let plain = trigger("");
+    assert_eq!(event.identity, decode(plain.as_bytes(), &instance).alerts[0].identity);
+    assert_eq!(name_of(&group(r#","class":"disk""#, &alert("a"))), "disk");
+}
+
+#[test]
 fn details_are_bounded() {
     let instance = instance(KIND);
     let many: String = (0..500).map(|at| format!("\"k{at}\":\"{}\",", "x".repeat(600))).collect();
