@@ -25,7 +25,7 @@ use crate::store::{Pending, Reader, Settlement};
 use crate::telemetry::Metrics;
 use jobs::{Died, Jobs};
 use lanes::Lanes;
-use outcome::{After, Bucket, History, RETRY_AFTER_MAX, after, superseded};
+use outcome::{After, Bucket, History, RETRY_AFTER_MAX, after, superseded, unanswered};
 use tally::Tally;
 
 /// Rows read from the store at once.
@@ -223,13 +223,7 @@ impl Deliverer {
                 judgements.resize(count, Judgement::Transient { reason: "not judged".to_owned() });
                 judgements
             }
-            Err(NoAnswer { reason, is_doubtful }) => {
-                let unanswered = |notice: &&Notice| match is_doubtful && self.sink.shows_twice(notice.kind) {
-                    true => Judgement::Doubtful { reason: reason.clone() },
-                    false => Judgement::Transient { reason: reason.clone() },
-                };
-                notices.iter().map(unanswered).collect()
-            }
+            Err(error) => notices.iter().map(|notice| unanswered(&error, self.sink.shows_twice(notice.kind))).collect(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::io::transport::NoAnswer;
 use crate::model::{DeliveryOutcome, Timestamp};
 use crate::sinks::{Judgement, Limits, Rate};
 use crate::store::{Pending, Settlement};
@@ -98,6 +99,12 @@ pub(super) fn after(item: &Pending, judgement: Judgement, limits: &Limits, histo
             After { settlement: settle(DeliveryOutcome::Dead, told(reason)), pause: None, meaning: "rejected" }
         }
     }
+}
+
+/// What a request without an answer means for one of its notices.
+pub(super) fn unanswered(error: &NoAnswer, shows_twice: bool) -> Judgement {
+    let reason = error.reason.clone();
+    if error.is_doubtful && shows_twice { Judgement::Doubtful { reason } } else { Judgement::Transient { reason } }
 }
 
 /// A newer notice of the lane says all that this one would have said.
