@@ -25,7 +25,7 @@ use crate::store::{Pending, Reader, Settlement};
 use crate::telemetry::Metrics;
 use jobs::{Died, Jobs};
 use lanes::Lanes;
-use outcome::{After, Bucket, History, RETRY_AFTER_MAX, after, superseded};
+use outcome::{After, Bucket, History, RETRY_AFTER_MAX, after, superseded, unanswered};
 use tally::Tally;
 
 /// Rows read from the store at once.
@@ -201,7 +201,7 @@ impl Deliverer {
             }
             Ok(Outgoing::Http(request)) => {
                 let answer = self.transport.post(request, self.sink.limits().timeout).await;
-                self.judge(answer, items.len())
+                self.judge(answer, &notices)
             }
             Err(error @ (EncodeError::SecretMissing { .. } | EncodeError::SecretBad { .. })) => {
                 vec![Judgement::Blocked { reason: error.to_string() }; items.len()]
@@ -213,16 +213,17 @@ impl Deliverer {
         Done::Attempt { items, judgements }
     }
 
-    fn judge(&self, answer: Result<Received, NoAnswer>, count: usize) -> Vec<Judgement> {
+    fn judge(&self, answer: Result<Received, NoAnswer>, notices: &[&Notice]) -> Vec<Judgement> {
         match answer {
             Ok(received) => {
+                let count = notices.len();
                 let body = self.secrets.masked(&received.body);
                 let mut judgements = self.sink.judge(&received.answer(&body, self.clock.now()), count);
                 // A sink that judges fewer than it sent has a bug; nothing may vanish for that.
                 judgements.resize(count, Judgement::Transient { reason: "not judged".to_owned() });
                 judgements
             }
-            Err(error) => vec![Judgement::Transient { reason: error.reason }; count],
+            Err(error) => notices.iter().map(|notice| unanswered(&error, self.sink.shows_twice(notice.kind))).collect(),
         }
     }
 
@@ -326,6 +327,7 @@ impl State {
             | Judgement::DeliveredThenPause(_)
             | Judgement::Throttled { .. }
             | Judgement::Transient { .. }
+            | Judgement::Doubtful { .. }
             | Judgement::Blocked { .. }
             | Judgement::Rejected { .. } => {}
         }

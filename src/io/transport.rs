@@ -45,11 +45,13 @@ impl Received {
     }
 }
 
-/// No answer came: nobody knows whether the request arrived.
+/// No answer came.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct NoAnswer {
     pub reason: String,
+    /// Some of the request has left, or may have: nobody knows whether it arrived.
+    pub is_doubtful: bool,
 }
 
 /// The network, replaceable in tests.
@@ -122,7 +124,9 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn post(&self, request: HttpRequest, timeout: Duration) -> Later<'_, Result<Received, NoAnswer>> {
         let Some(road) = self.road(&request.url) else {
-            return Box::pin(async { Err(NoAnswer { reason: "the address is not a URL".to_owned() }) });
+            return Box::pin(async {
+                Err(NoAnswer { reason: "the address is not a URL".to_owned(), is_doubtful: false })
+            });
         };
         let (client, url) = match road {
             Road::Plain(target) => return Box::pin(self.plain.post(target, request, timeout)),
@@ -169,6 +173,7 @@ fn no_answer(error: reqwest::Error) -> NoAnswer {
     } else {
         "the connection broke".to_owned()
     };
+    let is_doubtful = !(error.is_connect() || error.is_builder());
     let error = error.without_url();
     let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
@@ -177,5 +182,5 @@ fn no_answer(error: reqwest::Error) -> NoAnswer {
         }
         cause = inner.source();
     }
-    NoAnswer { reason }
+    NoAnswer { reason, is_doubtful }
 }

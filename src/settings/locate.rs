@@ -19,7 +19,8 @@ impl Places {
     }
 
     /// `file:line` of a key of the entry called `entry` in the list `section`; of the entry itself when the
-    /// key is not written there; just the file (or `settings`) when even that cannot be found.
+    /// key is not written there; of the section when its entries stand in brackets; just the file (or `settings`) when
+    /// even that cannot be found.
     pub fn of(&self, section: &str, entry: &str, key: &str) -> String {
         if let Some((_, place)) = self.overlays.iter().find(|(overlaid, _)| overlaid == section) {
             return place.clone();
@@ -62,7 +63,7 @@ impl Places {
             }
             at = next;
         }
-        None
+        Some((start, 1))
     }
 }
 
@@ -111,8 +112,12 @@ mod tests {
         assert_eq!(places.of("sinks", "pager", "routing_kye"), "tawny.yaml:3:37");
         assert_eq!(places.of("sinks", "pager-2", "dns"), "tawny.yaml:6:5");
         assert_eq!(places.of("sinks", "pager-2", "absent"), "tawny.yaml:4:1");
-        assert_eq!(places.of("sinks", "nobody", "dns"), "tawny.yaml");
+        assert_eq!(places.of("sinks", "nobody", "dns"), "tawny.yaml:2:1");
+        assert_eq!(places.of("absent", "nobody", "dns"), "tawny.yaml");
         assert_eq!(places.of_top("sinks"), "tawny.yaml:2:1");
+        let places = Places::new("tawny.yaml", "sinks: [{ name: pager, kind: pager }]\nsources: [{ name: am }]\n");
+        assert_eq!(places.of("sinks", "pager", "kind"), "tawny.yaml:1:1");
+        assert_eq!(places.of("sources", "am", "kind"), "tawny.yaml:2:1");
         let text = "limits:\n  body_seconds: 3\notlp: # idle: x\n  # idle: 2\n  json: x\n  idle: 1\nspans: { to: [a], existing: b }\n";
         let places = Places::new("tawny.yaml", text);
         assert_eq!(places.of_top("otlp.json"), "tawny.yaml:5:3");

@@ -7,7 +7,7 @@ use super::{EncodeError, HttpAnswer, Judgement};
 use crate::model::{Notice, Timestamp};
 
 /// Nobody may silence us for longer: a broken clock at the other end must not cost a day of pages.
-const WAIT_MAX: Duration = Duration::from_secs(6 * 3600);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(6 * 3600);
 
 /// How much of an answer goes into a reason.
 const EXCERPT_CHARS_MAX: usize = 300;
@@ -62,14 +62,17 @@ pub(super) fn retry_after(answer: &HttpAnswer<'_>) -> Option<Duration> {
     wait_of(answer.retry_after?, answer.received_at)
 }
 
-/// Whole seconds, or an HTTP date in any of the three forms of RFC 9110 §5.6.7. A date in the past is no wait.
+/// Whole seconds, or an HTTP date in any of the three forms of RFC 9110 §5.6.7. No seconds, or a date in the past, ask for
+/// no wait, and who asks for none has not said how long: the answer is a failure all the same.
 pub(super) fn wait_of(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit are a very long wait, which is capped like any other.
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(WAIT_MAX));
-    }
-    Some(http_date(text)?.since(now).min(WAIT_MAX))
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        http_date(text)?.since(now)
+    };
+    (!wait.is_zero()).then_some(wait.min(WAIT_MAX))
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {
@@ -108,11 +111,13 @@ mod tests {
         for (text, expected) in [
             ("120", Some(120)),
             (" 7 ", Some(7)),
-            ("0", Some(0)),
+            ("0", None),
+            ("000", None),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(30)),
             ("Sun Nov  6 08:49:37 1994", Some(30)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", None),
             ("99999999999999999999999", Some(6 * 3600)),
             ("Tue, 31 Dec 2999 23:59:59 GMT", Some(6 * 3600)),
             ("soon", None),
@@ -128,7 +133,7 @@ mod tests {
         let class = |status: u16| match default_judgement(&answer(status, "why")) {
             Judgement::Delivered | Judgement::DeliveredThenPause(_) => "delivered",
             Judgement::Throttled { .. } => "throttled",
-            Judgement::Transient { .. } => "transient",
+            Judgement::Transient { .. } | Judgement::Doubtful { .. } => "transient",
             Judgement::Blocked { .. } => "blocked",
             Judgement::Rejected { .. } => "rejected",
         };
@@ -145,6 +150,15 @@ mod tests {
         let mut asked = answer(503, "");
         asked.retry_after = Some("9");
         assert_eq!(default_judgement(&asked), Judgement::Throttled { retry_after: Some(Duration::from_secs(9)) });
+    }
+
+    #[test]
+    fn an_answer_that_asks_for_no_wait_leaves_the_pace_to_us() {
+        for none in ["0", "Mon, 01 Jan 2001 00:00:00 GMT", "-1", "soon"] {
+            let judged = |status| default_judgement(&HttpAnswer { retry_after: Some(none), ..answer(status, "") });
+            assert_eq!(judged(429), Judgement::Throttled { retry_after: None }, "{none}");
+            assert!(matches!(judged(503), Judgement::Transient { .. }), "{none}");
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub struct HttpAnswer<'a> {
 }
 
 /// What an answer meant for one notice (`sinks.md` §0.4). What never got an answer (connect, TLS, timeout)
-/// is `Transient` and judged by io.
+/// is `Transient` or `Doubtful` and judged by io.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Judgement {
     Delivered,
@@ -125,6 +125,10 @@ pub enum Judgement {
     },
     /// Try again.
     Transient {
+        reason: String,
+    },
+    /// No answer came, so it may have been taken, and the sink would show it twice: try again once.
+    Doubtful {
         reason: String,
     },
     /// The credential or the target is at fault, not the notice: try slowly, raise an alarm.
@@ -146,6 +150,11 @@ pub trait Sink: Send + Sync {
     /// others of a batch keep their places.
     fn says(&self, _kind: NoticeKind) -> bool {
         true
+    }
+
+    /// Whether a notice of a kind that arrives twice is shown twice: the sink has nothing by which it would know it again.
+    fn shows_twice(&self, _kind: NoticeKind) -> bool {
+        false
     }
 
     /// Whether the secrets have the form that requests need: a start must not wait for the first page to find out.

@@ -19,7 +19,7 @@ use crate::model::alert::Voice;
 use crate::model::{Alert, State, Timestamp};
 
 use super::node::{self, Kind, Node};
-use super::prometheus::{Element, Elements, Shape, Spoken, read_elements};
+use super::prometheus::{Element, Elements, Shape, Spoken, Values, read_elements};
 use super::{Answer, Batch, DecodeError, Instance, Receipt, Reject, Request, Source, times};
 
 pub(super) struct Alertmanager;
@@ -99,7 +99,8 @@ impl<'a> Message<'a> {
         };
         let text_of = |wanted: &str| member(wanted).and_then(Node::scalar);
         let list = member("alerts").ok_or(DecodeError::Missing { field: "alerts" })?;
-        let alerts = read_elements("alerts", list.json())?;
+        // Others send in this form too, and not all of them quote their numbers.
+        let alerts = read_elements("alerts", list.json(), Values::Scalars)?;
         let is_grafana = |element: &Element<'_>| element.extras.iter().any(|(name, _)| *name == "valueString");
         let grafana = text_of("orgId").or_else(|| {
             let says_so = member("state").is_some() || alerts.iter().flatten().any(is_grafana);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::model::alert::Voice;
 use crate::model::{Alert, State, Timestamp};
 
-use super::prometheus::{Element, Shape, Spoken, read_elements};
+use super::prometheus::{Element, Shape, Spoken, Values, read_elements};
 use super::{Answer, Batch, DecodeError, Instance, Receipt, Reject, Request, Source, node, times};
 
 pub(super) struct AlertmanagerApi;
@@ -52,7 +52,7 @@ impl Source for AlertmanagerApi {
         }
         let text = node::body_text(request.body)?;
         let shape = Shape::new(KIND, Voice::Evaluator, request, instance);
-        let elements = read_elements("body", text)?;
+        let elements = read_elements("body", text, Values::Texts)?;
         let mut batch = Batch { alerts: Vec::with_capacity(elements.len()), ..Batch::default() };
         for (position, element) in elements.into_iter().enumerate() {
             match element.and_then(|element| alert_of(&shape, element, request.received_at, instance)) {

@@ -9,7 +9,7 @@ use super::node::{Kind, Node, cut};
 pub(super) const LABEL_COUNT_MAX: usize = 100;
 /// Bytes of one label's value.
 pub(super) const VALUE_BYTES_MAX: usize = 4096;
-const NAME_BYTES_MAX: usize = 256;
+pub(super) const NAME_BYTES_MAX: usize = 256;
 /// Deeper values stay JSON text.
 const DEPTH_MAX: usize = 8;
 

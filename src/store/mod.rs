@@ -25,7 +25,7 @@ pub enum StoreError {
     /// A row that this version cannot read. Naming it lets an operator look.
     #[error("the store holds a {what} that cannot be read: {reason}")]
     Unreadable { what: &'static str, reason: String },
-    #[error("`{url}` is not a store address: {reason}")]
+    #[error("the store `{url}` cannot be opened: {reason}")]
     BadAddress { url: String, reason: String },
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::io::transport::NoAnswer;
 use crate::model::{DeliveryOutcome, Timestamp};
 use crate::sinks::{Judgement, Limits, Rate};
 use crate::store::{Pending, Settlement};
@@ -14,10 +15,15 @@ const RETRY_CAP: Duration = Duration::from_secs(60);
 /// Without a `Retry-After`: 30 s, doubling to 5 min (PagerDuty documents none).
 const THROTTLE_BASE: Duration = Duration::from_secs(30);
 const THROTTLE_CAP: Duration = Duration::from_secs(300);
+/// Whoever throttles us is not asked again sooner, however small a span it names: a batch of lanes would ask all at once.
+const THROTTLE_MIN: Duration = Duration::from_secs(1);
 /// A wrong credential is a person's to mend; asking faster helps nobody.
 const BLOCKED_PAUSE: Duration = Duration::from_secs(300);
 /// A sink may ask for silence, but not for ever.
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// How the reason of a delivery begins that may have been taken and would show twice. It is stored with the delivery, so
+/// that no restart forgets it.
+const MAY_HAVE_BEEN_TAKEN: &str = "may have been taken";
 /// What is kept of an error text.
 const REASON_CHARS_MAX: usize = 500;
 
@@ -39,6 +45,12 @@ pub(super) struct History {
 
 pub(super) fn after(item: &Pending, judgement: Judgement, limits: &Limits, history: History, now: Timestamp) -> After {
     let attempts = item.delivery.attempts.saturating_add(1);
+    let is_doubted = item.delivery.reason.starts_with(MAY_HAVE_BEEN_TAKEN);
+    // Whatever follows, the doubt stays.
+    let told = |reason: String| match is_doubted {
+        true => format!("{MAY_HAVE_BEEN_TAKEN} before: {reason}"),
+        false => reason,
+    };
     let settle = |outcome, reason: String| Settlement {
         id: item.delivery.id,
         attempts,
@@ -65,21 +77,34 @@ pub(super) fn after(item: &Pending, judgement: Judgement, limits: &Limits, histo
         Judgement::Throttled { retry_after } => {
             // It is the credential that is throttled, whichever notice comes first after the pause.
             let own = doubled(THROTTLE_BASE, THROTTLE_CAP, history.throttled_count);
-            let wait = retry_after.map_or(own, |span| span.min(RETRY_AFTER_MAX));
-            After { settlement: again("throttled".to_owned(), wait), pause: Some(wait), meaning: "throttled" }
+            let wait = retry_after.map_or(own, |span| span.clamp(THROTTLE_MIN, RETRY_AFTER_MAX));
+            After { settlement: again(told("throttled".to_owned()), wait), pause: Some(wait), meaning: "throttled" }
         }
         Judgement::Transient { reason } => {
-            let bound = doubled(RETRY_BASE, RETRY_CAP, attempts);
-            let wait = Duration::from_millis(fastrand::u64(0..=u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)));
-            After { settlement: again(reason, wait), pause: None, meaning: "transient" }
+            After { settlement: again(told(reason), jitter(attempts)), pause: None, meaning: "transient" }
+        }
+        Judgement::Doubtful { reason } => {
+            let reason = format!("{MAY_HAVE_BEEN_TAKEN}: {reason}");
+            let settlement = if is_doubted {
+                settle(DeliveryOutcome::Dead, format!("given up after {attempts} attempts: {reason}"))
+            } else {
+                again(reason, jitter(attempts))
+            };
+            After { settlement, pause: None, meaning: "transient" }
         }
         Judgement::Blocked { reason } => {
-            After { settlement: again(reason, BLOCKED_PAUSE), pause: Some(BLOCKED_PAUSE), meaning: "blocked" }
+            After { settlement: again(told(reason), BLOCKED_PAUSE), pause: Some(BLOCKED_PAUSE), meaning: "blocked" }
         }
         Judgement::Rejected { reason } => {
-            After { settlement: settle(DeliveryOutcome::Dead, reason), pause: None, meaning: "rejected" }
+            After { settlement: settle(DeliveryOutcome::Dead, told(reason)), pause: None, meaning: "rejected" }
         }
     }
+}
+
+/// What a request without an answer means for one of its notices.
+pub(super) fn unanswered(error: &NoAnswer, shows_twice: bool) -> Judgement {
+    let reason = error.reason.clone();
+    if error.is_doubtful && shows_twice { Judgement::Doubtful { reason } } else { Judgement::Transient { reason } }
 }
 
 /// A newer notice of the lane says all that this one would have said.
@@ -92,6 +117,11 @@ pub(super) fn superseded(item: &Pending, now: Timestamp) -> Settlement {
         reason: String::new(),
         at: now,
     }
+}
+
+fn jitter(attempts: u32) -> Duration {
+    let bound = doubled(RETRY_BASE, RETRY_CAP, attempts);
+    Duration::from_millis(fastrand::u64(0..=u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)))
 }
 
 fn doubled(base: Duration, cap: Duration, attempts: u32) -> Duration {

@@ -92,7 +92,7 @@ impl PlainClient {
         timeout: Duration,
     ) -> Result<Received, NoAnswer> {
         let exchange = exchange(&target, &request);
-        tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| Err(no_answer("timed out", None)))
+        tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| Err(doubtful(no_answer("timed out", None))))
     }
 
     #[cfg(test)]
@@ -118,7 +118,10 @@ async fn exchange(target: &Target, request: &HttpRequest) -> Result<Received, No
             }
             // The other side closed it meanwhile.
             Err(Broken { is_unsent: true, .. }) if is_used => {}
-            Err(Broken { cause, .. }) => return Err(no_answer("the connection broke", Some(&cause))),
+            Err(Broken { cause, is_unsent }) => {
+                let broke = no_answer("the connection broke", Some(&cause));
+                return Err(if is_unsent { broke } else { doubtful(broke) });
+            }
         }
     }
 }
@@ -260,6 +263,12 @@ fn is_line(value: &str) -> bool {
     value.bytes().fold(true, |is_line, byte| is_line & (byte == b'\t' || (byte >= b' ' && byte != 0x7f)))
 }
 
+/// Nothing of the request has left.
 fn no_answer(what: &str, cause: Option<&dyn std::fmt::Display>) -> NoAnswer {
-    NoAnswer { reason: cause.map_or_else(|| what.to_owned(), |cause| format!("{what}: {cause}")) }
+    let reason = cause.map_or_else(|| what.to_owned(), |cause| format!("{what}: {cause}"));
+    NoAnswer { reason, is_doubtful: false }
+}
+
+fn doubtful(error: NoAnswer) -> NoAnswer {
+    NoAnswer { is_doubtful: true, ..error }
 }

@@ -100,6 +100,42 @@ async fn no_answer_a_broken_one_and_nobody_there_are_told_apart_and_the_address_
 }
 
 #[tokio::test]
+async fn only_where_nothing_can_have_left_there_is_no_doubt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = listener.local_addr().unwrap();
+    let transport = HttpTransport::new().unwrap();
+    // The second goes through the large client.
+    let addresses = [format!("http://{place}/"), format!("http://us:er@{place}/")];
+    let post = |url: &str| HttpRequest { url: url.to_owned(), ..post("/", &listener) };
+    for address in &addresses {
+        let breaking = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream).await.unwrap();
+        };
+        let (broken, ()) = tokio::join!(transport.post(post(address), PATIENCE), breaking);
+        let broken = broken.unwrap_err();
+        assert!(broken.is_doubtful, "{address}: {broken}");
+        let silent = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while request(&mut stream).await.is_some() {}
+        };
+        let (late, ()) = tokio::join!(transport.post(post(address), Duration::from_millis(50)), silent);
+        let late = late.unwrap_err();
+        assert!(late.is_doubtful && late.reason.starts_with("timed out"), "{address}: {late}");
+    }
+    let tls = format!("https://{place}/");
+    let no_tls = async { drop(listener.accept().await.unwrap()) };
+    let (unsent, ()) = tokio::join!(transport.post(post(&tls), PATIENCE), no_tls);
+    assert!(!unsent.as_ref().unwrap_err().is_doubtful, "{unsent:?}");
+    let requests: Vec<HttpRequest> = addresses.iter().chain([&tls]).map(|address| post(address)).collect();
+    drop(listener);
+    for nobody in requests {
+        let unsent = transport.post(nobody, PATIENCE).await.unwrap_err();
+        assert!(!unsent.is_doubtful && unsent.reason.starts_with("cannot connect"), "{unsent}");
+    }
+}
+
+#[tokio::test]
 async fn a_long_answer_is_read_to_its_bound_and_a_redirect_is_not_followed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let transport = HttpTransport::new().unwrap();

@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::proto::{self, Partial};
 use crate::model::{Code, Delay, Signal, http_is_retryable};
-use crate::sinks::answer::{excerpt, wait_of};
+use crate::sinks::answer::{WAIT_MAX, excerpt, wait_of};
 use crate::sinks::{Reply, TelemetryAnswer};
 
 /// An answer of OTLP/HTTP. Only 429, 502, 503 and 504 may be tried again.
@@ -53,6 +53,8 @@ pub(crate) fn grpc(signal: Signal, answer: &TelemetryAnswer<'_>) -> Reply {
     let message = answer.grpc_message.map(percent_decoded).unwrap_or_default();
     let reason = with_remark(format!("gRPC status {grpc}"), &excerpt(&message));
     if code.is_retryable(delay) {
+        // That there is a delay says that another attempt is welcome; one of nothing does not say when.
+        let retry_after = retry_after.filter(|wait| !wait.is_zero());
         return Reply::NotNow { http, grpc, reason, retry_after };
     }
     let is_about_data = matches!(code, Code::InvalidArgument | Code::Internal | Code::ResourceExhausted);
@@ -62,7 +64,7 @@ pub(crate) fn grpc(signal: Signal, answer: &TelemetryAnswer<'_>) -> Reply {
 fn retry_info(answer: &TelemetryAnswer<'_>) -> Option<Duration> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let status = GeneralPurpose::new(&alphabet::STANDARD, config).decode(answer.grpc_details?.trim()).ok()?;
-    proto::retry_delay(&status)
+    proto::retry_delay(&status).map(|wait| wait.min(WAIT_MAX))
 }
 
 /// A success, which may say that a part was not taken.

@@ -153,6 +153,8 @@ fn retry_after_is_read_as_seconds_and_as_a_date() {
     };
     assert_eq!(wait("7"), Some(Duration::from_secs(7)));
     assert_eq!(wait("soon"), None);
+    assert_eq!(wait("0"), None, "who asks for no wait leaves the pace to us");
+    assert_eq!(wait("Mon, 01 Jan 2001 00:00:00 GMT"), None);
     let later = now().plus(Duration::from_secs(90));
     let date = jiff::Timestamp::from_millisecond(later.as_ms()).unwrap();
     let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -186,6 +188,9 @@ fn an_exhausted_receiver_is_tried_again_only_with_a_retry_info() {
     let details = STANDARD.encode(status(url, 2, 0));
     let reply = grpc(&TelemetryAnswer { grpc_details: Some(&details), ..grpc_answer("14") });
     assert!(matches!(reply, Reply::NotNow { retry_after: Some(wait), .. } if wait.as_secs() == 2));
+    let details = STANDARD.encode(status(url, 0, 0));
+    let reply = grpc(&TelemetryAnswer { grpc_details: Some(&details), ..grpc_answer("8") });
+    assert!(matches!(reply, Reply::NotNow { retry_after: None, grpc: 8, .. }), "{reply:?}");
 }
 
 #[test]

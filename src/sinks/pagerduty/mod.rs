@@ -123,6 +123,14 @@ impl Sink for PagerDuty {
         }))
     }
 
+    /// Change events have no key.
+    fn shows_twice(&self, kind: NoticeKind) -> bool {
+        match kind {
+            NoticeKind::Event => true,
+            NoticeKind::Opened | NoticeKind::Changed | NoticeKind::Reminder | NoticeKind::Resolved => false,
+        }
+    }
+
     fn check_secrets(&self, secrets: &dyn Secrets) -> Result<(), EncodeError> {
         self.check_key(options::secret(secrets, ROUTING_KEY)?.reveal())
     }
@@ -272,6 +280,15 @@ mod tests {
         let error = sink().encode(&[&event], &RULESET, now()).err().unwrap();
         assert!(matches!(&error, EncodeError::Unencodable { reason } if reason.contains("ruleset")), "{error}");
         assert!(sink().encode(&[&notice(owl(), NoticeKind::Opened, Reason::FirstAlert)], &RULESET, now()).is_ok());
+    }
+
+    #[test]
+    fn only_what_has_no_key_is_shown_twice() {
+        let sink = sink();
+        assert!(sink.shows_twice(NoticeKind::Event));
+        for kind in [NoticeKind::Opened, NoticeKind::Changed, NoticeKind::Reminder, NoticeKind::Resolved] {
+            assert!(!sink.shows_twice(kind), "{kind:?}");
+        }
     }
 
     #[test]

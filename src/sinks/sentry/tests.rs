@@ -164,6 +164,8 @@ fn rate_limits_are_read_on_every_answer() {
     assert!(matches!(judge(429, Some("70:span:key"), Some("9")), Judgement::Transient { .. }));
     assert_eq!(judge(429, Some(" "), Some("9")), throttled(9));
     assert_eq!(judge(429, None, Some("9")), throttled(9));
+    assert_eq!(judge(429, None, Some("0")), throttled(60), "no wait is no answer to how long");
+    assert!(matches!(judge(503, None, Some("0")), Judgement::Transient { .. }));
     assert_eq!(judge(503, Some("70:error:key"), None), throttled(70));
     assert!(matches!(judge(403, Some("70:error:key"), None), Judgement::Blocked { .. }));
 }

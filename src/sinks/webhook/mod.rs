@@ -12,7 +12,7 @@ mod sign;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::answer::{default_judgement, only, reason};
+use super::answer::{default_judgement, only, reason, retry_after};
 use super::{
     EncodeError, HttpAnswer, HttpRequest, Judgement, Limits, Outgoing, Secrets, Sink, SinkKind, SinkSettings, headers,
     options, words,
@@ -136,14 +136,13 @@ impl Sink for Webhook {
     }
 
     fn judge(&self, answer: &HttpAnswer<'_>, notice_count: usize) -> Vec<Judgement> {
+        let wait = retry_after(answer);
         let judgement = match (answer.status, default_judgement(answer)) {
             (200..=299, _) => Judgement::Delivered,
             (410, _) => Judgement::Blocked { reason: reason(answer, "the receiver wants no more") },
             // The specification knows one final answer, 410: any other failure may be the receiver's deployment.
             (_, Judgement::Rejected { reason }) => Judgement::Transient { reason },
-            (502 | 504, Judgement::Transient { .. }) if answer.retry_after.is_some() => {
-                Judgement::Throttled { retry_after: super::answer::retry_after(answer) }
-            }
+            (502 | 504, Judgement::Transient { .. }) if wait.is_some() => Judgement::Throttled { retry_after: wait },
             (_, other) => other,
         };
         vec![judgement; notice_count]

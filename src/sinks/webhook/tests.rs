@@ -91,6 +91,13 @@ fn each_answer_has_its_class() {
         let expected = Judgement::Throttled { retry_after: Some(Duration::from_secs(60)) };
         assert_eq!(sink.judge(&slow, 1), [expected], "{status}");
     }
+    for (status, is_throttled) in [(429, true), (502, false), (503, false), (504, false)] {
+        let mut hasty = answer(status, "");
+        hasty.retry_after = Some("0");
+        let judged = sink.judge(&hasty, 1).remove(0);
+        assert_eq!(judged == Judgement::Throttled { retry_after: None }, is_throttled, "{status}: {judged:?}");
+        assert_eq!(matches!(judged, Judgement::Transient { .. }), !is_throttled, "{status}: {judged:?}");
+    }
 }
 
 #[test]

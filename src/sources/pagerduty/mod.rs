@@ -5,16 +5,18 @@
 //!
 //! | their field | our field | note |
 //! | --- | --- | --- |
-//! | `routing_key`, `dedup_key` | identity | with the constants of the instance; the header `X-Routing-Key` where the body has no key |
+//! | `routing_key`, `dedup_key` | identity | with the constants of the instance; the header `X-Routing-Key` where the body has no key; of a change the body, and the time of receipt where it has no `payload.timestamp` |
 //! | `event_action` | `state` | change events are `info` |
 //! | `payload.summary` | `title` | |
 //! | `payload.class` | `name` | else `alertname` of the details, or of a group of Alertmanager, else `dedup_key` |
 //! | `payload.source`, `.component`, `.group`, `.class`, `client` | labels and fields | |
 //! | `payload.custom_details` | labels | flattened; rendered lists of labels stay text |
+//! | `.firing[].labels`, else `.resolved[].labels` | labels | those that all alerts of the list share, where nothing above has the name |
 //! | `payload.timestamp` | field `timestamp`; `starts_at` of a change | of an alert it is not the episode's start |
 //! | `client_url`, `links`, `images` | `links` | in this order |
 
 mod event;
+mod group;
 mod mask;
 mod name;
 
@@ -177,10 +179,15 @@ impl<'a> Decoder<'_, 'a> {
     fn alert(&self, event: Event<'a>, dedup_key: Option<Cow<'a, str>>) -> Alert<'a> {
         let mut sender = IdHasher::new("sender");
         sender.part(&self.instance.name);
-        let labels = self.labels(&event);
-        let title = self.title(&event, dedup_key.as_deref());
-        let identity = self.identity(dedup_key.as_deref());
+        let mut labels = self.labels(&event);
+        // Named before the labels of a group join: by whom it is grouped decides whether theirs is its name.
         let name = name::given(&labels, event.summary.as_deref());
+        self.add_shared(&mut labels, &event);
+        let title = self.title(&event, dedup_key.as_deref());
+        let identity = match dedup_key.as_deref() {
+            Some(key) => self.identity(key),
+            None => self.identity_of_change(&event),
+        };
         Alert {
             identity,
             sender: sender.sender(),
@@ -208,10 +215,27 @@ impl<'a> Decoder<'_, 'a> {
         }
     }
 
-    fn identity(&self, dedup_key: Option<&str>) -> Identity {
-        let mut hasher = IdHasher::new(if dedup_key.is_some() { "pagerduty" } else { "pagerduty-change" });
+    fn identity(&self, dedup_key: &str) -> Identity {
+        let mut hasher = IdHasher::new("pagerduty");
         hasher.part(self.routing_key);
-        hasher.part(dedup_key.unwrap_or(self.text));
+        hasher.part(dedup_key);
+        self.with_constants(hasher)
+    }
+
+    /// A change has no key. One that says when it happened is the same whenever it is posted; of others two may read alike
+    /// (the second deploy of a day), and PagerDuty shows both.
+    fn identity_of_change(&self, event: &Event<'a>) -> Identity {
+        let is_dated = self.timestamp(event).is_some();
+        let mut hasher = IdHasher::new(if is_dated { "pagerduty-change" } else { "pagerduty-change-undated" });
+        hasher.part(self.routing_key);
+        hasher.part(self.text);
+        if !is_dated {
+            hasher.part(&self.request.received_at.as_ms().to_string());
+        }
+        self.with_constants(hasher)
+    }
+
+    fn with_constants(&self, mut hasher: IdHasher) -> Identity {
         for (name, value) in self.instance.constants.iter() {
             hasher.part(name);
             hasher.part(value);
@@ -232,6 +256,15 @@ impl<'a> Decoder<'_, 'a> {
             .chain(own)
             .filter(|(name, value)| self.is_public(name) && self.is_public(value))
             .collect()
+    }
+
+    /// What is known of the event itself wins over what its alerts have in common.
+    fn add_shared(&self, labels: &mut Labels<'a>, event: &Event<'a>) {
+        for (name, value) in event.details.map(group::shared_labels).unwrap_or_default() {
+            if labels.get(&name).is_none() && self.is_public(&name) && self.is_public(&value) {
+                labels.set(name, value);
+            }
+        }
     }
 
     fn fields(&self, event: &Event<'a>, dedup_key: Option<Cow<'a, str>>) -> Labels<'a> {

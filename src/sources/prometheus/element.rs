@@ -29,8 +29,21 @@ pub(in crate::sources) struct Element<'a> {
 
 pub(in crate::sources) type Elements<'a> = Vec<Result<Element<'a>, String>>;
 
+/// What a label's value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sources) enum Values {
+    /// As Alertmanager's API takes them.
+    Texts,
+    /// Numbers and booleans are the texts that they are written as.
+    Scalars,
+}
+
 /// `array` is the text of the list, `field` its name in errors. An element that cannot be used is its reason.
-pub(in crate::sources) fn read_elements<'a>(field: &'static str, array: &'a str) -> Result<Elements<'a>, DecodeError> {
+pub(in crate::sources) fn read_elements<'a>(
+    field: &'static str,
+    array: &'a str,
+    values: Values,
+) -> Result<Elements<'a>, DecodeError> {
     if array.starts_with('[')
         && let Some(elements) = quick::read(array, capacity_for(array)).or_else(|| read_strictly(array).ok())
     {
@@ -43,7 +56,7 @@ pub(in crate::sources) fn read_elements<'a>(field: &'static str, array: &'a str)
                 field: Cow::Borrowed(field),
                 reason: format!("{COUNT_MAX} alerts or more in one request"),
             }),
-            items => Ok(items.into_iter().map(read_element).collect()),
+            items => Ok(items.into_iter().map(|item| read_element(item, values)).collect()),
         },
         kind @ (Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Object) => Err(DecodeError::Bad {
             field: Cow::Borrowed(field),
@@ -180,14 +193,14 @@ fn next_time<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Timestamp>, A
 }
 
 /// The slow road: says what is wrong, and overlooks what does no harm.
-fn read_element(node: Node<'_>) -> Result<Element<'_>, String> {
+fn read_element(node: Node<'_>, values: Values) -> Result<Element<'_>, String> {
     if node.kind() != Kind::Object {
         return Err(format!("expected an object, found {}", node.kind().as_str()));
     }
     let mut element = Element::default();
     for (name, value) in node.members() {
         match Name::of(&name) {
-            Name::Labels => element.labels = read_labels(value)?,
+            Name::Labels => element.labels = read_labels(value, values)?,
             Name::Annotations => element.annotations = read_annotations(value)?,
             Name::StartsAt => element.starts_at = read_time("startsAt", value)?,
             Name::EndsAt => element.ends_at = read_time("endsAt", value)?,
@@ -201,7 +214,7 @@ fn read_element(node: Node<'_>) -> Result<Element<'_>, String> {
     Ok(element)
 }
 
-fn read_labels(value: Node<'_>) -> Result<Option<Labels<'_>>, String> {
+fn read_labels(value: Node<'_>, values: Values) -> Result<Option<Labels<'_>>, String> {
     match value.kind() {
         Kind::Null => return Ok(None),
         Kind::Object => {}
@@ -211,7 +224,11 @@ fn read_labels(value: Node<'_>) -> Result<Option<Labels<'_>>, String> {
     }
     let mut pairs = Vec::new();
     for (name, value) in value.members() {
-        match value.text() {
+        let text = match values {
+            Values::Texts => value.text(),
+            Values::Scalars => value.scalar(),
+        };
+        match text {
             Some(text) => pairs.push((name, text)),
             None if value.is_null() => pairs.push((name, Cow::Borrowed(""))),
             None => return Err(format!("field `labels.{}`: {} is no text", one_line(&name, 60), quoted(value))),

@@ -13,5 +13,5 @@ mod element;
 mod quick;
 mod shape;
 
-pub(super) use element::{Element, Elements, read_elements};
+pub(super) use element::{Element, Elements, Values, read_elements};
 pub(super) use shape::{Shape, Spoken};

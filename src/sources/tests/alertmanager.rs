@@ -188,19 +188,32 @@ fn what_is_no_webhook_is_refused_and_says_why() {
 }
 
 #[test]
+fn a_number_as_a_label_is_the_text_that_it_is_written_as() {
+    let instance = instance(KIND);
+    let body = br#"{"alerts":[{"labels":{"alertname":"X","id":12345678901234567890.10,"canary":true,"none":null}}]}"#;
+    let alert = &decode(body, &instance).alerts[0];
+    assert_eq!(
+        alert.labels.iter().collect::<Vec<_>>(),
+        [("alertname", "X"), ("canary", "true"), ("id", "12345678901234567890.10")]
+    );
+    let quoted = br#"{"alerts":[{"labels":{"alertname":"X","id":"12345678901234567890.10","canary":"true"}}]}"#;
+    assert_eq!(decode(quoted, &instance).alerts[0].identity, alert.identity);
+}
+
+#[test]
 fn a_bad_alert_is_kept_aside_and_a_message_of_bad_ones_is_refused() {
     let instance = instance(KIND);
-    let batch = decode(br#"{"alerts":[{"labels":{"a":1}},{"labels":{"a":"1"}}]}"#, &instance);
+    let batch = decode(br#"{"alerts":[{"labels":{"a":{}}},{"labels":{"a":"1"}}]}"#, &instance);
     assert_eq!(
         (batch.alerts.len(), reasons(&batch)),
-        (1, vec!["alert 0: field `labels.a`: `1` is no text".to_owned()])
+        (1, vec!["alert 0: field `labels.a`: an object is no text".to_owned()])
     );
     assert_eq!(source(KIND).answer("", &taken(&batch)).status, 200);
-    let batch = decode(br#"{"alerts":[{"labels":{"a":1}}]}"#, &instance);
+    let batch = decode(br#"{"alerts":[{"labels":{"a":[1]}}]}"#, &instance);
     let answer = source(KIND).answer("", &taken(&batch));
     assert_eq!(
         (answer.status, answer.body.as_str()),
-        (400, r#"{"error":"alert 0: field `labels.a`: `1` is no text"}"#)
+        (400, r#"{"error":"alert 0: field `labels.a`: a list is no text"}"#)
     );
     assert_eq!(source(KIND).answer("", &taken(&decode(br#"{"alerts":[]}"#, &instance))).status, 200);
 }

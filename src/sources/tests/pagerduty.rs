@@ -125,6 +125,25 @@ fn change_events_are_facts_without_an_end() {
 }
 
 #[test]
+fn a_change_that_does_not_say_when_it_happened_is_one_of_its_own_each_time_it_is_posted() {
+    let instance = instance(KIND);
+    let identity_of = |members: &str, received_at: &str| {
+        let body = format!(r#"{{"routing_key":"{KEY}","payload":{{"summary":"Deploy of owl-service"{members}}}}}"#);
+        let request = Request { path: CHANGE, received_at: at(received_at), ..request(body.as_bytes()) };
+        source(KIND).decode(&request, &instance).unwrap().alerts[0].identity
+    };
+    let (one, next) = (RECEIVED_AT, "2026-11-23T02:21:00.001Z");
+    for undated in ["", r#","timestamp":"""#, r#","timestamp":"today""#] {
+        assert_ne!(identity_of(undated, one), identity_of(undated, next), "{undated}");
+        // The same input is the same event, as a replay of the journal needs it.
+        assert_eq!(identity_of(undated, one), identity_of(undated, one), "{undated}");
+    }
+    let dated = r#","timestamp":"2026-11-23T02:20:00Z""#;
+    assert_eq!(identity_of(dated, one), identity_of(dated, next));
+    assert_ne!(identity_of(dated, one), identity_of(&dated.replace(":00Z", ":01Z"), one));
+}
+
+#[test]
 fn version_one_is_mapped_and_answered_in_its_own_words() {
     let instance = instance(KIND);
     let body = format!(
@@ -269,6 +288,39 @@ fn a_group_of_alertmanager_has_the_name_of_its_alerts_where_they_have_one() {
     assert_eq!(firing("[FIRING:1] HighErrorRate eks-prod-1", "{}"), "HighErrorRate");
     assert_eq!(firing("[FIRING:1] High error rate on duo-api", "{}"), "d");
     assert_eq!(firing("[FIRING:1]", "{}"), "d");
+}
+
+#[test]
+fn what_all_alerts_of_a_group_share_are_labels_and_change_neither_its_name_nor_its_identity() {
+    let instance = instance(KIND);
+    let alert = |pod: &str| {
+        format!(
+            r#"{{"labels":{{"alertname":"DiskFull","cluster":"eks-prod-1","service":"owl-service","pod":"{pod}","source":"theirs","job":"{KEY}"}}}}"#
+        )
+    };
+    let group = |members: &str, firing: &str| {
+        trigger(&format!(
+            r#"{members},"custom_details":{{"cluster":"known-better","firing":[{firing}],"resolved":[]}}"#
+        ))
+        .replace("Disk full", "[FIRING:2] db-1 (DiskFull critical)")
+    };
+    let body = group("", &format!("{},{}", alert("a"), alert("b")));
+    let event = &decode(body.as_bytes(), &instance).alerts[0];
+    for (name, value) in [
+        ("service", Some("owl-service")),
+        ("alertname", Some("DiskFull")),
+        ("cluster", Some("known-better")),
+        ("source", Some("db-1")),
+        ("pod", None),
+        ("job", None),
+        ("firing.1.labels.pod", Some("b")),
+    ] {
+        assert_eq!(event.labels.get(name), value, "{name}");
+    }
+    assert_eq!((event.name.as_ref(), event.fields.get("service")), ("d", None));
+    let plain = trigger("");
+    assert_eq!(event.identity, decode(plain.as_bytes(), &instance).alerts[0].identity);
+    assert_eq!(name_of(&group(r#","class":"disk""#, &alert("a"))), "disk");
 }
 
 #[test]

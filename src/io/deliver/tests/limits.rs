@@ -203,6 +203,17 @@ async fn a_sink_that_names_no_time_is_left_alone_for_longer_each_time_whichever_
     rig.all_settled().await;
 }
 
+#[test]
+fn however_small_a_span_a_sink_names_it_is_not_asked_again_within_a_second() {
+    let row = pending(1, 1, Opened, START);
+    for (asked, waited_ms) in [(0, 1000), (1, 1000), (999, 1000), (1500, 1500)] {
+        let judgement = Judgement::Throttled { retry_after: Some(Duration::from_millis(asked)) };
+        let done = after(&row, judgement, &LIMITS, History::default(), START);
+        assert_eq!(done.pause, Some(Duration::from_millis(waited_ms)), "asked for {asked} ms");
+        assert_eq!(done.settlement.next_attempt_at.since(START), Duration::from_millis(waited_ms));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_was_set_back_before_a_start_delays_no_page() {
     let rig = Plan::new(|_, _| Reply::Answer(200)).left([(1, Opened)]).start();

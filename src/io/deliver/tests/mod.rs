@@ -4,6 +4,7 @@
 mod lanes;
 mod laws;
 mod limits;
+mod twice;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -23,6 +24,8 @@ enum Reply {
     RetryAfter(u64),
     Slow(Duration, u16),
     Broken,
+    /// Nobody is there, so nothing has left.
+    Refused,
     Never,
 }
 
@@ -128,10 +131,11 @@ impl Transport for World {
                     tokio::time::sleep(span).await;
                     received(status)
                 }
-                Reply::Broken => Err(NoAnswer { reason: "the connection broke".to_owned() }),
+                Reply::Broken => Err(NoAnswer { reason: "the connection broke".to_owned(), is_doubtful: true }),
+                Reply::Refused => Err(NoAnswer { reason: "cannot connect".to_owned(), is_doubtful: false }),
                 Reply::Never => {
                     tokio::time::sleep(timeout).await;
-                    Err(NoAnswer { reason: "timed out".to_owned() })
+                    Err(NoAnswer { reason: "timed out".to_owned(), is_doubtful: true })
                 }
             }
         })
@@ -199,6 +203,9 @@ impl Sink for PlainSink {
     }
     fn limits(&self) -> Limits {
         self.0
+    }
+    fn shows_twice(&self, kind: NoticeKind) -> bool {
+        kind == NoticeKind::Event
     }
     fn encode(&self, notices: &[&Notice], _: &dyn Secrets, _: Timestamp) -> Result<Outgoing, EncodeError> {
         let lane = |notice: &Notice| u32::from_be_bytes(notice.incident.key.0[..4].try_into().unwrap());

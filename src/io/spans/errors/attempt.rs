@@ -134,7 +134,8 @@ fn after(answer: Answer, parts: &Parts, outlet: &ErrorOutlet) -> After {
             attempted("throttled");
             After::Settled(Outcome::Throttled)
         }
-        Judgement::Transient { .. } => {
+        // An exception has an id by which it is known again.
+        Judgement::Transient { .. } | Judgement::Doubtful { .. } => {
             attempted("transient");
             After::Again { wait: None, why: if status == 0 { LostWhy::Network } else { LostWhy::Refused } }
         }

@@ -44,7 +44,7 @@ impl Transport for Network {
                 Reply::RetryAfter(status, wait) => {
                     Ok(Received { status, retry_after: Some(wait.to_owned()), ..Received::default() })
                 }
-                Reply::Broken => Err(NoAnswer { reason: "broken".to_owned() }),
+                Reply::Broken => Err(NoAnswer { reason: "broken".to_owned(), is_doubtful: true }),
                 Reply::Never => std::future::pending().await,
             }
         })

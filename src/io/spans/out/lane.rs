@@ -144,12 +144,10 @@ impl Lane {
             let first_attempt = *first_attempt.get_or_insert_with(Instant::now);
             let reply = self.attempt(parcel.signal, &body).await;
             let Reply::NotNow { retry_after, reason, .. } = &reply else { return reply };
-            if let Some(wait) = retry_after {
-                self.queue.pause(*wait);
-            }
+            let granted = retry_after.map(|wait| self.queue.pause(wait));
             self.say(reason);
             // What the sink asked for, or more by chance, so that lanes and hosts do not come back all at once.
-            let wait = retry_after.unwrap_or_default() + backoff(attempt);
+            let wait = granted.unwrap_or_default() + backoff(attempt);
             let is_over = match self.queue.patience() {
                 Patience::Pass => true,
                 Patience::Retry => first_attempt.elapsed() + wait > self.plan.give_up_after,

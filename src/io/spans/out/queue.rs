@@ -261,11 +261,13 @@ impl Queue {
         state.left.item_count += items;
     }
 
-    /// The sink asked for silence: no lane begins a request before.
-    pub(super) fn pause(&self, wait: Duration) {
-        let until = Instant::now() + wait.min(PAUSE_MAX);
+    /// The sink asked for silence: no lane begins a request before. Returns how much of it is granted.
+    pub(super) fn pause(&self, wait: Duration) -> Duration {
+        let granted = wait.min(PAUSE_MAX);
+        let until = Instant::now() + granted;
         let mut state = self.state();
         state.paused_until = Some(state.paused_until.map_or(until, |known| known.max(until)));
+        granted
     }
 
     pub(super) fn paused_until(&self) -> Option<Instant> {
