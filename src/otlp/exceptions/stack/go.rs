@@ -115,7 +115,20 @@ fn is_in_app(package: &str, file: &str) -> bool {
     !(package.is_empty()
         || STANDARD.contains(&first)
         || package.starts_with("go.opentelemetry.io/")
-        || ["/vendor/", "/pkg/mod/"].iter().any(|part| file.contains(part)))
+        || ["/vendor/", "/pkg/mod/"].iter().any(|part| file.contains(part))
+        || file.split('/').any(has_version)
+        || is_external(file))
+}
+
+/// `yaml.v3@v3.0.1`: a module as `-trimpath` writes it. The program's own has no version.
+fn has_version(part: &str) -> bool {
+    part.split_once("@v").is_some_and(|(_, version)| version.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// The repositories of others, as Bazel lays them out.
+fn is_external(file: &str) -> bool {
+    let in_sandbox = file.split_once("/execroot/").map(|(_, rest)| rest);
+    file.starts_with("external/") || in_sandbox.is_some_and(|rest| rest.contains("/external/"))
 }
 
 /// First parts of the standard library's packages. Modules of companies have no dot either, so that is no sign.
