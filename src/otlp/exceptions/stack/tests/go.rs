@@ -31,3 +31,41 @@ fn modules_of_others_are_not_the_services_own_code_wherever_they_were_built() {
         assert_eq!(frames(&stack)[0].in_app, is_own, "{file}");
     }
 }
+
+const WHOLE: &str = "goroutine 35 [running]:
+runtime/debug.Stack()
+\t/usr/local/go/src/runtime/debug/stack.go:26 +0x5e
+panic({0x9a3ae0?, 0xe0c1b0?})
+\t/usr/local/go/src/runtime/panic.go:783 +0x132
+example.com/owl/store.(*Repo[...]).Load(0xc000112480, {0xa5f2c8, 0xc0001a6000}, 0x7)
+\t/srv/owl/store/store.go:128 +0x1d
+sort.insertionSort_func({0xc00009fe18?, 0xc0000a8018?}, 0x0, 0x2)
+\t/usr/local/go/src/sort/zsortfunc.go:12 +0xa7
+main.main.func2()
+\t/srv/owl/main.go:160 +0x2d
+created by main.main in goroutine 1
+\t/srv/owl/main.go:158 +0x1e5
+";
+
+#[test]
+fn a_stack_that_is_cut_anywhere_keeps_whole_frames_only() {
+    let whole = frames(WHOLE);
+    assert_eq!(whole.len(), 3);
+    let from = WHOLE.find("128 +0x1d").unwrap() + "128 +0x1d".len();
+    for end in from..=WHOLE.len() {
+        let cut = frames(&WHOLE[..end]);
+        let shown = &WHOLE[end - 30..end];
+        assert_eq!(cut[..], whole[whole.len() - cut.len()..], "{shown}");
+        let count = WHOLE[..end].matches(" +0x").count().saturating_sub(2).min(3);
+        assert_eq!(cut.len(), count, "{shown}");
+    }
+}
+
+#[test]
+fn a_call_that_was_inlined_has_no_offset_and_is_kept_at_the_end() {
+    let stack = "goroutine 1 [running]:\nmain.f(0x1)\n\t/srv/owl/main.go:12 +0x1d\nmain.g(...)\n\t/srv/owl/main.go:245";
+    assert_eq!(frames(stack).iter().map(|frame| frame.line).collect::<Vec<_>>(), [Some(245), Some(12)]);
+    // Nothing but frames, as pkg/errors prints them: there are no offsets at all.
+    let stack = "main.f\n\t/srv/owl/main.go:12\nmain.g\n\t/srv/owl/main.go:245";
+    assert_eq!(frames(stack).len(), 2);
+}
