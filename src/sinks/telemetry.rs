@@ -70,8 +70,8 @@ pub struct TelemetryAnswer<'a> {
     pub grpc_status: Option<&'a str>,
     pub grpc_message: Option<&'a str>,
     pub grpc_details: Option<&'a str>,
-    /// At most 64 KiB; of gRPC with its prefix.
-    pub body: &'a [u8],
+    /// The message, inflated and without the prefix of gRPC, at most 64 KiB; `None`: nobody can read it.
+    pub body: Option<&'a [u8]>,
     pub received_at: Timestamp,
 }
 
@@ -79,6 +79,8 @@ pub struct TelemetryAnswer<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     Taken,
+    /// A success, and nobody can read what was said of it.
+    Unread,
     /// Never to be sent again: `rejected` items are gone; 0 is a warning.
     Partly {
         rejected: u64,

@@ -71,17 +71,17 @@ fn retry_info(answer: &TelemetryAnswer<'_>) -> Option<Duration> {
 fn taken(signal: Signal, answer: &TelemetryAnswer<'_>) -> Reply {
     let kind = kind_of(answer);
     let partial = match kind.as_str() {
-        _ if answer.body.is_empty() => Some(Partial::default()),
+        _ if answer.body.is_some_and(<[u8]>::is_empty) => Some(Partial::default()),
         PAGE => return page(answer.status),
-        "application/json" => partial_success_of_json(signal, answer.body),
-        "application/x-protobuf" | "application/protobuf" => proto::partial_success(answer.body),
-        _ if kind.starts_with("application/grpc") => answer.body.get(5..).and_then(proto::partial_success),
+        "application/json" => answer.body.and_then(|body| partial_success_of_json(signal, body)),
+        "application/x-protobuf" | "application/protobuf" => answer.body.and_then(proto::partial_success),
+        _ if kind.starts_with("application/grpc") => answer.body.and_then(proto::partial_success),
         _ => Some(Partial::default()),
     };
     match partial {
         Some(partial) if partial == Partial::default() => Reply::Taken,
         Some(Partial { rejected, message }) => Reply::Partly { rejected, message: excerpt(message.as_bytes()) },
-        None => Reply::Partly { rejected: 0, message: "success with an unreadable answer".to_owned() },
+        None => Reply::Unread,
     }
 }
 
@@ -131,7 +131,7 @@ fn without_status(answer: &TelemetryAnswer<'_>) -> Reply {
         429 | 502..=504 => Code::Unavailable,
         _ => Code::Unknown,
     };
-    let reason = with_remark(format!("{http} without a gRPC status"), &excerpt(answer.body));
+    let reason = with_remark(format!("{http} without a gRPC status"), &excerpt(words_of(answer)));
     let grpc = code.as_u8();
     if code == Code::Unavailable {
         let retry_after: Option<Duration> = answer.retry_after.and_then(|text| wait_of(text, answer.received_at));
@@ -145,13 +145,18 @@ fn without_status(answer: &TelemetryAnswer<'_>) -> Reply {
 fn http_reason(answer: &TelemetryAnswer<'_>) -> String {
     // Receivers of OTLP explain themselves in a `google.rpc.Status`; proxies in words.
     let is_protobuf = answer.content_type.is_some_and(|kind| kind.contains("protobuf"));
-    let status = if is_protobuf { proto::status_message(answer.body) } else { None };
+    let status = if is_protobuf { answer.body.and_then(proto::status_message) } else { None };
     let words = match &status {
         Some(message) => excerpt(message.as_bytes()),
         None if is_protobuf => String::new(),
-        None => excerpt(answer.body),
+        None => excerpt(words_of(answer)),
     };
     with_remark(answer.status.to_string(), &words)
+}
+
+/// Of what nobody can read there are none.
+fn words_of<'a>(answer: &TelemetryAnswer<'a>) -> &'a [u8] {
+    answer.body.unwrap_or_default()
 }
 
 fn with_remark(mut text: String, remark: &str) -> String {

@@ -28,7 +28,7 @@ fn http_answer(status: u16, body: &[u8]) -> TelemetryAnswer<'_> {
         grpc_status: None,
         grpc_message: None,
         grpc_details: None,
-        body,
+        body: Some(body),
         received_at: now(),
     }
 }
@@ -123,6 +123,7 @@ fn of_http_only_four_statuses_are_tried_again() {
         let reply = http(&http_answer(status, &[]));
         let found = match &reply {
             Reply::Taken => "taken",
+            Reply::Unread => "unread",
             Reply::Partly { .. } => "partly",
             Reply::Refused { http, .. } => {
                 assert!(![429, 502, 503, 504].contains(http) && *http >= 400 || status < 200, "{status}: {http}");
@@ -149,7 +150,7 @@ fn of_grpc_the_codes_of_the_specification_are_tried_again() {
 fn retry_after_is_read_as_seconds_and_as_a_date() {
     let wait = |text: &str| match http(&TelemetryAnswer { retry_after: Some(text), ..http_answer(503, &[]) }) {
         Reply::NotNow { retry_after, .. } => retry_after,
-        other @ (Reply::Taken | Reply::Partly { .. } | Reply::Refused { .. }) => panic!("{other:?}"),
+        other @ (Reply::Taken | Reply::Unread | Reply::Partly { .. } | Reply::Refused { .. }) => panic!("{other:?}"),
     };
     assert_eq!(wait("7"), Some(Duration::from_secs(7)));
     assert_eq!(wait("soon"), None);
@@ -197,8 +198,7 @@ fn an_exhausted_receiver_is_tried_again_only_with_a_retry_info() {
 fn a_partial_success_is_told_with_its_count_and_a_warning_with_none() {
     let partly = Reply::Partly { rejected: 3, message: "no".to_owned() };
     assert_eq!(http(&http_answer(200, PARTLY)), partly);
-    let framed = [&[0, 0, 0, 0, 8][..], PARTLY].concat();
-    assert_eq!(grpc(&TelemetryAnswer { body: &framed, ..grpc_answer("0") }), partly);
+    assert_eq!(grpc(&TelemetryAnswer { body: Some(PARTLY), ..grpc_answer("0") }), partly);
     let json = br#"{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "no"}}"#;
     assert_eq!(http(&TelemetryAnswer { content_type: Some("application/json"), ..http_answer(200, json) }), partly);
     let warning = Reply::Partly { rejected: 0, message: "no".to_owned() };
@@ -210,9 +210,19 @@ fn a_partial_success_is_told_with_its_count_and_a_warning_with_none() {
         assert_eq!(http(&http_answer(200, whole)), Reply::Taken, "{whole:?}");
     }
     for end in 1..PARTLY.len() {
-        let cut = http(&http_answer(200, &PARTLY[..end]));
-        assert_eq!(cut, Reply::Partly { rejected: 0, message: "success with an unreadable answer".to_owned() });
+        assert_eq!(http(&http_answer(200, &PARTLY[..end])), Reply::Unread);
     }
+    for answer in [http_answer(200, &[]), grpc_answer("0")] {
+        let unread = TelemetryAnswer { body: None, ..answer };
+        let judge = if answer.grpc_status.is_some() { grpc } else { http };
+        assert_eq!(judge(&unread), Reply::Unread);
+        // Where its words say nothing, nothing is missed.
+        assert_eq!(judge(&TelemetryAnswer { content_type: None, ..unread }), Reply::Taken);
+    }
+    let Reply::Refused { reason, .. } = http(&TelemetryAnswer { body: None, ..http_answer(400, &[]) }) else {
+        panic!()
+    };
+    assert_eq!(reason, "400");
 }
 
 #[test]
@@ -237,7 +247,7 @@ fn a_call_that_only_http_answered_follows_the_table_of_grpc() {
         let (found, now) = match grpc(&http_answer(status, b"why")) {
             Reply::Refused { grpc, .. } => (grpc, false),
             Reply::NotNow { grpc, .. } => (grpc, true),
-            other @ (Reply::Taken | Reply::Partly { .. }) => panic!("{other:?}"),
+            other @ (Reply::Taken | Reply::Unread | Reply::Partly { .. }) => panic!("{other:?}"),
         };
         assert_eq!((found, now), (code, is_retryable), "{status}");
     }

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tawny::io::spans::door;
 use tawny::model::{AlertOutcome, DeliveryOutcome, NoticeKind, Reason, TagName};
 use tawny::rules::{RuleSet, SourceFile};
 use tawny::settings::Settings;
 use tawny::sinks::{SINK_KINDS, Sink, SinkKind, SinkSettings};
 use tawny::sources::{SOURCES, source_of_kind};
-use tawny::telemetry::METRICS;
+use tawny::telemetry::{METRICS, OutletOutcome};
 
 use super::markdown::{assert_same, names, quoted, read, root, section, table};
 
@@ -205,6 +206,18 @@ fn every_outcome_and_reason_is_described() {
         "outcomes of alerts",
         names(&part("## Outcomes of alerts", "outcome")),
         AlertOutcome::ALL.map(AlertOutcome::as_str),
+    );
+    let of_requests = "## Outcomes of requests of telemetry (`tawny_telemetry_requests_total`)";
+    assert_same(
+        "outcomes of requests of telemetry",
+        names(&part(of_requests, "outcome")),
+        door::Outcome::ALL.map(door::Outcome::as_str),
+    );
+    let of_telemetry = "## Outcomes of telemetry (`tawny_outlet_settled_total`)";
+    assert_same(
+        "outcomes of telemetry",
+        names(&part(of_telemetry, "outcome")),
+        OutletOutcome::ALL.map(OutletOutcome::as_str),
     );
     let ends = [DeliveryOutcome::Delivered, DeliveryOutcome::Superseded, DeliveryOutcome::Dead];
     assert_same(

@@ -16,7 +16,7 @@ use crate::daemon::{Daemon, Home};
 use crate::otlp_doors::speak::{Answer, EXPORT, JSON, call, framed, post};
 use crate::stand_in::otlp::Otlp;
 use crate::stand_in::{Fault, StandIn, Weather};
-use crate::wait::{PATIENCE, until};
+use crate::wait::{PATIENCE, until, until_true};
 
 fn refuse(status: u16, retry_after: Option<&'static str>) -> Fault {
     Fault::Refuse { status, retry_after }
@@ -172,6 +172,26 @@ async fn a_call_whose_deadline_passes_has_its_items_counted() {
     for other in ["taken", "not_now", "refused", "unsent", "resent"] {
         assert_eq!(count(other).await, 0.0, "{other}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_sender_that_left_still_has_is_returned_and_its_request_is_counted() {
+    let backend = StandIn::start_in(Otlp::default(), Weather::Always(Fault::Hang)).await;
+    let sink = sink("back", &backend.url(), ", timeout_seconds: 1");
+    let home = home(&sink, "", "to: [back], durability: through");
+    let daemon = Daemon::start(&home).await;
+    let address = daemon.telemetry_addresses()[0];
+    let is_open = async || metric(&daemon, "tawny_outlet_open", "sink=\"back\"").await == 3.0;
+    tokio::select! {
+        answer = call(address, EXPORT, &[], framed(0, &owls(3))) => panic!("{answer:?}"),
+        () = until_true("the sink has it", PATIENCE, is_open) => {}
+    }
+    let is_returned = async || settled(&daemon, "back", "returned").await == 3.0;
+    until_true("the sink's time is up", PATIENCE, is_returned).await;
+    assert_eq!(settled(&daemon, "back", "gave_up").await, 0.0);
+    let items = metric(&daemon, "tawny_telemetry_items_total", "signal=\"traces\",outcome=\"abandoned\"").await;
+    let labels = "outcome=\"broken\",signal=\"traces\",transport=\"grpc\"";
+    assert_eq!((items, metric(&daemon, "tawny_telemetry_requests_total", labels).await), (3.0, 1.0));
 }
 
 fn with_shutdown(home: &Home, seconds: u32) {

@@ -103,7 +103,31 @@ impl Default for Counts {
     }
 }
 
+/// A request that is under way. One that is dropped before it has an outcome was left by its sender.
+pub(super) struct Open<'a> {
+    counts: &'a Counts,
+    signal: Option<Signal>,
+    transport: Transport,
+    outcome: Outcome,
+}
+
+impl Open<'_> {
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.counts.request(self.signal, self.transport, self.outcome);
+    }
+}
+
 impl Counts {
+    pub(super) fn open(&self, signal: Option<Signal>, transport: Transport) -> Open<'_> {
+        Open { counts: self, signal, transport, outcome: Outcome::Broken }
+    }
+
     pub fn request(&self, signal: Option<Signal>, transport: Transport, outcome: Outcome) {
         let signal = signal.map_or(SIGNALS - 1, |signal| signal as usize);
         self.requests[signal][transport as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
@@ -137,9 +161,12 @@ mod tests {
         counts.request(Some(Signal::Logs), Transport::HttpJson, Outcome::Late);
         counts.request(Some(Signal::Logs), Transport::HttpJson, Outcome::Late);
         counts.request(None, Transport::Unknown, Outcome::Unsupported);
-        let logs = (["logs", "http_json", "late"], 2);
+        counts.open(Some(Signal::Logs), Transport::HttpJson).end(Outcome::Late);
+        drop(counts.open(Some(Signal::Logs), Transport::HttpJson));
+        let logs = (["logs", "http_json", "late"], 3);
+        let left = (["logs", "http_json", "broken"], 1);
         let none = (["none", "unknown", "unsupported"], 1);
-        assert_eq!(counts.read(), [logs, none]);
+        assert_eq!(counts.read(), [logs, left, none]);
     }
 
     #[test]

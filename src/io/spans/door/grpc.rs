@@ -53,6 +53,7 @@ pub(super) async fn answer(door: &Arc<Door>, request: Request<Incoming>, life: &
     let (parts, mut body) = request.into_parts();
     let path = parts.uri.path();
     if let Some(signal) = Signal::ALL.into_iter().find(|signal| path == signal.grpc_path()) {
+        let open = door.counts.open(Some(signal), Transport::Grpc);
         let admitted = door.options.guard.admits_headers(&parts.headers);
         let checked = check(&parts).and_then(|call| if admitted { Ok(call) } else { Err(Fault::NoToken) });
         let exported = match checked {
@@ -62,11 +63,11 @@ pub(super) async fn answer(door: &Arc<Door>, request: Request<Incoming>, life: &
         return match exported {
             Ok(partial) => {
                 let outcome = if partial.is_some() { Outcome::Partly } else { Outcome::Taken };
-                door.counts.request(Some(signal), Transport::Grpc, outcome);
+                open.end(outcome);
                 say(&http::success(signal, partial.as_ref(), Encoding::Protobuf))
             }
             Err(refusal) => {
-                door.counts.request(Some(signal), Transport::Grpc, refusal.outcome);
+                open.end(refusal.outcome);
                 if matches!(refusal.outcome, Outcome::NotNow | Outcome::TooLarge | Outcome::Unauthorized) {
                     // Its body is on its way; taking it in spares the connection a reset stream.
                     read::drain(&mut body, &parts.headers).await;

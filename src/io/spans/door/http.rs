@@ -90,19 +90,20 @@ pub(super) async fn answer(door: &Door, request: Request<Incoming>) -> Response 
     {
         return cors::preflight(&parts, origin.clone());
     }
-    let exported = export(door, &parts, &mut body, signal, &kind).await;
     let transport = kind.as_ref().map_or(Transport::Unknown, Kind::transport);
+    let open = door.counts.open(signal, transport);
+    let exported = export(door, &parts, &mut body, signal, &kind).await;
     // A sender whose type we cannot tell is most likely a person with curl.
     let kind = kind.unwrap_or(Kind { encoding: Encoding::Json, content_type: JSON });
     let mut response = match exported {
         Ok((signal, partial)) => {
             let outcome = if partial.is_some() { Outcome::Partly } else { Outcome::Taken };
-            door.counts.request(Some(signal), transport, outcome);
+            open.end(outcome);
             let body = success(signal, partial.as_ref(), kind.encoding);
             respond_in(emptied(&mut parts.headers), StatusCode::OK, kind.content_type, body)
         }
         Err(refusal) => {
-            door.counts.request(signal, transport, refusal.outcome);
+            open.end(refusal.outcome);
             let is_lost = matches!(refusal.outcome, Outcome::TooSlow | Outcome::Broken);
             let goes_on = !is_lost && read::drain(&mut body, &parts.headers).await;
             refuse(&refusal, kind, &parts, goes_on)

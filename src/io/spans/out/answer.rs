@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 
 use super::link::Received;
+use super::unpack::unpacked;
 use crate::io::secrets::SecretSet;
 use crate::io::spans::faces::Fate;
 use crate::model::{Signal, Timestamp};
@@ -35,8 +36,9 @@ pub(super) fn judged(
     let is_more_said = is_grpc && status.as_deref() != Some("0");
     let message = is_more_said.then(|| trailer("grpc-message")).flatten();
     let details = is_more_said.then(|| trailer("grpc-status-details-bin")).flatten();
-    let body: Cow<'_, [u8]> =
-        if received.body.is_empty() { Cow::Borrowed(&[]) } else { secrets.masked(&received.body) };
+    let body = unpacked(received);
+    let body: Option<Cow<'_, [u8]>> =
+        body.as_deref().map(|body| if body.is_empty() { Cow::Borrowed(body) } else { secrets.masked(body) });
     let answer = TelemetryAnswer {
         status: received.status,
         content_type: plain("content-type"),
@@ -44,7 +46,7 @@ pub(super) fn judged(
         grpc_status: status.as_deref(),
         grpc_message: message.as_deref(),
         grpc_details: details.as_deref(),
-        body: &body,
+        body: body.as_deref(),
         received_at,
     };
     sink.judge(signal, &answer)
@@ -57,7 +59,8 @@ pub(super) fn no_answer(reason: String) -> Reply {
 
 pub(super) fn fate(reply: Reply) -> Fate {
     match reply {
-        Reply::Taken => Fate::Delivered,
+        // What we cannot read is nothing that the sender of the data could mend.
+        Reply::Taken | Reply::Unread => Fate::Delivered,
         Reply::Partly { rejected, message } => Fate::Partly { rejected, message },
         Reply::Refused { http, grpc, reason, is_about_data: _ } => Fate::Refused { http, grpc, reason },
         Reply::NotNow { http, grpc, reason, retry_after } => Fate::NotNow { http, grpc, reason, retry_after },

@@ -179,9 +179,9 @@ async fn exchange(sender: &mut SendRequest<Unread>, request: Request<SliceBody>)
 }
 
 /// The sink says that it has not looked at the request: it goes away and named an earlier one as its last, or refuses the
-/// stream as such (RFC 9113, section 8.7).
+/// stream as such (RFC 9113, section 8.7). Or it has closed the connection and said nothing.
 fn is_unseen(cause: &h2::Error) -> bool {
-    cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(Reason::REFUSED_STREAM))
+    cause.is_io() || cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(Reason::REFUSED_STREAM))
 }
 
 async fn read(received: &mut Received, incoming: &mut RecvStream) -> Result<(), h2::Error> {
@@ -240,8 +240,8 @@ mod tests {
         assert_eq!(look(2), Err("the connection broke: keep-alive timed out".to_owned()));
     }
 
-    /// Answers the first request with these bytes of HTTP/2, and then says nothing more.
-    async fn broken_by(answer: &'static [u8]) -> Broken {
+    /// Answers the first request with these bytes of HTTP/2, and then says nothing more; `None`: closes the connection.
+    async fn broken_by(answer: Option<&'static [u8]>) -> Broken {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut theirs, _) = listener.accept().await.unwrap();
@@ -252,7 +252,10 @@ mod tests {
             while !read.windows(9).any(|frame| frame[..2] == [0, 0] && frame[3] == 1 && frame[5..] == [0, 0, 0, 1]) {
                 assert_ne!(theirs.read_buf(&mut read).await.unwrap(), 0);
             }
-            theirs.write_all(answer).await.unwrap();
+            match answer {
+                Some(answer) => theirs.write_all(answer).await.unwrap(),
+                None => drop(theirs),
+            }
             std::future::pending::<()>().await;
         };
         let call = async {
@@ -268,11 +271,13 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_the_sink_has_not_looked_at_may_be_sent_again_at_once() {
-        let away = broken_by(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0").await;
+        let away = broken_by(Some(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0")).await;
         assert!(away.is_again, "{}", away.reason);
-        let refused = broken_by(b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07").await;
+        let refused = broken_by(Some(b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07")).await;
         assert!(refused.is_again, "{}", refused.reason);
-        let failed = broken_by(b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x02").await;
+        let closed = broken_by(None).await;
+        assert!(closed.is_again, "{}", closed.reason);
+        let failed = broken_by(Some(b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x02")).await;
         assert!(!failed.is_again, "{}", failed.reason);
     }
 

@@ -195,7 +195,7 @@ impl Lane {
         };
         self.queue.tally().answer(match &reply {
             Reply::Taken => OutletAnswer::Taken,
-            Reply::Partly { .. } => OutletAnswer::Partly,
+            Reply::Partly { .. } | Reply::Unread => OutletAnswer::Partly,
             Reply::Refused { .. } => OutletAnswer::Refused,
             Reply::NotNow { .. } => OutletAnswer::NotNow,
         });
@@ -228,6 +228,10 @@ impl Lane {
     fn settle(&mut self, queue: &Queue, load: Vec<Held>, reply: Reply) {
         let outcome = match &reply {
             Reply::Taken => OutletOutcome::Delivered,
+            Reply::Unread => {
+                self.say("success with an unreadable answer");
+                OutletOutcome::Delivered
+            }
             Reply::Partly { rejected, message } => {
                 self.say(&format!("{rejected} items were rejected: {message}"));
                 return share_out(queue, load, *rejected, message);

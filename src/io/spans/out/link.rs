@@ -2,6 +2,7 @@
 //! reads more than 64 KiB of an answer.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -23,9 +24,9 @@ pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 pub(super) enum Link {
     Http {
         sender: http1::SendRequest<SliceBody>,
-        /// Driven by the lane itself: a task of its own would cost two wake-ups per request.
-        connection: Pin<Box<http1::Connection<Stream, SliceBody>>>,
-        is_over: bool,
+        /// Driven by the lane itself: a task of its own would cost two wake-ups per request. `None` once it has ended:
+        /// hyper keeps a request that came too late until the connection is dropped.
+        connection: Option<Pin<Box<http1::Connection<Stream, SliceBody>>>>,
         waking: Waking,
     },
     /// Driven by the lane as well.
@@ -44,7 +45,8 @@ pub(super) struct Received {
 pub(super) struct Broken {
     /// In words for people.
     pub(super) reason: String,
-    /// The other side has certainly not taken it: nothing was sent, or the connection was closed before.
+    /// The connection was closed before anything was answered: as a rule it was closed while nothing was on it, and if not,
+    /// OTLP lets a request come twice.
     pub(super) is_again: bool,
 }
 
@@ -59,7 +61,7 @@ impl Link {
         match protocol {
             Protocol::Http => {
                 let (sender, connection) = http1::handshake(stream).await.map_err(|cause| Broken::new(&cause, true))?;
-                Ok(Link::Http { sender, connection: Box::pin(connection), is_over: false, waking: Waking::new() })
+                Ok(Link::Http { sender, connection: Some(Box::pin(connection)), waking: Waking::new() })
             }
             Protocol::Grpc => Calls::open(stream)
                 .await
@@ -71,11 +73,11 @@ impl Link {
     /// Ends when the connection is of no more use. Polled by a lane that has nothing to do.
     pub(super) async fn closed(&mut self) {
         match self {
-            Link::Http { is_over: true, .. } => {}
-            Link::Http { connection, is_over, waking, .. } => {
-                let over = |context: &mut Context<'_>| connection.as_mut().poll(context).map(drop);
-                poll_within(waking, over).await;
-                *is_over = true;
+            Link::Http { connection, waking, .. } => {
+                if let Some(open) = connection {
+                    poll_within(waking, |context| open.as_mut().poll(context).map(drop)).await;
+                }
+                *connection = None;
             }
             Link::Grpc(calls) => calls.closed().await,
         }
@@ -83,14 +85,14 @@ impl Link {
 
     pub(super) fn is_usable(&self) -> bool {
         match self {
-            Link::Http { sender, is_over, .. } => !is_over && !sender.is_closed(),
+            Link::Http { sender, connection, .. } => connection.is_some() && !sender.is_closed(),
             Link::Grpc(calls) => calls.is_usable(),
         }
     }
 
     pub(super) async fn exchange(&mut self, request: Request<SliceBody>) -> Result<Received, Broken> {
         match self {
-            Link::Http { sender, connection, is_over, waking } => {
+            Link::Http { sender, connection, waking } => {
                 let mut exchange = pin!(async {
                     sender.ready().await.map_err(|cause| Broken::new(&cause, true))?;
                     read(sender.try_send_request(request).await).await
@@ -100,11 +102,13 @@ impl Link {
                         if let Poll::Ready(done) = exchange.as_mut().poll(context) {
                             return Poll::Ready(done);
                         }
-                        if *is_over || connection.as_mut().poll(context).is_pending() {
+                        let Some(open) = connection else { return Poll::Pending };
+                        if open.as_mut().poll(context).is_pending() {
                             return Poll::Pending;
                         }
-                        // It has ended: what it still had to say is with the exchange now.
-                        *is_over = true;
+                        // It has ended: what it still had to say, or the request that it has not looked at, is with the
+                        // exchange now.
+                        *connection = None;
                     }
                 })
                 .await
@@ -124,13 +128,14 @@ type Sent = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request
 async fn read(sent: Sent) -> Result<Received, Broken> {
     let response = sent.map_err(|mut error| {
         let is_unsent = error.take_message().is_some();
-        broken(&error.into_error(), is_unsent)
+        let cause = error.into_error();
+        Broken::new(&cause, is_unsent || cause.is_incomplete_message() || is_cut(&cause))
     })?;
     let (head, mut incoming) = response.into_parts();
     let mut received =
         Received { status: head.status.as_u16(), headers: head.headers, trailers: None, body: Vec::new() };
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|cause| broken(&cause, false))?;
+        let frame = frame.map_err(|cause| Broken::new(&cause, false))?;
         match frame.into_data() {
             Ok(data) => {
                 let data: Bytes = data;
@@ -146,7 +151,117 @@ async fn read(sent: Sent) -> Result<Received, Broken> {
     Ok(received)
 }
 
-/// A connection that the other side closed before it had said anything had been closed before the request came.
-fn broken(cause: &hyper::Error, is_unsent: bool) -> Broken {
-    Broken::new(cause, is_unsent || cause.is_incomplete_message())
+/// Whether the other side closed the connection while the request was on its way: a server that has done so answers what
+/// still comes with a reset.
+fn is_cut(cause: &hyper::Error) -> bool {
+    let mut cause: &(dyn Error + 'static) = cause;
+    loop {
+        if cause.downcast_ref::<io::Error>().is_some_and(|cause| CUT.contains(&cause.kind())) {
+            return true;
+        }
+        match cause.source() {
+            Some(inner) => cause = inner,
+            None => return false,
+        }
+    }
+}
+
+const CUT: [ErrorKind; 3] = [ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe];
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::super::body::Slices;
+    use super::*;
+
+    async fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (ours, listener.accept().await.unwrap().0)
+    }
+
+    /// Reads one request to the end of its body.
+    async fn read_request(stream: &mut TcpStream) {
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\nbody") {
+            read.push(stream.read_u8().await.unwrap());
+        }
+    }
+
+    fn request() -> Request<SliceBody> {
+        let body = Slices::new(vec![Bytes::from_static(b"body")]).body();
+        Request::post("/x").header("host", "sink").body(body).unwrap()
+    }
+
+    /// A connection that has served one request.
+    async fn used() -> (Link, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, mut theirs) = pair(&listener).await;
+        let mut link = Link::open(Stream::Http(TokioIo::new(ours)), Protocol::Http).await.ok().unwrap();
+        let sink = async {
+            read_request(&mut theirs).await;
+            theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        };
+        let (received, ()) = tokio::join!(link.exchange(request()), sink);
+        assert_eq!(received.ok().unwrap().status, 200);
+        (link, theirs)
+    }
+
+    async fn broken(link: &mut Link) -> Broken {
+        let answered = timeout(Duration::from_secs(20), link.exchange(request())).await;
+        answered.expect("nobody waits for a connection that has ended").err().expect("it has ended")
+    }
+
+    /// The runtime has looked at all sockets.
+    async fn look_around() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for _ in 0..3 {
+            let (mut ours, mut theirs) = pair(&listener).await;
+            theirs.write_u8(1).await.unwrap();
+            ours.read_u8().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_on_a_connection_that_has_just_ended_may_go_out_again_at_once() {
+        let (mut link, theirs) = used().await;
+        drop(theirs);
+        look_around().await;
+        assert!(link.is_usable(), "nobody has looked at it");
+        let broken = broken(&mut link).await;
+        assert!(broken.is_again && !link.is_usable(), "{}", broken.reason);
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_connection_ends_before_a_byte_of_the_answer_may_go_out_again_at_once() {
+        for is_reset in [false, true] {
+            let (mut link, mut theirs) = used().await;
+            let sink = async {
+                read_request(&mut theirs).await;
+                if is_reset {
+                    theirs.set_zero_linger().unwrap();
+                }
+                drop(theirs);
+            };
+            let (broken, ()) = tokio::join!(broken(&mut link), sink);
+            assert!(broken.is_again && !link.is_usable(), "{}", broken.reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_answer_has_begun_does_not_go_out_again_by_itself() {
+        let (mut link, mut theirs) = used().await;
+        let sink = async {
+            read_request(&mut theirs).await;
+            theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart").await.unwrap();
+            drop(theirs);
+        };
+        let (broken, ()) = tokio::join!(broken(&mut link), sink);
+        assert!(!broken.is_again, "{}", broken.reason);
+    }
 }

@@ -18,6 +18,7 @@ mod queue;
 mod request;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 use std::sync::Arc;
 

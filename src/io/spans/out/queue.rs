@@ -228,11 +228,11 @@ impl Queue {
         };
         let (outcome, untold) = match outcome {
             OutletOutcome::Returned | OutletOutcome::Stopped => {
-                // Where nobody takes it back it is gone.
-                let was_told = told.is_some_and(|told| told.send(fate).is_ok());
+                // Who asked to be told keeps it, also a sender that has left since. Where nobody does it is gone.
+                let is_kept = told.map(|told| told.send(fate)).is_some();
                 let lost =
                     if outcome == OutletOutcome::Returned { OutletOutcome::GaveUp } else { OutletOutcome::Stopped };
-                (if was_told { OutletOutcome::Returned } else { lost }, None)
+                (if is_kept { OutletOutcome::Returned } else { lost }, None)
             }
             OutletOutcome::Delivered | OutletOutcome::Rejected | OutletOutcome::Refused | OutletOutcome::GaveUp => {
                 (outcome, told.map(|told| (told, fate)))

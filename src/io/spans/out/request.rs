@@ -8,6 +8,7 @@ use hyper::{Method, Request, Uri, Version};
 use tokio::time::Instant;
 
 use super::body::{SliceBody, Slices};
+use super::unpack::ACCEPTED;
 use crate::io::secrets::SecretSet;
 use crate::model::Signal;
 use crate::sinks::{Protocol, TelemetrySink};
@@ -96,6 +97,7 @@ impl Heads {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
                 headers.insert("te", HeaderValue::from_static("trailers"));
                 encoding.and_then(|encoding| headers.insert("grpc-encoding", encoding));
+                headers.insert("grpc-accept-encoding", HeaderValue::from_static(ACCEPTED));
                 address.clone()
             }
         };

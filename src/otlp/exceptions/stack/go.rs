@@ -13,8 +13,9 @@ const RECORDERS: [&str; 4] = ["runtime/debug.Stack", "runtime.Stack", "recordSta
 
 pub(super) fn parse(text: &str) -> Vec<Exception> {
     let mut exception = Exception::default();
-    let mut lines = text.lines().map(|line| line.trim_end_matches('\r')).peekable();
     let has_dump = text.lines().any(is_goroutine);
+    let text = without_cut(text, has_dump);
+    let mut lines = text.lines().map(|line| line.trim_end_matches('\r')).peekable();
     if has_dump {
         for line in lines.by_ref() {
             if let Some(message) = line.strip_prefix("panic: ").filter(|_| exception.kind.is_empty()) {
@@ -42,9 +43,6 @@ pub(super) fn parse(text: &str) -> Vec<Exception> {
             break;
         }
     }
-    if text.len() == SDK_BUFFER_BYTES && !text.ends_with('\n') && text.lines().next_back().is_some_and(is_unsure) {
-        calls.pop();
-    }
     exception.frames = culprits(calls);
     oldest_first(std::slice::from_mut(&mut exception));
     vec![exception]
@@ -59,9 +57,14 @@ fn is_goroutine(line: &str) -> bool {
     line.starts_with("goroutine ") && line.trim_end().ends_with(':')
 }
 
-/// A place whose line number may have lost its last digits.
-fn is_unsure(line: &str) -> bool {
-    line.starts_with(['\t', ' ']) && !line.contains(" +0x")
+/// Without a last line that is the place of a call and may have lost digits of its line number. In a dump an offset
+/// follows it, except for calls that were inlined; those have no arguments.
+fn without_cut(text: &str, has_dump: bool) -> &str {
+    let Some((rest, last)) = text.rsplit_once('\n') else { return text };
+    let is_place = last.starts_with(['\t', ' ']) && !last.contains(" +0x");
+    let is_inlined = rest.trim_end().ends_with("(...)");
+    let is_cut = text.len() == SDK_BUFFER_BYTES || has_dump && !is_inlined;
+    if is_place && is_cut { rest } else { text }
 }
 
 /// From the one that failed on: what stands before it recovered from the panic, or took the stack.
@@ -115,7 +118,20 @@ fn is_in_app(package: &str, file: &str) -> bool {
     !(package.is_empty()
         || STANDARD.contains(&first)
         || package.starts_with("go.opentelemetry.io/")
-        || ["/vendor/", "/pkg/mod/"].iter().any(|part| file.contains(part)))
+        || ["/vendor/", "/pkg/mod/"].iter().any(|part| file.contains(part))
+        || file.split('/').any(has_version)
+        || is_external(file))
+}
+
+/// `yaml.v3@v3.0.1`: a module as `-trimpath` writes it. The program's own has no version.
+fn has_version(part: &str) -> bool {
+    part.split_once("@v").is_some_and(|(_, version)| version.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// The repositories of others, as Bazel lays them out.
+fn is_external(file: &str) -> bool {
+    let in_sandbox = file.split_once("/execroot/").map(|(_, rest)| rest);
+    file.starts_with("external/") || in_sandbox.is_some_and(|rest| rest.contains("/external/"))
 }
 
 /// First parts of the standard library's packages. Modules of companies have no dot either, so that is no sign.

@@ -1,5 +1,6 @@
 //! Traces of the runtimes, and the traps in them. What each fixture became stands beside it, to be read.
 
+mod go;
 mod traps;
 
 use std::fmt::Write;

@@ -1,5 +1,7 @@
 //! What answers make of a parcel: tried again, refused, taken in part, passed on.
 
+use std::io::Read;
+
 use super::stand_in::Answer;
 use super::*;
 
@@ -109,6 +111,86 @@ async fn what_was_taken_in_part_is_never_sent_again_and_the_rest_is_counted() {
         assert_eq!(fate, Fate::Partly { rejected: 2, message: "odd".to_owned() });
         assert_eq!((rig.settled(OutletOutcome::Rejected), rig.settled(OutletOutcome::Delivered)), (2, 1));
         assert_eq!(stand_in.seen().len(), 1);
+        rig.end(GRACE).await;
+    }
+}
+
+fn packed(encoding: &str, message: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = match encoding {
+        "gzip" => flate2::bufread::GzEncoder::new(message, flate2::Compression::fast()).read_to_end(&mut bytes),
+        "deflate" => flate2::bufread::ZlibEncoder::new(message, flate2::Compression::fast()).read_to_end(&mut bytes),
+        "zstd" => zstd::stream::read::Encoder::new(message, 1).unwrap().read_to_end(&mut bytes),
+        _ => return message.to_vec(),
+    };
+    read.unwrap();
+    bytes
+}
+
+/// One message of gRPC with its flag set.
+fn flagged(encoding: &str, message: &[u8]) -> Answer {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    with(Answer { body: [&[1][..], &length, message].concat(), ..grpc(0) }, "grpc-encoding", encoding)
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_read_in_every_format_that_is_asked_for() {
+    for encoding in ["identity", "gzip", "deflate", "zstd"] {
+        let message = packed(encoding, PARTLY);
+        let plain = with(Answer { body: message.clone(), ..http(200) }, "content-encoding", encoding);
+        for (protocol, answer) in [("http", plain), ("grpc", flagged(encoding, &message))] {
+            let stand_in = StandIn::new(move |_, _| answer.clone()).await;
+            let rig = rig(to(&stand_in), Patience::Pass, json!({"protocol": protocol, "compression": "gzip"}));
+            let fate = rig.fate(&["a", "b", "c"]).await;
+            assert_eq!(fate, Fate::Partly { rejected: 2, message: "odd".to_owned() }, "{protocol} {encoding}");
+            assert_eq!(rig.settled(OutletOutcome::Rejected), 2);
+            if protocol == "grpc" {
+                let asked = stand_in.seen()[0].headers["grpc-accept-encoding"].to_str().unwrap().to_owned();
+                assert!(asked.split(',').any(|known| known == encoding), "{asked}");
+            }
+            rig.end(GRACE).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_in_any_format_is_a_success() {
+    for (encoding, message) in [("gzip", &[][..]), ("gzip", &[10, 0]), ("zstd", &[]), ("zstd", &[10, 0])] {
+        let answer = flagged(encoding, &packed(encoding, message));
+        let stand_in = StandIn::new(move |_, _| answer.clone()).await;
+        let rig = rig(to(&stand_in), Patience::Pass, json!({"protocol": "grpc", "compression": encoding}));
+        assert_eq!(rig.fate(&["a"]).await, Fate::Delivered);
+        assert_eq!(rig.tally.answer_count(OutletAnswer::Taken), 1, "{encoding} {message:?}");
+        rig.end(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_success_that_cannot_be_read_is_one_for_the_sender_and_counted_as_partly() {
+    let long = vec![10; 1 << 20];
+    let mut damaged = packed("gzip", PARTLY);
+    damaged[12] ^= 1;
+    let mut cut = flagged("gzip", &packed("gzip", PARTLY));
+    cut.body.truncate(12);
+    for (protocol, answer) in [
+        ("grpc", flagged("snappy", PARTLY)),
+        ("grpc", Answer { headers: grpc(0).headers, ..flagged("gzip", &packed("gzip", PARTLY)) }),
+        ("grpc", flagged("gzip", &damaged)),
+        ("grpc", flagged("zstd", &damaged)),
+        ("grpc", flagged("deflate", &damaged)),
+        ("grpc", flagged("gzip", &packed("gzip", &long))),
+        ("grpc", flagged("deflate", &packed("deflate", &long))),
+        ("grpc", flagged("zstd", &packed("zstd", &long))),
+        ("grpc", cut),
+        ("http", with(Answer { body: damaged.clone(), ..http(200) }, "content-encoding", "gzip")),
+        ("http", Answer { body: PARTLY[..5].to_vec(), ..http(200) }),
+    ] {
+        let shown = format!("{protocol} {:?}", answer.headers);
+        let stand_in = StandIn::new(move |_, _| answer.clone()).await;
+        let rig = rig(to(&stand_in), Patience::Pass, json!({"protocol": protocol}));
+        assert_eq!(rig.fate(&["a"]).await, Fate::Delivered, "{shown}");
+        assert_eq!(rig.settled(OutletOutcome::Delivered), 1, "{shown}");
+        assert_eq!(rig.tally.answer_count(OutletAnswer::Partly), 1, "{shown}");
         rig.end(GRACE).await;
     }
 }
