@@ -72,8 +72,13 @@ impl Lane {
         queue.take(bell).await
     }
 
-    /// Sends a load to its end. What a sink refuses as a whole it may take in parts.
+    /// Sends a load to its end. What a sink refuses as a whole it may take in parts. What nobody waits for any more goes
+    /// back: its sender has its deadline behind it and sends it again, and a slow sink must not get both.
     async fn deliver(&mut self, queue: &Queue, load: Vec<Held>) {
+        if queue.patience() == Patience::Pass && load.iter().all(Held::is_left) {
+            let reason = "its sender has left".to_owned();
+            return self.settle(queue, load, Reply::NotNow { http: 503, grpc: 14, reason, retry_after: None });
+        }
         let joined: Vec<bytes::Bytes>;
         let slices = match &load[..] {
             [only] => &only.parcel.slices,

@@ -95,6 +95,13 @@ pub(super) struct Held {
     told: Option<oneshot::Sender<Fate>>,
 }
 
+impl Held {
+    /// Whoever wanted to know has gone.
+    pub(super) fn is_left(&self) -> bool {
+        self.told.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+}
+
 impl Queue {
     pub(super) fn new(
         name: Arc<str>,

@@ -52,6 +52,27 @@ async fn what_may_be_tried_again_is_and_arrives() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_busy_sink_goes_back_when_its_sender_has_left() {
+    let stand_in = StandIn::gated(|_, _| http(200)).await;
+    let rig = rig(to(&stand_in), Patience::Pass, json!({}));
+    let ask = |name: &str| {
+        let (told, fate) = oneshot::channel();
+        rig.outlet.offer(parcel(&rig.budget, &[name]), Some(told)).unwrap();
+        fate
+    };
+    let first = ask("first");
+    stand_in.wait_for(1).await;
+    drop(ask("left"));
+    let stays = ask("stays");
+    stand_in.gate.add_permits(10);
+    assert_eq!((first.await.unwrap(), stays.await.unwrap()), (Fate::Delivered, Fate::Delivered));
+    rig.until_settled(3).await;
+    assert_eq!(stand_in.seen().len(), 2, "the sink was asked for those who wait");
+    assert_eq!((rig.settled(OutletOutcome::Delivered), rig.settled(OutletOutcome::Returned)), (2, 1));
+    rig.end(GRACE).await;
+}
+
+#[tokio::test]
 async fn what_may_not_be_tried_again_is_refused_once_and_counted() {
     for (protocol, answer) in [
         ("http", http(400)),
